@@ -1,0 +1,1 @@
+"""Floor 5: one question a module; none imports another."""

@@ -1,0 +1,81 @@
+"""Content digests: the value, the chain of layers, and a meter that hashes what passes.
+
+A digest is `algorithm:hex` (OCI image-spec, descriptor.md "Digests"). Only sha256 and sha512 are
+registered there; sha256 is what every engine writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from tarlayers.errors import LimitExceeded, MalformedInput
+
+_HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
+_HEX = re.compile(r"[0-9a-f]+")
+
+
+class Digest(NamedTuple):
+    """A validated digest. Build it with `parse` or `of`; `str()` gives the text back."""
+
+    algorithm: str
+    hex: str
+
+    @classmethod
+    def parse(cls, text: object, place: str = "") -> Digest:
+        """Read `algorithm:hex`; anything else is MalformedInput that names `place`."""
+        if isinstance(text, str):
+            algorithm, _, digits = text.partition(":")
+            if _HEX_LENGTH.get(algorithm) == len(digits) and _HEX.fullmatch(digits):
+                return cls(algorithm, digits)
+        raise MalformedInput(f"{text!r} is not a digest", place=place)
+
+    @classmethod
+    def of(cls, data: bytes, algorithm: str = "sha256") -> Digest:
+        """Hash `data`."""
+        return cls(algorithm, hashlib.new(algorithm, data).hexdigest())
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
+
+
+def chain_ids(diff_ids: Sequence[Digest]) -> tuple[Digest, ...]:
+    """Give the chain ID of every layer, base first (image-spec config.md, "Layer ChainID").
+
+    chain(0) = diffID(0); chain(n) = sha256(chain(n-1) + " " + diffID(n)).
+    """
+    chain: list[Digest] = []
+    for diff_id in diff_ids:
+        chain.append(Digest.of(f"{chain[-1]} {diff_id}".encode()) if chain else diff_id)
+    return tuple(chain)
+
+
+class Meter:
+    """Counts and, if asked, hashes the bytes of one stream as they pass.
+
+    `size` and `digest()` are those of the bytes seen so far; whoever needs the whole stream's must
+    drain it first. A stream that passes `limit` bytes is LimitExceeded.
+    """
+
+    def __init__(self, *, hashed: bool = True, limit: int | None = None, what: str = "stream") -> None:
+        self.size = 0
+        self._hash = hashlib.sha256() if hashed else None
+        self._limit = limit
+        self._what = what
+
+    def watch(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass `chunks` on unchanged, each counted and hashed before it is handed out."""
+        update = self._hash.update if self._hash else None
+        for chunk in chunks:
+            self.size += len(chunk)
+            if self._limit is not None and self.size > self._limit:
+                raise LimitExceeded(f"{self._what} is larger than {self._limit} bytes", offset=self.size)
+            if update:
+                update(chunk)
+            yield chunk
+
+    def digest(self) -> Digest | None:
+        """The sha256 of what has passed, or None when hashing was not asked for."""
+        return Digest("sha256", self._hash.hexdigest()) if self._hash else None

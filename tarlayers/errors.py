@@ -1,0 +1,60 @@
+"""Everything that can go wrong, by whose fault it is.
+
+A TarlayersError says which place of the input is meant, at which byte offset where one is known, and
+why. Mistakes of the calling code stay ValueError and TypeError.
+"""
+
+from __future__ import annotations
+
+
+class TarlayersError(Exception):
+    """The base of every error that tarlayers raises on purpose.
+
+    `place` names the spot as a user would look for it (archive member, layer, path inside the layer),
+    outermost first; `offset` is a byte offset in the innermost of those places.
+    """
+
+    def __init__(self, reason: str, *, place: str = "", offset: int | None = None) -> None:
+        super().__init__(reason, place, offset)
+        self.reason = reason
+        self.place = place
+        self.offset = offset
+
+    def __str__(self) -> str:
+        where = self.place
+        if self.offset is not None:
+            where = f"{where} at offset {self.offset}" if where else f"offset {self.offset}"
+        return f"{where}: {self.reason}" if where else self.reason
+
+    def inside(self, outer: str) -> TarlayersError:
+        """Give the same error with `outer` put in front of its place, for the caller who knows more."""
+        place = f"{outer}: {self.place}" if self.place else outer
+        return type(self)(self.reason, place=place, offset=self.offset)
+
+
+class MalformedInput(TarlayersError):
+    """The bytes are not what they have to be: cut short, corrupt, or against the format's rules."""
+
+
+class UnsupportedInput(TarlayersError):
+    """The bytes may be fine, but this is a form that tarlayers does not read."""
+
+
+class LimitExceeded(TarlayersError):
+    """Reading on would cost more than a bound of `limits.Limits` allows."""
+
+
+class ContentAbsent(TarlayersError):
+    """The question needs bytes that the archive names but does not hold."""
+
+
+class NoSuchImage(TarlayersError):
+    """No image, or more than one, answers to the given reference. The caller's choice is wrong."""
+
+
+class NoSuchLayer(TarlayersError):
+    """No layer, or more than one, answers to the given index, digest or prefix."""
+
+
+class NoSuchPath(TarlayersError):
+    """The image has no such path (or it is of a type that the question does not apply to)."""

@@ -1,0 +1,35 @@
+"""Names inside a layer: cleaning them, and what a `.wh.` name means.
+
+Facts (image-spec layer.md "Whiteouts", and what containerd does, pkg/archive/tar.go):
+
+- A name is cleaned textually: empty and `.` components are dropped, `..` takes the one before it away
+  and stops at the root, a leading `/` means nothing.
+- A base name that starts with `.wh.` is a marker, whatever the type of the entry. `.wh..wh..opq` hides
+  all lower children of its directory; `.wh.NAME` hides the lower NAME.
+- `.wh.`, `.wh..` and `.wh...` would hide the directory itself, `.` or `..`: engines refuse them.
+"""
+
+from __future__ import annotations
+
+PREFIX = ".wh."
+OPAQUE = ".wh..wh..opq"
+INVALID = frozenset((".wh.", ".wh..", ".wh..."))
+
+
+def clean_path(name: str) -> str:
+    """Give the absolute path of a member name: `./a//b/` is `/a/b`; the root is the empty string."""
+    parts: list[str] = []
+    for part in name.split("/"):
+        if part == "..":
+            if parts:
+                parts.pop()
+        elif part and part != ".":
+            parts.append(part)
+    return "/" + "/".join(parts) if parts else ""
+
+
+def role_of(base: str) -> str:
+    """Say what a base name is: `entry`, `whiteout` or `opaque`."""
+    if not base.startswith(PREFIX):
+        return "entry"
+    return "opaque" if base == OPAQUE else "whiteout"

@@ -1,0 +1,1 @@
+"""Floor 6: any answer to text or JSON. Pure: strings and bytes out."""

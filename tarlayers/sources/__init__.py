@@ -1,0 +1,1 @@
+"""Floor 2: where bytes live, and which of them make which image."""
