@@ -5,11 +5,34 @@ Nothing is merged or resolved here: entries stand as the tar has them, in its or
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
-from tarlayers.digest import Digest
+from tarlayers.digest import Digest, Meter
+from tarlayers.errors import LimitExceeded, MalformedInput
+from tarlayers.formats import tar
+from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
+from tarlayers.formats.whiteout import clean_path, role_of
+from tarlayers.limits import DEFAULT_LIMITS, Limits
+
+_TYPES = {
+    b"0": "file",
+    b"1": "hardlink",
+    b"2": "symlink",
+    b"3": "char",
+    b"4": "block",
+    b"5": "dir",
+    b"6": "fifo",
+    b"7": "file",
+    b"S": "file",
+    b"g": "global",
+}
+_LINKS = frozenset(("symlink", "hardlink"))
+_DEVICES = frozenset(("char", "block"))
+_SCHILY = b"SCHILY.xattr."
 
 
 class Entry(NamedTuple):
@@ -67,3 +90,132 @@ class LayerIndex:
     """Whether files carry content digests."""
     trailing: int
     """Bytes after the end-of-archive mark that are not zero padding (engines ignore them)."""
+
+
+def index_layer(
+    chunks: Iterable[bytes], *, hashed: bool = True, contents: bool = False, limits: Limits = DEFAULT_LIMITS
+) -> LayerIndex:
+    """Read a layer blob, compressed or not, from its first stored byte to its last.
+
+    With `hashed` both digests are computed, with `contents` that of every file. MalformedInput,
+    UnsupportedInput and LimitExceeded name the offset in the uncompressed tar, or in the blob where
+    decompression failed.
+    """
+    stored = Meter(hashed=hashed)
+    compression, blob = _sniff_chunks(stored.watch(chunks))
+    if compression == "none":
+        plain, plain_chunks, unpacker = stored, blob, None
+    else:
+        plain = Meter(hashed=hashed)
+        unpacker = Decompressor(compression, limits)
+        plain_chunks = plain.watch(unpacker.run(blob))
+    walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits)
+    entries = tuple(decode_entries(walker, contents=contents, limits=limits))
+    trailing = walker.drain() + (unpacker.trailing if unpacker else 0)
+    return LayerIndex(
+        digest=stored.digest(),
+        size=stored.size,
+        compression=compression,
+        diff_id=plain.digest(),
+        plain_size=plain.size,
+        entries=entries,
+        contents=contents,
+        trailing=trailing,
+    )
+
+
+def hop_layer(read_at: Callable[[int, int], bytes], size: int, *, limits: Limits = DEFAULT_LIMITS) -> LayerIndex:
+    """Read the headers alone of an uncompressed layer of `size` bytes: no digest is known afterwards."""
+    walker = tar.Walker(tar.SeekFeed(read_at, size), limits=limits)
+    entries = tuple(decode_entries(walker, contents=False, limits=limits))
+    return LayerIndex(
+        digest=None,
+        size=size,
+        compression="none",
+        diff_id=None,
+        plain_size=size,
+        entries=entries,
+        contents=False,
+        trailing=0,
+    )
+
+
+def open_plain(chunks: Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes]:
+    """Yield the uncompressed bytes of a blob, whatever its compression."""
+    compression, blob = _sniff_chunks(iter(chunks))
+    return blob if compression == "none" else Decompressor(compression, limits).run(blob)
+
+
+def _sniff_chunks(chunks: Iterator[bytes]) -> tuple[str, Iterator[bytes]]:
+    """Tell the compression by the first bytes, and give the stream back whole."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= SNIFF_BYTES:
+            break
+    return sniff(head), chain((head,) if head else (), chunks)
+
+
+def decode_entries(walker: tar.Walker, *, contents: bool, limits: Limits = DEFAULT_LIMITS) -> Iterator[Entry]:
+    """Turn the members of a layer's tar into entries, in their order, as they are read."""
+    count = 0
+    for member in walker:
+        count += 1
+        if count > limits.entries:
+            raise LimitExceeded(f"more than {limits.entries} entries (limit entries)", offset=member.offset)
+        yield _decode_entry(member, walker, contents=contents, limits=limits)
+
+
+def _decode_entry(member: tar.Member, walker: tar.Walker, *, contents: bool, limits: Limits) -> Entry:
+    raw = member.name
+    name = raw.decode("utf-8", "surrogateescape")
+    if len(raw) > limits.path_bytes:
+        raise LimitExceeded(f"a name of {len(raw)} bytes (limit path_bytes)", offset=member.offset)
+    kind = _TYPES.get(member.typeflag, "unknown")
+    path = "/" + (name[:-1] if kind == "dir" and name[-1:] == "/" else name)
+    if "/." in path or "//" in path or path[-1] == "/":
+        path = clean_path(name)
+    role = role_of(path.rpartition("/")[2]) if "/.wh." in path else "entry"
+    sha256 = None
+    if contents and kind == "file":
+        hasher = hashlib.sha256()
+        for piece in walker.content():
+            hasher.update(piece)
+        sha256 = hasher.digest()
+    return Entry(
+        path,
+        kind,
+        member.mode & 0o7777,
+        member.uid,
+        member.gid,
+        member.size if kind == "file" else 0,
+        member.mtime,
+        member.linkname.decode("utf-8", "surrogateescape") if kind in _LINKS else None,
+        (member.devmajor, member.devminor) if kind in _DEVICES else None,
+        _xattrs(member.pax) if member.pax else None,
+        role,
+        None if len(name) == len(path) - 1 and path.endswith(name) else name,
+        member.offset,
+        member.typeflag.decode("latin-1"),
+        sha256,
+    )
+
+
+def _xattrs(pax: Mapping[bytes, bytes]) -> Mapping[str, bytes] | None:
+    """Extended attributes stand in SCHILY.xattr records alone; LIBARCHIVE's are not read by engines."""
+    found = {
+        key[len(_SCHILY) :].decode("utf-8", "surrogateescape"): value
+        for key, value in pax.items()
+        if key.startswith(_SCHILY)
+    }
+    return found or None
+
+
+def read_content(plain_chunks: Iterable[bytes], offset: int, limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes]:
+    """Yield the content of the member whose header is at `offset` of an uncompressed layer, holes filled."""
+    walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits)
+    for member in walker:
+        if member.offset == offset:
+            yield from walker.content()
+            return
+    raise MalformedInput("no member starts here", offset=offset)

@@ -1,0 +1,237 @@
+"""The fields of tar headers: numbers, checksums, PAX records, sparse maps. Bytes in, values out.
+
+Go's `archive/tar` (strconv.go, reader.go) is the reference for what is accepted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+_INT = re.compile(rb"[+-]?[0-9]+")
+_OCTAL = re.compile(rb"[0-7]+")
+_INT64 = 1 << 63
+_SCHILY = b"SCHILY.xattr."
+
+
+class FieldError(Exception):
+    """A field that cannot be read; the walker adds the offset."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def parse_octal(field: bytes) -> int:
+    """Octal digits between blanks and NULs; an empty field is 0."""
+    digits = field.strip(b" \0").partition(b"\0")[0]
+    if not digits:
+        return 0
+    if not _OCTAL.fullmatch(digits) or (value := int(digits, 8)) >= 1 << 64:
+        raise FieldError(f"{field!r} is not an octal number")
+    return value - (1 << 64) if value >= _INT64 else value
+
+
+def parse_checksum(field: bytes) -> int:
+    """The claimed checksum: always octal."""
+    return parse_octal(field)
+
+
+def parse_numeric(field: bytes) -> int:
+    """Octal, or base-256 (two's complement, big endian) when the top bit is set; 63 bits at most."""
+    if not field[0] & 0x80:
+        return parse_octal(field)
+    value = int.from_bytes(field, "big") & ((1 << (len(field) * 8 - 1)) - 1)
+    if field[0] & 0x40:
+        value -= 1 << (len(field) * 8 - 1)
+    if not -_INT64 <= value < _INT64:
+        raise FieldError(f"{field!r} does not fit into 63 bits")
+    return value
+
+
+class NumberCache(dict[bytes, int]):
+    """Decoded number fields: owners, modes and times repeat, and a look-up costs a third of a decode."""
+
+    _MOST = 1 << 12
+
+    def __missing__(self, field: bytes) -> int:
+        if len(self) >= self._MOST:
+            self.clear()
+        value = self[field] = parse_numeric(field)
+        return value
+
+
+class ParsedPax(NamedTuple):
+    """An extended header. A value is None (or empty) where the main header's stands."""
+
+    records: dict[bytes, bytes]
+    path: bytes
+    linkpath: bytes
+    uid: int | None
+    gid: int | None
+    size: int | None
+    mtime: int | None
+    sparse: str
+    """`1.0` (map in the content), `0.1` (map in the records, 0.0 included) or nothing."""
+    sparse_name: bytes
+    sparse_size: int | None
+
+
+def parse_pax(data: bytes) -> ParsedPax:
+    """Read all records: of repeated keys the last wins, an empty value keeps the main header's."""
+    records = _merge_records(_split_records(data))
+    sparse = _sparse_version(records)
+    size = records.get(b"GNU.sparse.size") or records.get(b"GNU.sparse.realsize")
+    for key in (b"atime", b"ctime"):
+        _time(records.get(key))
+    return ParsedPax(
+        records=records,
+        path=records.get(b"path", b""),
+        linkpath=records.get(b"linkpath", b""),
+        uid=_integer(records.get(b"uid")),
+        gid=_integer(records.get(b"gid")),
+        size=_integer(records.get(b"size")),
+        mtime=_time(records.get(b"mtime")),
+        sparse=sparse,
+        sparse_name=records.get(b"GNU.sparse.name", b"") if sparse else b"",
+        sparse_size=_integer(size) if sparse else None,
+    )
+
+
+def _split_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    r"""Yield key and value of each `LENGTH KEY=VALUE\n`; the length counts the whole record."""
+    position, end = 0, len(data)
+    while position < end:
+        blank = data.find(b" ", position, position + 22)
+        if blank < 0 or not _INT.fullmatch(data, position, blank):
+            raise FieldError("PAX record without a length")
+        length = int(data[position:blank])
+        stop = position + length
+        if length < 5 or stop > end or stop <= blank + 1 or data[stop - 1] != 0x0A:
+            raise FieldError(f"PAX record length {length} does not fit")
+        key, equals, value = data[blank + 1 : stop - 1].partition(b"=")
+        if not equals or not key or _has_nul(key, value):
+            raise FieldError(f"malformed PAX record {data[blank + 1 : stop - 1][:40]!r}")
+        yield key, value
+        position = stop
+
+
+def _has_nul(key: bytes, value: bytes) -> bool:
+    return b"\0" in (value if key in (b"path", b"linkpath", b"uname", b"gname") else key)
+
+
+def _merge_records(pairs: Iterator[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Give the records as a dict; the repeated offset and numbytes of sparse 0.0 become a 0.1 map."""
+    records: dict[bytes, bytes] = {}
+    regions: list[bytes] = []
+    for key, value in pairs:
+        if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
+            expected = b"GNU.sparse.numbytes" if len(regions) % 2 else b"GNU.sparse.offset"
+            if key != expected or b"," in value:
+                raise FieldError("sparse 0.0 records out of order")
+            regions.append(value)
+        else:
+            records[key] = value
+    if regions:
+        records[b"GNU.sparse.map"] = b",".join(regions)
+    return records
+
+
+def _integer(value: bytes | None) -> int | None:
+    if not value:
+        return None
+    if not _INT.fullmatch(value) or len(value) > 24 or not -_INT64 <= (number := int(value)) < _INT64:
+        raise FieldError(f"{value[:30]!r} is not a number")
+    return number
+
+
+def _time(value: bytes | None) -> int | None:
+    """Seconds with a fraction to nanoseconds; digits beyond nine are cut."""
+    if not value:
+        return None
+    whole, _, fraction = value.partition(b".")
+    seconds = _integer(whole)
+    if seconds is None or (fraction[:9] and not fraction[:9].isdigit()):
+        raise FieldError(f"{value[:30]!r} is not a time")
+    nanoseconds = int(fraction[:9].ljust(9, b"0")) if fraction else 0
+    return seconds * 1_000_000_000 + (-nanoseconds if whole.startswith(b"-") else nanoseconds)
+
+
+def _sparse_version(records: dict[bytes, bytes]) -> str:
+    version = records.get(b"GNU.sparse.major", b""), records.get(b"GNU.sparse.minor", b"")
+    if version in ((b"0", b"0"), (b"0", b"1")):
+        return "0.1"
+    if version == (b"1", b"0"):
+        return "1.0"
+    return "0.1" if version == (b"", b"") and records.get(b"GNU.sparse.map") else ""
+
+
+# -- sparse maps -----------------------------------------------------------------------------------
+
+
+def sparse_stored(regions: list[tuple[int, int]], size: int) -> int:
+    """Check that regions are in order and inside the file; give the bytes that they store."""
+    end = stored = 0
+    for offset, length in regions:
+        if offset < end or length < 0 or offset + length > size:
+            raise FieldError("the sparse map's regions overlap or leave the file")
+        end = offset + length
+        stored += length
+    if size < 0:
+        raise FieldError("negative size of a sparse file")
+    return stored
+
+
+def parse_sparse_blocks(block: bytes, following: Callable[[], bytes], most: int) -> list[tuple[int, int]]:
+    """Old GNU: four regions in the header, then blocks of 21 while the flag behind them says so."""
+    regions: list[tuple[int, int]] = []
+    table, count = block[386:], 4
+    while True:
+        for i in range(0, count * 24, 24):
+            if not table[i]:
+                break
+            regions.append((parse_numeric(table[i : i + 12]), parse_numeric(table[i + 12 : i + 24])))
+        if not table[count * 24]:
+            return regions
+        if len(regions) > most:
+            raise FieldError(f"a sparse file with more than {most} regions (limit sparse_regions)")
+        table, count = following(), 21
+
+
+def parse_sparse_0x1(pax: ParsedPax) -> list[tuple[int, int]]:
+    """PAX 0.0 and 0.1: the map is a record."""
+    count = _integer(pax.records.get(b"GNU.sparse.numblocks"))
+    text = pax.records.get(b"GNU.sparse.map", b"")
+    numbers = text.split(b",") if text else []
+    if count is None or count < 0 or len(numbers) != 2 * count:
+        raise FieldError("the sparse map has another length than it claims")
+    return _pairs(numbers)
+
+
+def parse_sparse_map(blocks: Iterator[bytes], most: int) -> list[tuple[int, int]]:
+    """PAX 1.0: decimal lines at the front of the content, padded to a block."""
+    text, count = b"", -1
+    lines = 0
+    pieces: list[bytes] = []
+    for block in blocks:
+        pieces.append(block)
+        lines += block.count(b"\n")
+        if count < 0 and lines:
+            count = _integer(b"".join(pieces).partition(b"\n")[0]) or 0
+            if not 0 <= count <= most:
+                raise FieldError(f"a sparse file with {count} regions (limit sparse_regions = {most})")
+        if count >= 0 and lines >= 1 + 2 * count:
+            text = b"".join(pieces)
+            return _pairs(text.split(b"\n", 1 + 2 * count)[1:-1])
+        if len(pieces) > most:
+            break
+    raise FieldError("the sparse map is cut short")
+
+
+def _pairs(numbers: list[bytes]) -> list[tuple[int, int]]:
+    values = [_integer(number) for number in numbers]
+    if any(value is None for value in values):
+        raise FieldError("the sparse map has an empty number")
+    flat = [value or 0 for value in values]
+    return list(zip(flat[::2], flat[1::2], strict=True))
