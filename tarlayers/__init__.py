@@ -5,7 +5,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits
     1  formats
     2  sources
-    3  layer image
+    3  layer store image reference imagearchive
     4  rootfs
     5  analysis export
     6  render
@@ -15,5 +15,9 @@ Inside a floor these edges are meant, and no others:
 
     digest -> errors
     formats.* -> formats.whiteout
-    image -> layer
+    formats.* -> formats.tar_fields
+    store -> layer
+    image -> layer store
+    reference -> image
+    imagearchive -> image reference store
 """

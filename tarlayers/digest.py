@@ -67,14 +67,17 @@ class Meter:
 
     def watch(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Pass `chunks` on unchanged, each counted and hashed before it is handed out."""
-        update = self._hash.update if self._hash else None
         for chunk in chunks:
             self.size += len(chunk)
             if self._limit is not None and self.size > self._limit:
                 raise LimitExceeded(f"{self._what} is larger than {self._limit} bytes", offset=self.size)
-            if update:
-                update(chunk)
+            if self._hash is not None:
+                self._hash.update(chunk)
             yield chunk
+
+    def stop_hashing(self) -> None:
+        """Go on counting alone: the digest turned out not to be needed."""
+        self._hash = None
 
     def digest(self) -> Digest | None:
         """The sha256 of what has passed, or None when hashing was not asked for."""

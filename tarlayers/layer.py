@@ -102,7 +102,14 @@ def index_layer(
     decompression failed.
     """
     stored = Meter(hashed=hashed)
-    compression, blob = _sniff_chunks(stored.watch(chunks))
+    return index_metered(stored.watch(chunks), stored, hashed=hashed, contents=contents, limits=limits)
+
+
+def index_metered(
+    chunks: Iterator[bytes], stored: Meter, *, hashed: bool, contents: bool, limits: Limits = DEFAULT_LIMITS
+) -> LayerIndex:
+    """Index a blob whose bytes `stored` already watches, so that its digest survives a failure here."""
+    compression, blob = _sniff_chunks(chunks)
     if compression == "none":
         plain, plain_chunks, unpacker = stored, blob, None
     else:
@@ -158,15 +165,20 @@ def _sniff_chunks(chunks: Iterator[bytes]) -> tuple[str, Iterator[bytes]]:
 
 def decode_entries(walker: tar.Walker, *, contents: bool, limits: Limits = DEFAULT_LIMITS) -> Iterator[Entry]:
     """Turn the members of a layer's tar into entries, in their order, as they are read."""
-    count = 0
-    for member in walker:
-        count += 1
+    for count, member in enumerate(walker, 1):
         if count > limits.entries:
             raise LimitExceeded(f"more than {limits.entries} entries (limit entries)", offset=member.offset)
-        yield _decode_entry(member, walker, contents=contents, limits=limits)
+        entry = decode_entry(member, limits)
+        if contents and entry.type == "file":
+            hasher = hashlib.sha256()
+            for piece in walker.content():
+                hasher.update(piece)
+            entry = entry._replace(sha256=hasher.digest())
+        yield entry
 
 
-def _decode_entry(member: tar.Member, walker: tar.Walker, *, contents: bool, limits: Limits) -> Entry:
+def decode_entry(member: tar.Member, limits: Limits = DEFAULT_LIMITS) -> Entry:
+    """Decode one member: its name cleaned, its role told, its content not looked at."""
     raw = member.name
     name = raw.decode("utf-8", "surrogateescape")
     if len(raw) > limits.path_bytes:
@@ -176,12 +188,6 @@ def _decode_entry(member: tar.Member, walker: tar.Walker, *, contents: bool, lim
     if "/." in path or "//" in path or path[-1] == "/":
         path = clean_path(name)
     role = role_of(path.rpartition("/")[2]) if "/.wh." in path else "entry"
-    sha256 = None
-    if contents and kind == "file":
-        hasher = hashlib.sha256()
-        for piece in walker.content():
-            hasher.update(piece)
-        sha256 = hasher.digest()
     return Entry(
         path,
         kind,
@@ -197,7 +203,7 @@ def _decode_entry(member: tar.Member, walker: tar.Walker, *, contents: bool, lim
         None if len(name) == len(path) - 1 and path.endswith(name) else name,
         member.offset,
         member.typeflag.decode("latin-1"),
-        sha256,
+        None,
     )
 
 

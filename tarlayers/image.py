@@ -1,0 +1,199 @@
+"""Images and their layers: the nouns that every question is asked of.
+
+image = open_image("app.tar")
+image.layers[0].diff_id, image.chain_ids, image.history
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from tarlayers.digest import Digest, chain_ids
+from tarlayers.errors import ContentAbsent, NoSuchLayer, TarlayersError
+from tarlayers.formats.documents import Config, HistoryStep, Platform
+from tarlayers.layer import Entry, LayerIndex, open_plain, read_content
+from tarlayers.store import Store
+
+_PREFIX = 12  # hex digits that name a layer or an image, as docker prints them
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of one image. What a document says is `claimed_`; `read` computes."""
+
+    index: int
+    """0 is the base."""
+    claimed_digest: Digest | None
+    claimed_diff_id: Digest | None
+    media_type: str | None
+    compression: str | None
+    """By magic; None where the blob is absent."""
+    size: int | None
+    """Stored bytes; the claimed ones where the blob is absent."""
+    claimed_size: int | None
+    created_by: str | None
+    """The build step that made it, where the history can be matched to the layers."""
+    annotations: Mapping[str, str]
+    urls: tuple[str, ...]
+    blob: str | None
+    """Its name in the archive."""
+    unreadable: str | None
+    """Why its content cannot be read (`absent`, `foreign`, `encrypted`, ...); None when it can."""
+    bare: bool
+    """No document speaks of this layer: all its digests are computed, which reads it whole."""
+    _store: Store = field(repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages: `layer 2 (sha256:0123456789ab)`."""
+        identity = self.claimed_diff_id or self.claimed_digest
+        return f"layer {self.index}" + (f" ({str(identity)[:19]})" if identity else "")
+
+    @property
+    def digest(self) -> Digest | None:
+        """Of the blob as stored: as claimed, and for a bare layer as computed."""
+        return self.read(hashed=True).digest if self.bare else self.claimed_digest
+
+    @property
+    def diff_id(self) -> Digest | None:
+        """As claimed; computed (which reads the whole layer) where nothing claims it."""
+        if self.claimed_diff_id is not None or self.unreadable:
+            return self.claimed_diff_id
+        return self.read(hashed=True).diff_id
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """Its members in tar order; the layer is indexed on first use."""
+        return self.read().entries
+
+    def read(self, *, hashed: bool = False, contents: bool = False) -> LayerIndex:
+        """Index the layer, or give the index made before. With `hashed` digest and diff ID are computed,
+        with `contents` the digest of every file.
+
+        ContentAbsent where the blob is absent or encrypted; MalformedInput names the layer and the offset.
+        """
+        with _named(self.name):
+            return self._store.index(self._readable_blob(), hashed=hashed, contents=contents)
+
+    def open_plain(self) -> Iterator[bytes]:
+        """Yield the uncompressed tar in chunks. ContentAbsent where the bytes are not kept (a stream)."""
+        return open_plain(self._store.open(self._readable_blob()))
+
+    def open_content(self, entry: Entry) -> Iterator[bytes]:
+        """Yield the bytes of one of this layer's files."""
+        with _named(self.name):
+            yield from read_content(self.open_plain(), entry.offset)
+
+    def _readable_blob(self) -> str:
+        if self.unreadable or self.blob is None:
+            raise ContentAbsent(f"content not readable: {self.unreadable}", place=self.name)
+        return self.blob
+
+
+class _named:  # noqa: N801 # reads as the word it is: with _named(layer)
+    """Put the layer's name in front of what an error says."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, TarlayersError) and not error.place.startswith("layer "):
+            raise error.inside(self._name) from error
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One build step, and the layer that it made, if it made one and the two can be matched."""
+
+    step: HistoryStep
+    layer: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image: its names, its documents and its layers, base first."""
+
+    names: tuple[str, ...]
+    image_id: Digest | None
+    """sha256 of the configuration, which is what engines call the image ID."""
+    manifest_digest: Digest | None
+    platform: Platform | None
+    config: Config | None
+    config_blob: str | None
+    layers: tuple[Layer, ...]
+    history: tuple[HistoryRow, ...]
+    """Oldest first, as the configuration has it."""
+    annotations: Mapping[str, str]
+
+    @property
+    def chain_ids(self) -> tuple[Digest | None, ...]:
+        """Of every layer, base first; None from the first layer on whose diff ID nobody knows."""
+        known: list[Digest] = []
+        for layer in self.layers:
+            diff_id = layer.diff_id
+            if diff_id is None:
+                break
+            known.append(diff_id)
+        return (*chain_ids(known), *[None] * (len(self.layers) - len(known)))
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages: its first name, else the start of an ID."""
+        if self.names:
+            return self.names[0]
+        identity = self.image_id or self.manifest_digest
+        return str(identity)[:19] if identity else "unnamed image"
+
+
+def load_layers(
+    layers: Sequence[Layer], *, hashed: bool = False, contents: bool = False, workers: int | None = None
+) -> None:
+    """Index those of the layers that can be read, several at a time, the largest first.
+
+    Afterwards `entries` and `read` of each answer at once. What is wrong with a layer is raised for the
+    lowest such layer. Hashing and decompression run outside the interpreter lock, so threads do help.
+    """
+    distinct = {layer.blob: layer for layer in reversed(layers) if layer.unreadable is None}
+    todo = sorted(distinct.values(), key=lambda layer: -(layer.size or 0))
+    workers = workers or len(os.sched_getaffinity(0))
+    failed: dict[int, TarlayersError] = {}
+
+    def load(layer: Layer) -> None:
+        try:
+            layer.read(hashed=hashed, contents=contents)
+        except TarlayersError as error:
+            failed[layer.index] = error
+
+    if workers == 1 or len(todo) < 2:
+        for layer in todo:
+            load(layer)
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            for done in [pool.submit(load, layer) for layer in todo]:
+                done.result()
+    if failed:
+        raise failed[min(failed)]
+
+
+def find_layer(image: Image, reference: str) -> Layer:
+    """Find a layer by its index (negative from the top), its diff ID or digest, or 12 or more of their hex digits."""
+    if reference.lstrip("-").isdigit() and len(reference) < _PREFIX:
+        index = int(reference)
+        if -len(image.layers) <= index < len(image.layers):
+            return image.layers[index]
+        raise NoSuchLayer(f"no layer {reference}: the image has {len(image.layers)}", place=image.name)
+    wanted = reference.removeprefix("sha256:")
+    found = [
+        layer
+        for layer in image.layers
+        if len(wanted) >= _PREFIX and any(d and d.hex.startswith(wanted) for d in (layer.diff_id, layer.digest))
+    ]
+    if not found:
+        raise NoSuchLayer(f"no layer {reference!r}: give an index, a digest or 12 hex digits of one", place=image.name)
+    return found[0]

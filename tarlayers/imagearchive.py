@@ -1,0 +1,249 @@
+"""What one path or stream holds: opening it, and making images of its documents.
+
+A seekable file or a directory is read in place and layers are indexed when their entries are first asked
+for; a stream (standard input, a compressed archive) is read once, at once. This is the only place that
+decides which.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from tarlayers.digest import Meter
+from tarlayers.errors import MalformedInput, TarlayersError, UnsupportedInput
+from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
+from tarlayers.image import HistoryRow, Image, Layer
+from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.reference import choose_image
+from tarlayers.sources.archive import CHUNK, open_directory, open_tar
+from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, locate_images, map_history
+from tarlayers.store import WHOLE, PassedStore, SeekStore, Store, pass_stream
+
+Source = str | os.PathLike[str] | BinaryIO
+
+
+@dataclass(frozen=True, slots=True)
+class ImageArchive:
+    """Everything that was found in one archive."""
+
+    path: str
+    kind: str
+    """`docker-archive`, `oci-archive`, `oci-dir`, `dir` or `layer` (a bare layer, or an exported file system)."""
+    size: int
+    """Stored bytes of the archive."""
+    compression: str
+    """Of the archive itself."""
+    images: tuple[Image, ...]
+    others: tuple[OtherRecord, ...]
+    layout: Layout
+    store: Store = field(repr=False, compare=False)
+
+
+def open_image(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Image:
+    """Open an archive that holds exactly one image.
+
+    `source` is a path or a binary stream. NoSuchImage lists the candidates when there are several: then use
+    `open_images` and `choose_image`.
+    """
+    return choose_image(open_images(source, limits=limits).images)
+
+
+def open_images(
+    source: Source,
+    *,
+    hashed: bool = True,
+    contents: bool = False,
+    keep: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+) -> ImageArchive:
+    """Open an archive and list all it holds.
+
+    `hashed` and `contents` say what a stream has to compute while it passes (see `Layer.read`); they mean
+    nothing for what can be read again. With `keep` a stream is spooled to an unnamed temporary file, so that
+    contents can be read afterwards.
+    """
+    if isinstance(source, str | os.PathLike):
+        return _open_path(os.fspath(source), hashed=hashed, contents=contents, keep=keep, limits=limits)
+    return _open_stream("-", _read_stream(source), hashed=hashed, contents=contents, keep=keep, limits=limits)
+
+
+def _open_path(path: str, *, hashed: bool, contents: bool, keep: bool, limits: Limits) -> ImageArchive:
+    try:
+        if Path(path).is_dir():
+            archive = open_directory(path)
+            return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits, directory=True)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise MalformedInput(error.strerror or str(error), place=path) from error
+    stream = os.fdopen(descriptor, "rb", buffering=0)
+    with stream, _naming(path):
+        if not stream.seekable() or sniff(os.pread(descriptor, SNIFF_BYTES, 0)) != "none":
+            return _open_stream(path, _read_stream(stream), hashed=hashed, contents=contents, keep=keep, limits=limits)
+        if not os.fstat(descriptor).st_size:
+            raise MalformedInput("the file is empty")
+        archive = open_tar(path, os.dup(descriptor), limits)
+        return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits)
+
+
+class _naming:  # noqa: N801 # reads as the word it is: with _naming(path)
+    """Put the archive's path in front of what an error says."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, TarlayersError) and not error.place.startswith(self._path):
+            raise error.inside(self._path) from error
+
+
+def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield a stream in chunks, as they come."""
+    read = getattr(stream, "read1", stream.read)
+    while True:
+        try:
+            chunk = read(CHUNK)
+        except OSError as error:
+            raise MalformedInput(f"cannot be read: {error.strerror or error}") from error
+        if not chunk:
+            return
+        yield chunk
+
+
+def _open_stream(
+    path: str, chunks: Iterator[bytes], *, hashed: bool, contents: bool, keep: bool, limits: Limits
+) -> ImageArchive:
+    stored = Meter(hashed=False)
+    stream = stored.watch(chunks)
+    head = b""
+    while len(head) < SNIFF_BYTES and (chunk := next(stream, b"")):
+        head += chunk
+    if not head:
+        raise MalformedInput("the input is empty", place="" if path != "-" else "standard input")
+    compression = sniff(head)
+    plain: Iterator[bytes] = _chain(head, stream)
+    if compression != "none":
+        plain = Decompressor(compression, limits).run(plain)
+    with _naming("standard input" if path == "-" else path):
+        if keep:
+            store: Store = _spool(path, plain, limits)
+        else:
+            store = pass_stream(plain, hashed=hashed, contents=contents, limits=limits)
+    return _assemble(path, stored.size, compression, store, limits)
+
+
+def _chain(head: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
+    yield head
+    yield from rest
+
+
+def _spool(path: str, plain: Iterator[bytes], limits: Limits) -> SeekStore:
+    """Keep a stream in a temporary file that has no name, so that it is gone however we end."""
+    with tempfile.TemporaryFile() as spool:
+        try:
+            for chunk in plain:
+                spool.write(chunk)
+            spool.flush()
+        except OSError as error:
+            place = tempfile.gettempdir()
+            free = shutil.disk_usage(place).free
+            reason = f"cannot spool the stream ({error.strerror}; {free} bytes free, TMPDIR says where)"
+            raise UnsupportedInput(reason, place=place) from error
+        return SeekStore(open_tar(path, os.dup(spool.fileno()), limits), limits)
+
+
+# -- assembling ------------------------------------------------------------------------------------
+
+
+def _assemble(
+    path: str, size: int, compression: str, store: Store, limits: Limits, *, directory: bool = False
+) -> ImageArchive:
+    layout = locate_images(store.documents, store.sizes, limits)
+    kind = layout.kind
+    if kind == "none" and directory:
+        raise UnsupportedInput("no image documents in this directory (no manifest.json, index.json)", place=path)
+    if kind == "none":
+        images: tuple[Image, ...] = (_bare_image(store, size if isinstance(store, SeekStore) else None),)
+        kind = "layer"
+    else:
+        images = tuple(_make_image(record, store) for record in layout.images)
+    if directory and kind == "oci-archive":
+        kind = "oci-dir"
+    return ImageArchive(path, kind, size, compression, images, layout.others, layout, store)
+
+
+def _bare_image(store: Store, size: int | None) -> Image:
+    """Make the image that one layer without any document is."""
+    if isinstance(store, PassedStore):
+        size = store.index(WHOLE, hashed=False, contents=False).plain_size
+    layer = Layer(
+        index=0,
+        claimed_digest=None,
+        claimed_diff_id=None,
+        media_type=None,
+        compression="none",
+        size=size,
+        claimed_size=None,
+        created_by=None,
+        annotations={},
+        urls=(),
+        blob=WHOLE,
+        unreadable=None,
+        bare=True,
+        _store=store,
+    )
+    return Image((), None, None, None, None, None, (layer,), (), {})
+
+
+def _make_image(record: ImageRecord, store: Store) -> Image:
+    rows = tuple(HistoryRow(step, layer) for step, layer in map_history(record.config, len(record.layers)))
+    steps = {row.layer: row.step.created_by for row in rows}
+    return Image(
+        names=record.names,
+        image_id=record.image_id,
+        manifest_digest=record.manifest_digest,
+        platform=record.platform,
+        config=record.config,
+        config_blob=record.config_blob,
+        layers=tuple(_make_layer(i, layer, steps.get(i), store) for i, layer in enumerate(record.layers)),
+        history=rows,
+        annotations=record.annotations,
+    )
+
+
+def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: Store) -> Layer:
+    present = record.blob is not None
+    return Layer(
+        index=index,
+        claimed_digest=record.claimed_digest,
+        claimed_diff_id=record.claimed_diff_id,
+        media_type=record.media_type,
+        compression=store.compression(record.blob) if record.blob is not None else None,
+        size=store.sizes[record.blob] if record.blob is not None else record.claimed_size,
+        claimed_size=record.claimed_size,
+        created_by=created_by,
+        annotations=record.annotations,
+        urls=record.urls,
+        blob=record.blob,
+        unreadable=_why_unreadable(record.media_type or "", present, bool(record.urls)),
+        bare=False,
+        _store=store,
+    )
+
+
+def _why_unreadable(media_type: str, present: bool, foreign: bool) -> str | None:
+    if not present:
+        return "foreign" if foreign else "absent"
+    if media_type.endswith("+encrypted"):
+        return "encrypted"
+    if "erofs" in media_type or "squashfs" in media_type:
+        return media_type
+    return None

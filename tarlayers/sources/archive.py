@@ -1,0 +1,252 @@
+"""The thing we were given as named blobs: a seekable tar, a directory, or a stream that passes once.
+
+Names are cleaned (`./blobs//sha256/x` is `blobs/sha256/x`), links between members are followed, and of two
+members with one name the last counts, as for Docker, which unpacks the archive before it reads it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, TarlayersError, UnsupportedInput
+from tarlayers.formats import tar
+from tarlayers.formats.whiteout import clean_path
+from tarlayers.limits import DEFAULT_LIMITS, Limits
+
+# Hashing is fastest with chunks that stay in the second-level cache; larger ones cost page faults.
+CHUNK = 1 << 18
+_LINK_HOPS = 40  # ELOOP of Linux
+_DIRECTORY_DEPTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Stored bytes that can be read anywhere, any number of times, from several threads."""
+
+    name: str
+    size: int
+    read_at: Callable[[int, int], bytes] = field(repr=False)
+    """(offset, count) -> bytes, fewer only at the end."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the blob from front to back. A source that has become shorter is MalformedInput."""
+        position = 0
+        while position < self.size:
+            chunk = self.read_at(position, min(CHUNK, self.size - position))
+            if not chunk:
+                raise MalformedInput("the source ends before the blob does", place=self.name, offset=position)
+            position += len(chunk)
+            yield chunk
+
+
+class Archive:
+    """Named blobs with random access. Use it as a context manager, or let it be collected."""
+
+    def __init__(self, kind: str, path: str, size: int, blobs: Mapping[str, Blob], whole: Blob | None) -> None:
+        self.kind = kind
+        """`tar` or `directory`."""
+        self.path = path
+        self.size = size
+        self.blobs = blobs
+        self.whole = whole
+        """The tar itself, which may turn out to be a bare layer."""
+
+    def blob(self, name: str) -> Blob:
+        """Give the blob; ContentAbsent when the archive has none of that name."""
+        try:
+            return self.blobs[name]
+        except KeyError:
+            raise ContentAbsent("not in the archive", place=name) from None
+
+    def documents(self, limits: Limits = DEFAULT_LIMITS) -> Documents:
+        """Give the JSON members, read when asked for."""
+        return Documents(self.blobs, limits)
+
+
+class Documents(Mapping[str, bytes]):
+    """Those blobs that look like JSON documents, read and kept on first use."""
+
+    def __init__(self, blobs: Mapping[str, Blob], limits: Limits) -> None:
+        self._blobs = blobs
+        self._limits = limits
+        self._kept: dict[str, bytes] = {}
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self._kept:
+            blob = self._blobs[name]
+            if not looks_like_json(blob.read_at(0, 64)):
+                raise KeyError(name)
+            if blob.size > self._limits.document_bytes:
+                raise oversized(name, blob.size, self._limits)
+            self._kept[name] = b"".join(blob.chunks())
+        return self._kept[name]
+
+    def __contains__(self, name: object) -> bool:
+        blob = self._blobs.get(name) if isinstance(name, str) else None
+        return blob is not None and looks_like_json(blob.read_at(0, 64))
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._blobs if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def oversized(name: str, size: int, limits: Limits) -> LimitExceeded:
+    """The error for a document that is too large to be kept."""
+    return LimitExceeded(f"a document of {size} bytes (limit document_bytes = {limits.document_bytes})", place=name)
+
+
+def looks_like_json(head: bytes) -> bool:
+    """Say whether bytes start as a JSON object or array."""
+    return head.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] in (b"{", b"[")
+
+
+def open_tar(path: str, descriptor: int, limits: Limits = DEFAULT_LIMITS) -> Archive:
+    """Read the member table of an uncompressed tar by hopping over its contents.
+
+    The archive owns `descriptor` from here on. MalformedInput when it is no tar, or is cut short.
+    """
+    size = os.fstat(descriptor).st_size
+
+    def read_at(offset: int, count: int) -> bytes:
+        return os.pread(descriptor, count, offset)
+
+    try:
+        blobs = _member_table(read_at, size, limits)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    archive = Archive("tar", path, size, blobs, Blob(path, size, read_at))
+    weakref.finalize(archive, os.close, descriptor)
+    return archive
+
+
+def _member_table(read_at: Callable[[int, int], bytes], size: int, limits: Limits) -> dict[str, Blob]:
+    walker = tar.Walker(tar.SeekFeed(read_at, size), limits=limits)
+    blobs: dict[str, Blob] = {}
+    links: dict[str, tuple[str, ...]] = {}
+    for member in walker:
+        name = clean_name(member.name)
+        blobs.pop(name, None)
+        links.pop(name, None)
+        if member.typeflag in b"12":
+            links[name] = link_targets(name, member)
+        elif member.typeflag in b"07S" and member.stored:
+            blobs[name] = _member_blob(name, member, walker.data_offset, read_at)
+        elif member.typeflag in b"07S":
+            blobs[name] = Blob(name, 0, lambda _offset, _count: b"")
+    for name, target in resolve_links(links, blobs).items():
+        blobs[name] = blobs[target]
+    return blobs
+
+
+def _member_blob(name: str, member: tar.Member, start: int, read_at: Callable[[int, int], bytes]) -> Blob:
+    size = member.stored
+    if member.sparse is not None:
+
+        def refuse(_offset: int, _count: int) -> bytes:
+            raise UnsupportedInput("a sparse member of the archive; pack it again without --sparse", place=name)
+
+        return Blob(name, member.size, refuse)
+
+    def read_member(offset: int, count: int) -> bytes:
+        return read_at(start + offset, max(0, min(count, size - offset)))
+
+    return Blob(name, size, read_member)
+
+
+def clean_name(name: bytes) -> str:
+    """Give the cleaned name of an archive member, without a leading slash."""
+    return clean_path(name.decode("utf-8", "surrogateescape"))[1:]
+
+
+def link_targets(name: str, member: tar.Member) -> tuple[str, ...]:
+    """Give the names that a link may mean: a symlink's is relative to its directory, but some exporters
+    write it relative to the archive; a hard link's is always the latter.
+    """
+    target = member.linkname.decode("utf-8", "surrogateescape")
+    whole = clean_path(target)[1:]
+    if member.typeflag == b"1" or target.startswith("/"):
+        return (whole,)
+    return clean_path(f"{name.rpartition('/')[0]}/{target}")[1:], whole
+
+
+def resolve_links(links: Mapping[str, tuple[str, ...]], blobs: Mapping[str, object]) -> dict[str, str]:
+    """Map each link to the blob that it leads to, over several hops; dangling ones and loops are left out."""
+    found: dict[str, str] = {}
+    for name in links:
+        at: str | None = name
+        for _ in range(_LINK_HOPS):
+            if at is None or at in blobs:
+                break
+            at = next((t for t in links.get(at, ()) if t in blobs or t in links), None)
+        if at is not None and at in blobs:
+            found[name] = at
+    return found
+
+
+def open_directory(path: str) -> Archive:
+    """List the files of an image directory, to the depth that any layout has. Nothing is read yet."""
+    blobs: dict[str, Blob] = {}
+    root = Path(path)
+    total = 0
+    for directory, subdirectories, files in os.walk(root, followlinks=False):
+        below = Path(directory).relative_to(root)
+        if len(below.parts) >= _DIRECTORY_DEPTH:
+            subdirectories.clear()
+        subdirectories.sort()
+        for name in sorted(files):
+            blob = _file_blob(str(below / name), Path(directory) / name)
+            if blob is not None:
+                blobs[blob.name] = blob
+                total += blob.size
+    return Archive("directory", path, total, blobs, None)
+
+
+def _file_blob(name: str, path: Path) -> Blob | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    opened: list[int] = []
+
+    def read_at(offset: int, count: int) -> bytes:
+        try:
+            if not opened:
+                opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+                weakref.finalize(read_at, os.close, opened[0])
+            return os.pread(opened[0], count, offset)
+        except OSError as error:
+            raise ContentAbsent(error.strerror or str(error), place=str(path)) from error
+
+    return Blob(name, status.st_size, read_at)
+
+
+@dataclass(frozen=True, slots=True)
+class PassingMember:
+    """One member of a stream's tar. Its content has to be drawn before the next member is."""
+
+    name: str
+    member: tar.Member
+    content: Iterator[bytes]
+
+
+def scan_stream(chunks: Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> Iterator[PassingMember]:
+    """Yield the members of an uncompressed tar stream as they pass, then read it to its end."""
+    walker = tar.Walker(tar.ChunkFeed(chunks), limits=limits)
+    for member in walker:
+        yield PassingMember(clean_name(member.name), member, walker.content())
+    walker.drain()
+
+
+def place_error(error: TarlayersError, name: str) -> TarlayersError:
+    """Name the member in an error that came up while it was read."""
+    return error if name in error.place else error.inside(name)

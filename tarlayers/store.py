@@ -1,0 +1,291 @@
+"""Where an image's blobs are read: in place, as often as needed, or once as a stream passed.
+
+Both kinds of Store answer the same questions, so nothing above asks which one it has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from threading import Lock
+from typing import Protocol
+
+from tarlayers.digest import Digest, Meter
+from tarlayers.errors import ContentAbsent, TarlayersError
+from tarlayers.formats import tar
+from tarlayers.formats.compression import SNIFF_BYTES, sniff
+from tarlayers.layer import Entry, LayerIndex, decode_entry, hop_layer, index_layer, index_metered
+from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.sources.archive import (
+    Archive,
+    Blob,
+    clean_name,
+    link_targets,
+    looks_like_json,
+    oversized,
+    place_error,
+    resolve_links,
+)
+
+WHOLE = ""
+"""The name under which a store keeps the archive itself as a bare layer."""
+
+# What the members of image archives are called. A bare layer is hashed as a whole as it passes; an archive
+# of layers need not be, and its first such member tells.
+_ARCHIVE_NAMES = re.compile(r"blobs(/|$)|manifest\.json$|index\.json$|oci-layout$|repositories$|(sha256:)?[0-9a-f]{64}")
+# A document is never deeper than `blobs/sha256/<hex>`; the JSON files of a root file system mostly are.
+_DOCUMENT_DEPTH = 3
+
+
+class Store(Protocol):
+    """The blobs of one archive, by name."""
+
+    sizes: Mapping[str, int]
+    documents: Mapping[str, bytes]
+
+    def compression(self, name: str) -> str:
+        """Give the compression by magic."""
+
+    def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
+        """Index a layer blob; the result is kept."""
+
+    def digest(self, name: str) -> Digest:
+        """Compute (or give the computed) sha256 of a blob as stored."""
+
+    def open(self, name: str) -> Iterator[bytes]:
+        """Yield the stored bytes; ContentAbsent when they have passed."""
+
+
+class SeekStore:
+    """A store over random access: everything is read when it is asked for, layers once."""
+
+    def __init__(self, archive: Archive, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._archive = archive
+        self._limits = limits
+        self._indexes: dict[str, LayerIndex] = {}
+        self._digests: dict[str, Digest] = {}
+        self._lock = Lock()
+        self.sizes: Mapping[str, int] = {name: blob.size for name, blob in archive.blobs.items()}
+        self.documents: Mapping[str, bytes] = archive.documents(limits)
+
+    def _blob(self, name: str) -> Blob:
+        if name == WHOLE and self._archive.whole is not None:
+            return self._archive.whole
+        return self._archive.blob(name)
+
+    def compression(self, name: str) -> str:
+        """Read the first bytes."""
+        return sniff(self._blob(name).read_at(0, SNIFF_BYTES))
+
+    def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
+        """Hop over a plain layer's contents unless digests are asked for; read it through otherwise."""
+        with self._lock:
+            known = self._indexes.get(name)
+        if known is not None and (known.diff_id or not hashed) and (known.contents or not contents):
+            return known
+        blob = self._blob(name)
+        try:
+            if not hashed and not contents and sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
+                index = hop_layer(blob.read_at, blob.size, limits=self._limits)
+            else:
+                index = index_layer(blob.chunks(), hashed=hashed, contents=contents, limits=self._limits)
+        except TarlayersError as error:
+            raise place_error(error, name or self._archive.path) from error
+        with self._lock:
+            self._indexes[name] = index
+            if index.digest is not None:
+                self._digests[name] = index.digest
+        return index
+
+    def digest(self, name: str) -> Digest:
+        """Hash the blob, unless an index already did."""
+        if name not in self._digests:
+            meter = Meter()
+            for _ in meter.watch(self._blob(name).chunks()):
+                digest = meter.digest()
+            if digest is not None:
+                self._digests[name] = digest
+        return self._digests[name]
+
+    def open(self, name: str) -> Iterator[bytes]:
+        """Read the blob from the front."""
+        return self._blob(name).chunks()
+
+
+class PassedStore:
+    """What one pass over a stream left: documents, indexes and digests, but no contents."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[str, int] = {}
+        self.documents: Mapping[str, bytes] = {}
+        self.indexes: dict[str, LayerIndex | TarlayersError] = {}
+        self.digests: dict[str, Digest] = {}
+        self.compressions: dict[str, str] = {}
+
+    def compression(self, name: str) -> str:
+        """Give what was sniffed in passing."""
+        return self.compressions.get(name, "none")
+
+    def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
+        """Give the index made in passing, or raise what went wrong then."""
+        found = self.indexes.get(name)
+        if found is None:
+            raise ContentAbsent("this member is no layer", place=name)
+        if isinstance(found, TarlayersError):
+            raise found
+        if (hashed and found.diff_id is None) or (contents and not found.contents):
+            raise ContentAbsent("digests were not computed while the stream passed", place=name)
+        return found
+
+    def digest(self, name: str) -> Digest:
+        """Give the digest computed in passing."""
+        if name not in self.digests:
+            raise ContentAbsent("digests were not computed while the stream passed", place=name)
+        return self.digests[name]
+
+    def open(self, name: str) -> Iterator[bytes]:
+        """Refuse: the bytes are gone."""
+        raise ContentAbsent("the stream has passed; its contents were not kept", place=name)
+
+
+class _KeptDocuments(dict[str, bytes]):
+    """Documents of a stream; one that was too large to keep is LimitExceeded when it is asked for."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__()
+        self._limits = limits
+        self.refused: dict[str, int] = {}
+
+    def __missing__(self, name: str) -> bytes:
+        if name in self.refused:
+            raise oversized(name, self.refused[name], self._limits)
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self.refused
+
+
+def pass_stream(
+    chunks: Iterable[bytes], *, hashed: bool, contents: bool, limits: Limits = DEFAULT_LIMITS
+) -> PassedStore:
+    """Read an uncompressed tar once, to its end: keep its documents, and index whatever looks like a layer.
+
+    The tar itself is indexed as a bare layer under the name WHOLE, for it may turn out to be one.
+    """
+    return _Pass(hashed=hashed, contents=contents, limits=limits).run(chunks)
+
+
+class _Pass:
+    """The state of one pass."""
+
+    def __init__(self, *, hashed: bool, contents: bool, limits: Limits) -> None:
+        self._hashed = hashed
+        self._contents = contents
+        self._limits = limits
+        self._store = PassedStore()
+        self._documents = _KeptDocuments(limits)
+        self._kept = 0
+        self._links: dict[str, tuple[str, ...]] = {}
+        self._bare = True
+
+    def run(self, chunks: Iterable[bytes]) -> PassedStore:
+        meter = Meter(hashed=self._hashed)
+        walker = tar.Walker(tar.ChunkFeed(meter.watch(chunks)), limits=self._limits)
+        entries: list[Entry] = []
+        for member in walker:
+            name = clean_name(member.name)
+            if self._bare and _ARCHIVE_NAMES.match(name):
+                self._bare = False
+                meter.stop_hashing()
+            entry = decode_entry(member, self._limits)
+            sha256 = self._take(name, member, walker)
+            entries.append(entry._replace(sha256=sha256) if sha256 and self._contents else entry)
+        trailing = walker.drain()
+        self._follow_links()
+        store = self._store
+        store.documents = self._documents
+        digest = meter.digest()
+        store.indexes[WHOLE] = LayerIndex(
+            digest, meter.size, "none", digest, meter.size, tuple(entries), self._contents, trailing
+        )
+        if digest is not None:
+            store.digests[WHOLE] = digest
+        return store
+
+    def _take(self, name: str, member: tar.Member, walker: tar.Walker) -> bytes | None:
+        """Take in one member; give the digest of its content if it has one and hashing is on."""
+        self._forget(name)
+        if member.typeflag in b"12":
+            self._links[name] = link_targets(name, member)
+            return None
+        if member.typeflag not in b"07S":
+            return None
+        self._store.sizes[name] = member.size
+        meter = Meter(hashed=self._hashed or self._contents)
+        stream = meter.watch(walker.content())
+        head = b""
+        while len(head) < tar.BLOCK and (chunk := next(stream, b"")):
+            head += chunk
+        self._store.compressions[name] = sniff(head)
+        whole = _rejoin(head, stream)
+        if looks_like_json(head) and name.count("/") < _DOCUMENT_DEPTH:
+            self._keep_document(name, member.size, whole)
+        elif may_be_layer(head, member.size):
+            self._index(name, whole, meter)
+        for _ in stream:
+            pass
+        digest = meter.digest()
+        if digest is None:
+            return None
+        self._store.digests[name] = digest
+        return bytes.fromhex(digest.hex)
+
+    def _forget(self, name: str) -> None:
+        """Of two members with one name the last counts."""
+        if self._store.sizes.pop(name, None) is not None or name in self._links:
+            self._links.pop(name, None)
+            self._documents.pop(name, None)
+            self._store.indexes.pop(name, None)
+            self._store.digests.pop(name, None)
+
+    def _keep_document(self, name: str, size: int, whole: Iterator[bytes]) -> None:
+        room = min(self._limits.document_bytes, self._limits.documents_bytes - self._kept)
+        if size > room:
+            self._documents.refused[name] = size
+            return
+        self._documents[name] = b"".join(whole)
+        self._kept += size
+
+    def _index(self, name: str, whole: Iterator[bytes], meter: Meter) -> None:
+        try:
+            index = index_metered(whole, meter, hashed=self._hashed, contents=self._contents, limits=self._limits)
+        except TarlayersError as error:
+            self._store.indexes[name] = place_error(error, name)
+            return
+        self._store.indexes[name] = index
+
+    def _follow_links(self) -> None:
+        store = self._store
+        for name, target in resolve_links(self._links, store.sizes).items():
+            store.sizes[name] = store.sizes[target]
+            store.compressions[name] = store.compressions[target]
+            for kept in (store.indexes, store.digests, self._documents):
+                with suppress(KeyError):
+                    kept[name] = kept[target]  # type: ignore[index, assignment] # one loop over three value types
+
+
+def _rejoin(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    if head:
+        yield head
+    yield from rest
+
+
+def may_be_layer(head: bytes, size: int) -> bool:
+    """Say whether a member may be a layer: compressed, empty, or led by something like a tar header."""
+    if size == 0 or sniff(head) != "none":
+        return True
+    if len(head) < tar.BLOCK:
+        return False
+    digits = head[148:156].strip(b" \0")
+    return not digits.strip(b"01234567") and (bool(digits) or not head.strip(b"\0"))
