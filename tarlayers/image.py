@@ -53,6 +53,16 @@ class Layer:
         return f"layer {self.index}" + (f" ({str(identity)[:19]})" if identity else "")
 
     @property
+    def chunked_format(self) -> str | None:
+        """`estargz` or `zstd:chunked` where the annotations claim a table of contents for lazy pulling."""
+        for key in self.annotations:
+            if key == "containerd.io/snapshot/stargz/toc.digest":
+                return "estargz"
+            if key.startswith(("io.github.containers.zstd-chunked.", "io.containers.zstd-chunked.")):
+                return "zstd:chunked"
+        return None
+
+    @property
     def digest(self) -> Digest | None:
         """Of the blob as stored: as claimed, and for a bare layer as computed."""
         return self.read(hashed=True).digest if self.bare else self.claimed_digest

@@ -91,6 +91,48 @@ class LayerIndex:
     trailing: int
     """Bytes after the end-of-archive mark that are not zero padding (engines ignore them)."""
 
+    @property
+    def census(self) -> Census:
+        """Count what the layer holds."""
+        return count_entries(self.entries)
+
+
+class Census(NamedTuple):
+    """How many of what a layer holds. Markers are entries, global headers are not."""
+
+    entries: int
+    files: int
+    dirs: int
+    links: int
+    """Symlinks and hard links."""
+    whiteouts: int
+    opaques: int
+    content_size: int
+    """Bytes of file content, holes included, as `docker history` counts them."""
+
+
+def count_entries(entries: Iterable[Entry]) -> Census:
+    """Count entries by what they are."""
+    roles = {"entry": 0, "whiteout": 0, "opaque": 0}
+    types: dict[str, int] = {}
+    content_size = 0
+    for entry in entries:
+        if entry.type == "global":
+            continue
+        roles[entry.role] += 1
+        if entry.role == "entry":
+            types[entry.type] = types.get(entry.type, 0) + 1
+            content_size += entry.size
+    return Census(
+        entries=sum(roles.values()),
+        files=types.get("file", 0),
+        dirs=types.get("dir", 0),
+        links=types.get("symlink", 0) + types.get("hardlink", 0),
+        whiteouts=roles["whiteout"],
+        opaques=roles["opaque"],
+        content_size=content_size,
+    )
+
 
 def index_layer(
     chunks: Iterable[bytes], *, hashed: bool = True, contents: bool = False, limits: Limits = DEFAULT_LIMITS

@@ -254,6 +254,11 @@ class Walker:
         yield from self.payload()
         self._left = after
 
+    @property
+    def data_offset(self) -> int:
+        """Where in the tar the current member's stored content starts; ask before it is consumed."""
+        return self._base + self._pos
+
     def take_raw(self) -> bytes:
         """Give, and forget, what is not content since the last call. Only with `raw`."""
         if self._raw is None:
@@ -296,9 +301,25 @@ class Walker:
                 if len(self._buf) < BLOCK:
                     raise self._error("the archive ends inside a header")
                 buf, pos = self._buf, self._pos
-            (name, mode, uid, gid, size, mtime, chksum, flag, link, magic, version, _, _, major, minor, prefix, tail) = (
-                unpack(buf, pos)
-            )
+            (
+                name,
+                mode,
+                uid,
+                gid,
+                size,
+                mtime,
+                chksum,
+                flag,
+                link,
+                magic,
+                version,
+                _,
+                _,
+                major,
+                minor,
+                prefix,
+                tail,
+            ) = unpack(buf, pos)
             if not name[0] and buf[pos : pos + BLOCK] == _ZERO:
                 self._end_of_archive()
                 return

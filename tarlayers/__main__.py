@@ -1,0 +1,5 @@
+"""`python -m tarlayers`."""
+
+from tarlayers.cli import main
+
+main()

@@ -1,0 +1,25 @@
+"""`tarlayers inspect`."""
+
+from __future__ import annotations
+
+from tarlayers.cli.options import Format, FormatOption, ImageArgument, QuietOption, VerboseOption, open_archive
+from tarlayers.cli.output import write_json, write_lines
+
+
+def command(
+    image: ImageArgument,
+    format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """What is in an archive: its images with their names, documents and layers. No layer is read.
+
+    Example: tarlayers inspect app.tar
+    """
+    from tarlayers.render.images import inspect_document, inspect_lines
+
+    archive, _ = open_archive(image)
+    if format is Format.json:
+        write_json("inspect", inspect_document(archive))
+    else:
+        write_lines(inspect_lines(archive))

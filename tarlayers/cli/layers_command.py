@@ -1,0 +1,37 @@
+"""`tarlayers layers`."""
+
+from __future__ import annotations
+
+from tarlayers.cli.options import (
+    Format,
+    FormatOption,
+    ImageArgument,
+    PlatformOption,
+    QuietOption,
+    VerboseOption,
+    open_chosen,
+)
+from tarlayers.cli.output import write_json, write_table
+
+
+def command(
+    image: ImageArgument,
+    platform: PlatformOption = None,
+    format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Each layer's identity and cost, base first.
+
+    Example: tarlayers layers app.tar
+    """
+    from tarlayers.image import load_layers
+    from tarlayers.render.images import LAYER_ALIGN, LAYER_HEADER, layer_cells, layer_document
+
+    chosen = open_chosen(image, platform)
+    load_layers(chosen.layers)
+    if format is Format.json:
+        rows = zip(chosen.layers, chosen.chain_ids, strict=True)
+        write_json("layers", {"layers": [layer_document(layer, chain_id) for layer, chain_id in rows]})
+    else:
+        write_table(LAYER_HEADER, [layer_cells(layer) for layer in chosen.layers], LAYER_ALIGN)

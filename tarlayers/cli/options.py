@@ -1,0 +1,107 @@
+"""The arguments and options that commands share, and what they mean."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tarlayers.image import Image
+    from tarlayers.imagearchive import ImageArchive
+
+
+class Format(StrEnum):
+    """Output that every command can give."""
+
+    text = "text"
+    json = "json"
+
+
+class ListFormat(StrEnum):
+    """Output of commands that list entries."""
+
+    text = "text"
+    json = "json"
+    ndjson = "ndjson"
+
+
+class Engine(StrEnum):
+    """Whose rules merge the layers."""
+
+    containerd = "containerd"
+    oci = "oci"
+
+
+ImageArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="IMAGE",
+        help="PATH[#REF]: an archive, a directory, a bare layer, or - for standard input; "
+        "#REF is a tag, a digest, an image ID or @N.",
+        show_default=False,
+    ),
+]
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print the answer.")]
+ListFormatOption = Annotated[ListFormat, typer.Option("--format", "-f", help="How to print the answer.")]
+EngineOption = Annotated[
+    Engine, typer.Option("--engine", help="Whose rules merge the layers: what Docker 29 shows, or the image-spec's.")
+]
+PlatformOption = Annotated[
+    str | None,
+    typer.Option("--platform", metavar="OS/ARCH[/VARIANT]", help="Which image of several.", show_default=False),
+]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say on standard error what is done.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No warnings, no progress.")]
+AtOption = Annotated[
+    str | None, typer.Option("--at", metavar="N", help="The view after layer N (index or digest).", show_default=False)
+]
+OnlyOption = Annotated[
+    str | None, typer.Option("--only", metavar="N", help="Layer N alone, as it is stored.", show_default=False)
+]
+
+
+def split_reference(argument: str) -> tuple[str, str | None]:
+    """Split `PATH#REF`; a path that exists with a `#` in its name is that path."""
+    if "#" not in argument or os.path.exists(argument):  # noqa: PTH110 # a path is text here until it is opened
+        return argument, None
+    path, _, reference = argument.partition("#")
+    while not os.path.exists(path) and path != "-" and "#" in reference:  # noqa: PTH110 # as above
+        more, _, reference = reference.partition("#")
+        path = f"{path}#{more}"
+    return path, reference or None
+
+
+def open_archive(argument: str, **needs: Any) -> tuple[ImageArchive, str | None]:
+    """Open what IMAGE names. `needs` are those of `open_images`."""
+    from tarlayers.imagearchive import open_images
+
+    path, reference = split_reference(argument)
+    if path == "-":
+        if sys.stdin.isatty():
+            raise typer.BadParameter("standard input is a terminal: pipe an archive into it, or give a path")
+        return open_images(sys.stdin.buffer, **needs), reference
+    return open_images(path, **needs), reference
+
+
+def open_chosen(argument: str, platform: str | None, **needs: Any) -> Image:
+    """Open what IMAGE names and pick the one image that is meant."""
+    from tarlayers.reference import choose_image
+
+    archive, reference = open_archive(argument, **needs)
+    return choose_image(archive.images, reference, platform)
+
+
+def warn_unmatched(image: Image, *, quiet: bool) -> None:
+    """Say so where the history's steps cannot be matched to the layers."""
+    from tarlayers.cli.outcome import warn
+
+    filled = sum(not row.step.empty_layer for row in image.history)
+    if image.history and filled != len(image.layers):
+        warn(
+            f"{image.name}: {filled} history steps claim a layer but there are {len(image.layers)}: not matched",
+            quiet=quiet,
+        )

@@ -1,0 +1,72 @@
+"""How a run ends: exit codes, one line for an error, quiet ends for closed pipes and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+import typer
+
+from tarlayers.errors import NoSuchImage, NoSuchLayer, NoSuchPath, TarlayersError
+
+ANSWER_NO = 1
+CALL_WRONG = 2
+INPUT_WRONG = 3
+INTERRUPTED = 130
+
+
+def run_app(app: typer.Typer) -> int:
+    """Run the application and give the exit code. Nothing that bad input can cause gets out as a traceback."""
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python would flush standard output once more at exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except TarlayersError as error:
+        complain(str(error))
+        return exit_code(error)
+    except OSError as error:
+        complain(f"{error.filename or 'output'}: {error.strerror or error}")
+        return INPUT_WRONG
+    except (MemoryError, RecursionError) as error:
+        complain(f"gave up: {type(error).__name__}")
+        return INPUT_WRONG
+    return code if isinstance(code, int) else 0
+
+
+def exit_code(error: TarlayersError) -> int:
+    """Give the exit code that an error stands for."""
+    if isinstance(error, NoSuchPath):
+        return ANSWER_NO
+    if isinstance(error, NoSuchImage | NoSuchLayer):
+        return CALL_WRONG
+    return INPUT_WRONG
+
+
+def complain(message: str) -> None:
+    """Write one line about a failure, with nothing in it that could drive a terminal."""
+    from tarlayers.render.escape import escape_text
+
+    sys.stderr.write(f"tarlayers: {escape_text(message)}\n")
+
+
+def warn(message: str, *, quiet: bool) -> None:
+    """Write one line of warning, unless the user wants none."""
+    if not quiet:
+        complain(f"warning: {message}")
+
+
+def answer_no() -> NoReturn:
+    """End with the exit code that means: done, and the answer is no."""
+    raise typer.Exit(ANSWER_NO)

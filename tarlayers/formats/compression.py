@@ -1,0 +1,389 @@
+"""Stored bytes to plain bytes: gzip, zstd, xz, bzip2 or none, told apart by their magic.
+
+A compressed stream is a sequence of members (gzip), frames (zstd) or streams (xz, bzip2), each with its own
+header and checksum. All of them are read; a stream that ends inside one is an error, never an end of file.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Protocol
+
+import zstandard
+from isal import igzip_lib
+
+from tarlayers.errors import LimitExceeded, MalformedInput, UnsupportedInput
+from tarlayers.limits import DEFAULT_LIMITS, Limits
+
+# bzip2 needs the most: "BZh", the level, and six bytes of block magic.
+SNIFF_BYTES = 10
+
+_PLAIN_CHUNK = 1 << 20
+# A decoder copies what it was fed beyond the end of its member. Starting each member with a small piece
+# keeps a stream of very many tiny members linear.
+_FIRST_PIECE = 512
+_LARGEST_PIECE = 256 << 10
+
+_GZIP_FEXTRA, _GZIP_FNAME, _GZIP_FCOMMENT, _GZIP_FHCRC = 4, 8, 16, 2
+# RFC 1952 bounds FEXTRA by its two length bytes and the strings by nothing. Go stops at 511 bytes a string.
+_GZIP_HEADER_BYTES = 256 << 10
+
+# The xz format allows dictionaries of 4 GiB; `xz -9` needs 65 MiB to decode.
+_XZ_MEMORY = 1 << 30
+
+_ZSTD_MAGIC = 0xFD2FB528
+_ZSTD_SKIPPABLE = 0x184D2A50
+# MaxWindowSize of klauspost/compress, with which containerd and podman read; `zstd --ultra --long=29`.
+_ZSTD_WINDOW = 1 << 29
+_ZSTD_BLOCK = 128 << 10
+_ZSTD_BATCH = 8  # blocks; encoders cut them at some 10 KiB stored, a call for each would cost a sixth of the speed
+_ZSTD_RLE, _ZSTD_RESERVED = 1, 3
+
+
+def sniff(prefix: bytes) -> str:
+    """Name the compression that `prefix`, the first SNIFF_BYTES or all there is, belongs to; else `none`."""
+    if prefix.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if prefix.startswith(b"\xfd7zXZ\0"):
+        return "xz"
+    # pi opens a bzip2 block, its square root closes the stream.
+    if (
+        prefix[:3] == b"BZh"
+        and prefix[3:4] in b"123456789"
+        and prefix[4:10] in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")
+    ):
+        return "bzip2"
+    magic = int.from_bytes(prefix[:4], "little")
+    return "zstd" if magic == _ZSTD_MAGIC or magic & ~0xF == _ZSTD_SKIPPABLE else "none"
+
+
+class Decompressor:
+    """Reads one stored stream; its counters say what was met, during `run` and after it.
+
+    `produced` counts plain bytes, `members` the gzip members, zstd data frames, or xz and bzip2 streams.
+    `trailing` counts what follows the last gzip member, from the first byte that is not zero padding on.
+    Such bytes are read to their end and left out of the plain bytes: Go refuses them, unpigz ignores them,
+    and container engines use whichever of the two the host has.
+    """
+
+    def __init__(self, compression: str, limits: Limits = DEFAULT_LIMITS) -> None:
+        if compression not in {"none", "zstd", *_CODECS}:
+            raise ValueError(f"unknown compression {compression!r}")
+        self.compression = compression
+        self.produced = 0
+        self.trailing = 0
+        self.members = 0
+        self._limits = limits
+        self._stored = _Stored((), compression)
+
+    @property
+    def consumed(self) -> int:
+        """Stored bytes handed to the decoder so far; all of them once `run` has ended."""
+        return self._stored.offset
+
+    def run(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Decode lazily, once for each Decompressor: non-empty chunks of at most 1 MiB.
+
+        With `none` the chunks pass as they are. Truncated, corrupt or foreign bytes are MalformedInput at the
+        stored offset where that was noticed, a decoder that needs too much memory is UnsupportedInput, and
+        passing `plain_bytes` or `ratio` is LimitExceeded. Chunks before the fault may have been handed out.
+        """
+        self._stored = _Stored(chunks, self.compression)
+        for plain in self._decode():
+            self.produced += len(plain)
+            self._check_limits()
+            yield plain
+
+    def _decode(self) -> Iterator[bytes]:
+        if self.compression == "none":
+            return self._stored.rest()
+        if self.compression == "zstd":
+            return self._zstd_frames()
+        return self._members(_CODECS[self.compression])
+
+    def _check_limits(self) -> None:
+        limits = self._limits
+        if self.produced > limits.plain_bytes:
+            raise LimitExceeded(f"expands to more than plain_bytes = {limits.plain_bytes}", offset=self.consumed)
+        if self.produced > limits.ratio_grace_bytes and self.produced > limits.ratio * self.consumed:
+            raise LimitExceeded(f"expands by more than ratio = {limits.ratio}", offset=self.consumed)
+
+    def _members(self, codec: _Codec) -> Iterator[bytes]:
+        while self._member_follows(codec):
+            if codec.skip_header:
+                codec.skip_header(self._stored)
+            yield from _decode_member(self._stored, codec)
+            self.members += 1
+
+    def _member_follows(self, codec: _Codec) -> bool:
+        stored = self._stored
+        padding = stored.skip_zeros() if self.members and codec.padding else 0
+        head = stored.peek(len(codec.magic))
+        # No reader of gzip goes on after zero padding: a member behind it is trailing data to all of them.
+        foreign = not codec.magic.startswith(head) or (codec.lenient and padding)
+        if self.members and not head and padding % (codec.padding or 1) == 0:
+            return False
+        if foreign and self.members and codec.lenient:
+            self.trailing = sum(len(chunk) for chunk in stored.rest())
+            return False
+        if foreign or padding % (codec.padding or 1):
+            raise MalformedInput(f"no {self.compression} header where one has to be", offset=stored.offset)
+        if head != codec.magic:
+            raise stored.cut_short()
+        return True
+
+    def _zstd_frames(self) -> Iterator[bytes]:
+        # One context for all frames: making one costs more than decoding a small frame.
+        context = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        stored = self._stored
+        while stored.peek(1) or not stored.offset:
+            start = stored.offset
+            magic = int.from_bytes(stored.take(4), "little")
+            if magic & ~0xF == _ZSTD_SKIPPABLE:
+                stored.skip(int.from_bytes(stored.take(4), "little"))
+            elif magic == _ZSTD_MAGIC:
+                yield from _decode_frame(stored, context.decompressobj())
+                self.members += 1
+            else:
+                raise MalformedInput("no zstd header where one has to be", offset=start)
+
+
+class _Stored:
+    """The stored chunks as one run of bytes, with the offset of the next byte in it."""
+
+    def __init__(self, chunks: Iterable[bytes], compression: str) -> None:
+        self.offset = 0
+        self._chunks = iter(chunks)
+        self._compression = compression
+        self._view = memoryview(b"")
+        self._next = 0
+
+    def some(self, most: int) -> memoryview:
+        """Between 1 and `most` bytes, without a copy; none at the end."""
+        while self._next == len(self._view):
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return memoryview(b"")
+            self._view, self._next = memoryview(chunk), 0
+        piece = self._view[self._next : self._next + most]
+        self._next += len(piece)
+        self.offset += len(piece)
+        return piece
+
+    def unread(self, size: int) -> None:
+        """Put back the last `size` bytes of the last piece."""
+        self._next -= size
+        self.offset -= size
+
+    def take(self, size: int) -> memoryview:
+        """Exactly `size` bytes; MalformedInput where the input ends before."""
+        piece = self.some(size) if size else memoryview(b"")
+        if len(piece) == size:
+            return piece
+        pieces = [piece, *self._pieces(size - len(piece))]
+        return memoryview(b"".join(pieces))
+
+    def skip(self, size: int) -> None:
+        """Pass over `size` bytes and keep none of them; MalformedInput where the input ends before."""
+        for _ in self._pieces(size):
+            pass
+
+    def _pieces(self, size: int) -> Iterator[memoryview]:
+        while size:
+            piece = self.some(size)
+            if not piece:
+                raise self.cut_short()
+            size -= len(piece)
+            yield piece
+
+    def at_hand(self) -> memoryview:
+        """What is left of the current chunk, still to be read."""
+        return self._view[self._next :]
+
+    def peek(self, size: int) -> bytes:
+        """The next `size` bytes, fewer at the end, still to be read. Meant for the few bytes of a magic."""
+        while len(self._view) - self._next < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            self._view, self._next = memoryview(bytes(self.at_hand()) + chunk), 0
+        return bytes(self.at_hand()[:size])
+
+    def skip_zeros(self) -> int:
+        """Read up to the next byte that is not zero; how many there were."""
+        start = self.offset
+        while piece := self.some(_LARGEST_PIECE):
+            if other := bytes(piece).lstrip(b"\0"):
+                self.unread(len(other))
+                break
+        return self.offset - start
+
+    def rest(self) -> Iterator[bytes]:
+        """All that is left; whole chunks pass as the very objects they are."""
+        if head := bytes(self.at_hand()):
+            self._next = len(self._view)
+            self.offset += len(head)
+            yield head
+        for chunk in self._chunks:
+            if chunk:
+                self.offset += len(chunk)
+                yield chunk
+
+    def cut_short(self) -> MalformedInput:
+        """The error for an input that ends here, inside a member."""
+        return MalformedInput(f"{self._compression} data is cut short", offset=self.offset)
+
+
+class _Decoder(Protocol):
+    """What bz2, lzma and isal.igzip_lib share: bounded output, and input that is kept until it is used."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: memoryview, max_length: int) -> bytes: ...
+
+
+class _Codec(NamedTuple):
+    """How the members of one compression are met, and by what they are decoded."""
+
+    magic: bytes
+    new: Callable[[], _Decoder]
+    error: type[Exception]
+    skip_header: Callable[[_Stored], None] | None = None
+    padding: int = 0  # zero bytes may follow a member, in multiples of this; 0 forbids them
+    lenient: bool = False  # other bytes may follow the last member
+
+
+def _decode_member(stored: _Stored, codec: _Codec) -> Iterator[bytes]:
+    decoder = codec.new()
+    piece_size = _FIRST_PIECE
+    while not decoder.eof:
+        piece = memoryview(b"")
+        if decoder.needs_input:
+            piece = stored.some(piece_size)
+            if not piece:
+                raise stored.cut_short()
+            piece_size = min(piece_size * 4, _LARGEST_PIECE)
+        try:
+            plain = decoder.decompress(piece, _PLAIN_CHUNK)
+        except codec.error as error:
+            if "Memory usage limit" in str(error):
+                raise UnsupportedInput(
+                    f"xz needs more than {_XZ_MEMORY} bytes of memory", offset=stored.offset
+                ) from error
+            raise MalformedInput(f"corrupt data: {error}", offset=stored.offset) from error
+        if plain:
+            yield plain
+    stored.unread(len(decoder.unused_data))
+
+
+def _skip_gzip_header(stored: _Stored) -> None:
+    """Read a member's header. ISA-L does so too, but fails where FEXTRA or FHCRC is fed to it in pieces."""
+    start = stored.offset
+    header = bytearray(stored.take(10))
+    flags = header[3]
+    if header[2] != zlib.DEFLATED:
+        raise UnsupportedInput(f"gzip method {header[2]} is not deflate", offset=start)
+    if flags & _GZIP_FEXTRA:
+        header += stored.take(2)
+        header += stored.take(int.from_bytes(header[-2:], "little"))
+    for _ in range(bool(flags & _GZIP_FNAME) + bool(flags & _GZIP_FCOMMENT)):
+        header += stored.take(1)
+        while header[-1]:
+            header += stored.take(1)
+            if len(header) > _GZIP_HEADER_BYTES:
+                raise MalformedInput("gzip header without an end", offset=start)
+    if flags & _GZIP_FHCRC and int.from_bytes(stored.take(2), "little") != zlib.crc32(header) & 0xFFFF:
+        raise MalformedInput("gzip header does not match its checksum", offset=start)
+
+
+# The stub of isal 1.9 gives the exception class the type of an instance.
+_ISAL_ERROR: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]
+
+_CODECS = {
+    "gzip": _Codec(
+        magic=b"\x1f\x8b",
+        new=lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP_NO_HDR_VER),
+        error=_ISAL_ERROR,
+        skip_header=_skip_gzip_header,
+        padding=1,
+        lenient=True,
+    ),
+    "xz": _Codec(
+        magic=b"\xfd7zXZ\0",
+        new=lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY),
+        error=lzma.LZMAError,
+        padding=4,
+    ),
+    "bzip2": _Codec(magic=b"BZh", new=bz2.BZ2Decompressor, error=OSError),
+}
+
+
+def _decode_frame(stored: _Stored, decoder: zstandard.ZstdDecompressionObj) -> Iterator[bytes]:
+    """Decode one frame, its magic already read, a few blocks at a time.
+
+    decompressobj() knows no bound on its output, and a block of four bytes can stand for 128 KiB: one call
+    with a large piece of such blocks would make gigabytes (RFC 8878, 3.1.1.2).
+    """
+    header, has_checksum = _frame_header(stored)
+    decoder.decompress(header)
+    last = False
+    while not last:
+        size, last = _measure_blocks(stored)
+        blocks = stored.take(size + (4 if last and has_checksum else 0))
+        try:
+            plain = decoder.decompress(blocks)
+        except zstandard.ZstdError as error:
+            raise MalformedInput(f"corrupt data: {error}", offset=stored.offset) from error
+        if plain:
+            yield plain
+    if not decoder.eof:
+        raise MalformedInput("corrupt data: zstd frame without an end", offset=stored.offset)
+
+
+def _measure_blocks(stored: _Stored) -> tuple[int, bool]:
+    """The stored size of the next block and of those at hand behind it, and whether the frame's last is in it."""
+    stored.peek(3)
+    view = stored.at_hand()
+    end = 0
+    for _ in range(_ZSTD_BATCH):
+        bits = int.from_bytes(view[end : end + 3], "little")
+        kind, size = bits >> 1 & 3, bits >> 3
+        if kind == _ZSTD_RESERVED or size > _ZSTD_BLOCK:
+            raise MalformedInput("corrupt data: impossible zstd block header", offset=stored.offset + end)
+        following = end + 3 + (1 if kind == _ZSTD_RLE else size)
+        if end and following > len(view):
+            break
+        end = following
+        if bits & 1:
+            return end, True
+        if end + 3 > len(view):
+            break
+    return end, False
+
+
+def _frame_header(stored: _Stored) -> tuple[bytes, bool]:
+    """The frame header, magic included, and whether a checksum ends the frame."""
+    start = stored.offset
+    descriptor = stored.take(1)
+    single_segment, checksum = bool(descriptor[0] & 0x20), bool(descriptor[0] & 0x04)
+    id_size = (0, 1, 2, 4)[descriptor[0] & 3]
+    content_size = (int(single_segment), 2, 4, 8)[descriptor[0] >> 6]
+    fields = stored.take((not single_segment) + id_size + content_size)
+    dictionary = fields[not single_segment :][:id_size]
+    if single_segment:
+        window = int.from_bytes(fields[id_size:], "little") + (256 if content_size == 2 else 0)
+    else:
+        base = 1 << (10 + (fields[0] >> 3))
+        window = base + base // 8 * (fields[0] & 7)
+    if window > _ZSTD_WINDOW:
+        raise UnsupportedInput(f"zstd window of {window} bytes is larger than {_ZSTD_WINDOW}", offset=start)
+    if any(dictionary):
+        raise UnsupportedInput("zstd frame needs a dictionary", offset=start)
+    return _ZSTD_MAGIC.to_bytes(4, "little") + descriptor + fields, checksum

@@ -1,0 +1,233 @@
+"""Images, layers and history: as JSON documents and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tarlayers.image import HistoryRow, Image, Layer
+from tarlayers.imagearchive import ImageArchive
+from tarlayers.render.escape import escape_text
+from tarlayers.render.values import human_size
+from tarlayers.sources.layout import OtherRecord
+
+LAYER_HEADER = ("LAYER", "DIGEST", "DIFF ID", "SIZE", "PLAIN", "CONTENT", "ENTRIES", "COMPRESSION", "CREATED BY")
+LAYER_ALIGN = "><<>>>><<"
+HISTORY_HEADER = ("LAYER", "CREATED", "CREATED BY", "SIZE", "COMMENT")
+HISTORY_ALIGN = "><<><"
+_SHORT = len("sha256:") + 12
+_WIDE = 72  # characters of an instruction in a table
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def inspect_document(archive: ImageArchive) -> dict[str, Any]:
+    """What an archive holds. No layer is read for it."""
+    return {
+        "archive": {
+            "path": escape_text(archive.path),
+            "kind": archive.kind,
+            "size": archive.size,
+            "compression": archive.compression,
+        },
+        "images": [image_document(image) for image in archive.images],
+        "others": [other_document(other) for other in archive.others],
+    }
+
+
+def image_document(image: Image) -> dict[str, Any]:
+    """One image as `inspect` gives it; the history is newest first."""
+    chain_ids = image.chain_ids
+    config = image.config
+    return {
+        "names": list(image.names),
+        "image_id": _text(image.image_id),
+        "manifest_digest": _text(image.manifest_digest),
+        "platform": _text(image.platform),
+        "created": config.created if config else None,
+        "config": dict(config.config) if config else None,
+        "layers": [
+            layer_identity(layer) | {"chain_id": _text(chain_ids[layer.index])} for layer in image.layers
+        ],
+        "history": [history_row(row) for row in reversed(image.history)],
+        "annotations": dict(image.annotations),
+    }
+
+
+def layer_identity(layer: Layer) -> dict[str, Any]:
+    """What is known of a layer without reading it; fields that do not apply are absent."""
+    document: dict[str, Any] = {
+        "index": layer.index,
+        "digest": _text(layer.digest),
+        "diff_id": _text(layer.diff_id),
+        "chain_id": None,
+        "media_type": layer.media_type,
+        "compression": layer.compression,
+        "size": layer.size,
+        "created_by": layer.created_by,
+    }
+    extras = {
+        "format": layer.chunked_format,
+        "unreadable": layer.unreadable,
+        "urls": list(layer.urls),
+        "annotations": dict(layer.annotations),
+    }
+    return document | {key: value for key, value in extras.items() if value}
+
+
+def layer_document(layer: Layer, chain_id: object) -> dict[str, Any]:
+    """One layer as `layers` gives it: its identity and, where it can be read, its cost."""
+    document = layer_identity(layer) | {"chain_id": _text(chain_id)}
+    if layer.unreadable:
+        return document
+    census = layer.read().census
+    return document | {
+        "plain_size": layer.read().plain_size,
+        "content_size": census.content_size,
+        "entries": census.entries,
+        "files": census.files,
+        "dirs": census.dirs,
+        "links": census.links,
+        "whiteouts": census.whiteouts,
+        "opaques": census.opaques,
+    }
+
+
+def other_document(other: OtherRecord) -> dict[str, Any]:
+    """Something in the archive that is no image."""
+    document = {
+        "digest": _text(other.digest),
+        "media_type": other.media_type,
+        "kind": other.kind,
+        "platform": _text(other.platform),
+        "annotations": dict(other.annotations),
+    }
+    return document | ({"names": list(other.names)} if other.names else {})
+
+
+def history_row(row: HistoryRow, layer: Layer | None = None) -> dict[str, Any]:
+    """One build step; with `layer` (which is read) also the bytes of content that it added."""
+    document: dict[str, Any] = {
+        "created": row.step.created,
+        "created_by": row.step.created_by,
+        "comment": row.step.comment,
+        "author": row.step.author,
+        "empty_layer": row.step.empty_layer,
+        "layer": row.layer,
+    }
+    if layer is not None:
+        document["size"] = None if layer.unreadable else layer.read().census.content_size
+    elif row.layer is None:
+        document["size"] = 0
+    return document
+
+
+# -- text ------------------------------------------------------------------------------------------
+
+
+def shorten(digest: object) -> str:
+    """The algorithm and the first twelve digits, as docker prints IDs."""
+    return str(digest)[:_SHORT] if digest is not None else "-"
+
+
+def one_line(text: str | None, width: int = _WIDE) -> str:
+    """An instruction on one line, cut with an ellipsis; control characters escaped."""
+    line = escape_text(" ".join((text or "").split()))
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def inspect_lines(archive: ImageArchive) -> Iterator[str]:
+    """The text that `inspect` prints."""
+    packed = "" if archive.compression == "none" else f", {archive.compression}"
+    count = len(archive.images)
+    yield (
+        f"{escape_text(archive.path)}: {archive.kind}{packed}, {human_size(archive.size)}, "
+        f"{count} image{'' if count == 1 else 's'}"
+    )
+    for number, image in enumerate(archive.images):
+        yield ""
+        yield from _image_lines(number, image)
+    if archive.others:
+        yield ""
+        yield "not images:"
+        for other in archive.others:
+            platform = f" {other.platform}" if other.platform else ""
+            names = " ".join(escape_text(name) for name in other.names)
+            yield f"  {other.kind:12} {shorten(other.digest)} {escape_text(other.media_type or '-')}{platform} {names}".rstrip()
+
+
+def _image_lines(number: int, image: Image) -> Iterator[str]:
+    names = " ".join(escape_text(name) for name in image.names) or "(no name)"
+    yield f"#@{number} {names}"
+    config = image.config.config if image.config else {}
+    facts = {
+        "image ID": image.image_id,
+        "manifest": image.manifest_digest,
+        "platform": image.platform,
+        "created": image.config.created if image.config else None,
+        "entrypoint": _words(config.get("Entrypoint")),
+        "cmd": _words(config.get("Cmd")),
+        "user": config.get("User"),
+        "workdir": config.get("WorkingDir"),
+        "ports": _words(config.get("ExposedPorts")),
+        "volumes": _words(config.get("Volumes")),
+    }
+    for key, value in facts.items():
+        if value:
+            yield f"  {key:11} {escape_text(str(value))}"
+    for key, values in (("env", config.get("Env")), ("label", _pairs(config.get("Labels")))):
+        for value in values if isinstance(values, list) else []:
+            yield f"  {key:11} {escape_text(str(value))}"
+    for key, value in sorted(image.annotations.items()):
+        yield f"  {'annotation':11} {escape_text(f'{key}={value}')}"
+    for layer in image.layers:
+        yield "  " + _layer_line(layer)
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict | list):
+        return " ".join(str(word) for word in value)
+    return str(value) if value else ""
+
+
+def _pairs(value: object) -> list[str]:
+    return [f"{key}={value[key]}" for key in sorted(value)] if isinstance(value, dict) else []
+
+
+def _layer_line(layer: Layer) -> str:
+    size = human_size(layer.size) if layer.size is not None else "-"
+    state = f"not readable: {layer.unreadable}" if layer.unreadable else layer.chunked_format or layer.compression
+    identity = shorten(layer.diff_id or layer.digest)
+    return f"layer {layer.index:<5} {identity} {size:>8} {state or '':5} {one_line(layer.created_by)}".rstrip()
+
+
+def layer_cells(layer: Layer) -> tuple[str, ...]:
+    """One row of the `layers` table."""
+    stored = human_size(layer.size) if layer.size is not None else "-"
+    identity = (str(layer.index), shorten(layer.digest), shorten(layer.diff_id), stored)
+    if layer.unreadable:
+        return (*identity, "-", "-", "-", f"not readable: {layer.unreadable}", one_line(layer.created_by))
+    census = layer.read().census
+    return (
+        *identity,
+        human_size(layer.read().plain_size),
+        human_size(census.content_size),
+        str(census.entries),
+        layer.chunked_format or layer.compression or "-",
+        one_line(layer.created_by),
+    )
+
+
+def history_cells(row: HistoryRow, layers: Sequence[Layer], *, sizes: bool, full: bool) -> tuple[str, ...]:
+    """One row of the `history` table."""
+    index = "" if row.layer is None else str(row.layer)
+    size = "0B"
+    if row.layer is not None:
+        layer = layers[row.layer]
+        known = sizes and not layer.unreadable
+        size = human_size(layer.read().census.content_size) if known else "-"
+    created_by = escape_text(row.step.created_by or "") if full else one_line(row.step.created_by)
+    created = (row.step.created or "N/A")[: None if full else 19]
+    return (index, escape_text(created), created_by, size, escape_text(row.step.comment or ""))

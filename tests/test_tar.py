@@ -1,0 +1,155 @@
+"""The tar reader: Go's archive/tar is the reference, whole, byte by byte, in short reads and by hopping."""
+
+import hashlib
+import io
+import json
+import random
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tarlayers.errors import LimitExceeded, MalformedInput, TarlayersError
+from tarlayers.formats import tar
+from tarlayers.limits import Limits
+
+SHARED_TAR = Path(__file__).parents[2] / "shared" / "tar"
+LARGEST_HASHED = 10**8  # one archive claims 60 GB of holes
+
+
+def dribble(data, seed):
+    source = random.Random(seed)
+    position = 0
+    while position < len(data):
+        step = source.choice((1, 1, 2, 3, 7, 100, 511, 512, 513, 5000))
+        yield data[position : position + step]
+        position += step
+
+
+FEEDS = {
+    "whole": lambda data: tar.ChunkFeed([data]),
+    "bytewise": lambda data: tar.ChunkFeed(data[i : i + 1] for i in range(len(data))),
+    "dribble": lambda data: tar.ChunkFeed(dribble(data, 7)),
+    "hopping": lambda data: tar.SeekFeed(lambda offset, count: data[offset : offset + count], len(data)),
+}
+
+
+def read(feed, limits=Limits(), contents=True):
+    """Everything a walk gives, and the error that it ends with."""
+    walker = tar.Walker(feed, limits=limits)
+    members = []
+    try:
+        for member in walker:
+            digest = hashlib.sha256()
+            if contents and member.size < LARGEST_HASHED:
+                for piece in walker.content():
+                    digest.update(piece)
+            members.append((member, digest.hexdigest()))
+    except TarlayersError as error:
+        return members, error
+    return members, None
+
+
+def go_archives():
+    if not SHARED_TAR.is_dir():
+        return [pytest.param(None, None, marks=pytest.mark.skip(reason="Go's archives are not beside this checkout"))]
+    expected = json.loads((SHARED_TAR / "expected.json").read_bytes())
+    return [pytest.param(name, want, id=name) for name, want in sorted(expected.items())]
+
+
+@pytest.mark.conformance
+@pytest.mark.parametrize("feed", FEEDS)
+@pytest.mark.parametrize(("name", "want"), go_archives())
+def test_reads_as_go_reads(name, want, feed):
+    members, error = read(FEEDS[feed]((SHARED_TAR / name).read_bytes()))
+    assert (error is not None) == bool(want.get("error"))
+    assert len(members) == len(want["entries"])
+    for (member, digest), go in zip(members, want["entries"], strict=True):
+        assert member.name == (bytes.fromhex(go["name_hex"]) if "name_hex" in go else go["name"].encode())
+        assert member.typeflag.decode() == go["type"]
+        assert member.linkname == go.get("linkname", "").encode()
+        assert (member.size, member.mode, member.uid, member.gid) == (go["size"], go["mode"], go["uid"], go["gid"])
+        if go["type"] != "g":
+            assert member.mtime == go["mtime"] * 10**9 + go["mtime_ns"]
+        if go["type"] not in "123456" and member.size < LARGEST_HASHED:
+            assert digest == go["sha256"]
+
+
+def python_tar(*members, fmt=tarfile.PAX_FORMAT):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=fmt) as archive:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+SAMPLE = python_tar(("a", b"x" * 700), ("b" * 150, b"y"), ("dir/empty", b""), ("c", b"z" * 5000))
+
+
+@pytest.mark.parametrize("cut", range(0, len(SAMPLE) - 10240 + 6000, 97))
+@pytest.mark.parametrize("feed", ["whole", "hopping"])
+def test_a_cut_archive_is_an_error_or_ends_between_members(cut, feed):
+    whole, _ = read(FEEDS["whole"](SAMPLE))
+    members, error = read(FEEDS[feed](SAMPLE[:cut]), contents=False)
+    assert [m.name for m, _ in members] == [m.name for m, _ in whole[: len(members)]]
+    if error is None:
+        last = members[-1][0] if members else None
+        assert last is None or cut >= last.offset + 512 + last.stored
+    else:
+        assert isinstance(error, MalformedInput)
+        assert error.offset is not None
+
+
+@pytest.mark.parametrize("position", [0, 100, 124, 148, 150, 200, 300, 400, 511])
+def test_any_changed_header_byte_breaks_the_checksum(position):
+    data = bytearray(SAMPLE)
+    data[position] ^= 0x41
+    _, error = read(FEEDS["whole"](bytes(data)))
+    assert error is not None
+
+
+def test_raw_bytes_and_contents_put_together_are_the_archive():
+    walker = tar.Walker(tar.ChunkFeed(dribble(SAMPLE + b"tail", 3)), raw=True)
+    rebuilt = b""
+    for _ in walker:
+        rebuilt += walker.take_raw()
+        rebuilt += b"".join(walker.payload())
+    assert (
+        walker.drain() == len(SAMPLE) + 4 - len(SAMPLE.rstrip(b"\0") + bytes(-len(SAMPLE.rstrip(b"\0")) % 512)) - 1024
+    )
+    assert rebuilt + walker.take_raw() == SAMPLE + b"tail"
+
+
+def test_extensions_are_bounded():
+    data = python_tar(("n" * 5000, b""))
+    members, error = read(FEEDS["whole"](data), Limits(extension_bytes=4096))
+    assert not members
+    assert isinstance(error, LimitExceeded)
+    assert "extension_bytes" in str(error)
+
+
+def test_hopping_reads_headers_alone():
+    data = python_tar(("a", bytes(10_000_000)), ("b", bytes(10_000_000)))
+    touched = []
+
+    def read_at(offset, count):
+        touched.append(count)
+        return data[offset : offset + count]
+
+    members, error = read(tar.SeekFeed(read_at, len(data)), contents=False)
+    assert error is None
+    assert len(members) == 2
+    assert sum(touched) < 100_000
+
+
+@given(st.binary(max_size=2000), st.integers(0, len(SAMPLE)))
+def test_any_bytes_give_members_or_an_error(garbage, position):
+    data = SAMPLE[:position] + garbage + SAMPLE[position + len(garbage) :]
+    whole = read(FEEDS["whole"](data))
+    bytewise = read(FEEDS["dribble"](data))
+    assert whole[0] == bytewise[0]
+    assert str(whole[1]) == str(bytewise[1])
