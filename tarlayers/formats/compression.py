@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import zstandard
@@ -20,6 +22,11 @@ from tarlayers.limits import DEFAULT_LIMITS, Limits
 
 # bzip2 needs the most: "BZh", the level, and six bytes of block magic.
 SNIFF_BYTES = 10
+# The digits of pi open a block, those of its square root close the stream.
+_BZIP2_START = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
+
+# OSError is what bz2 raises for corrupt data; no decoder does any input or output.
+_DECODER_ERRORS: tuple[type[Exception], ...] = (igzip_lib.IsalError, lzma.LZMAError, OSError)  # type: ignore[assignment]
 
 _PLAIN_CHUNK = 1 << 20
 # A decoder copies what it was fed beyond the end of its member. Starting each member with a small piece
@@ -30,7 +37,6 @@ _LARGEST_PIECE = 256 << 10
 _GZIP_FEXTRA, _GZIP_FNAME, _GZIP_FCOMMENT, _GZIP_FHCRC = 4, 8, 16, 2
 # RFC 1952 bounds FEXTRA by its two length bytes and the strings by nothing. Go stops at 511 bytes a string.
 _GZIP_HEADER_BYTES = 256 << 10
-
 # The xz format allows dictionaries of 4 GiB; `xz -9` needs 65 MiB to decode.
 _XZ_MEMORY = 1 << 30
 
@@ -49,12 +55,7 @@ def sniff(prefix: bytes) -> str:
         return "gzip"
     if prefix.startswith(b"\xfd7zXZ\0"):
         return "xz"
-    # pi opens a bzip2 block, its square root closes the stream.
-    if (
-        prefix[:3] == b"BZh"
-        and prefix[3:4] in b"123456789"
-        and prefix[4:10] in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")
-    ):
+    if _BZIP2_START.match(prefix):
         return "bzip2"
     magic = int.from_bytes(prefix[:4], "little")
     return "zstd" if magic == _ZSTD_MAGIC or magic & ~0xF == _ZSTD_SKIPPABLE else "none"
@@ -121,18 +122,18 @@ class Decompressor:
     def _member_follows(self, codec: _Codec) -> bool:
         stored = self._stored
         padding = stored.skip_zeros() if self.members and codec.padding else 0
+        uneven = codec.padding and padding % codec.padding
         head = stored.peek(len(codec.magic))
-        # No reader of gzip goes on after zero padding: a member behind it is trailing data to all of them.
-        foreign = not codec.magic.startswith(head) or (codec.lenient and padding)
-        if self.members and not head and padding % (codec.padding or 1) == 0:
+        if self.members and not head and not uneven:
             return False
-        if foreign and self.members and codec.lenient:
+        # gzip(1), unpigz and Go do not look for a member behind zero padding.
+        if self.members and codec.lenient and (padding or not codec.magic.startswith(head)):
             self.trailing = sum(len(chunk) for chunk in stored.rest())
             return False
-        if foreign or padding % (codec.padding or 1):
+        if uneven or not codec.magic.startswith(head):
             raise MalformedInput(f"no {self.compression} header where one has to be", offset=stored.offset)
         if head != codec.magic:
-            raise stored.cut_short()
+            raise stored.cut_short(len(head))
         return True
 
     def _zstd_frames(self) -> Iterator[bytes]:
@@ -143,7 +144,8 @@ class Decompressor:
             start = stored.offset
             magic = int.from_bytes(stored.take(4), "little")
             if magic & ~0xF == _ZSTD_SKIPPABLE:
-                stored.skip(int.from_bytes(stored.take(4), "little"))
+                for _ in stored.pieces(int.from_bytes(stored.take(4), "little")):
+                    pass
             elif magic == _ZSTD_MAGIC:
                 yield from _decode_frame(stored, context.decompressobj())
                 self.members += 1
@@ -164,8 +166,7 @@ class _Stored:
     def some(self, most: int) -> memoryview:
         """Between 1 and `most` bytes, without a copy; none at the end."""
         while self._next == len(self._view):
-            chunk = next(self._chunks, None)
-            if chunk is None:
+            if (chunk := next(self._chunks, None)) is None:
                 return memoryview(b"")
             self._view, self._next = memoryview(chunk), 0
         piece = self._view[self._next : self._next + most]
@@ -180,21 +181,13 @@ class _Stored:
 
     def take(self, size: int) -> memoryview:
         """Exactly `size` bytes; MalformedInput where the input ends before."""
-        piece = self.some(size) if size else memoryview(b"")
-        if len(piece) == size:
-            return piece
-        pieces = [piece, *self._pieces(size - len(piece))]
-        return memoryview(b"".join(pieces))
+        pieces = list(self.pieces(size))
+        return pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
 
-    def skip(self, size: int) -> None:
-        """Pass over `size` bytes and keep none of them; MalformedInput where the input ends before."""
-        for _ in self._pieces(size):
-            pass
-
-    def _pieces(self, size: int) -> Iterator[memoryview]:
+    def pieces(self, size: int) -> Iterator[memoryview]:
+        """The next `size` bytes as they come; MalformedInput where the input ends before."""
         while size:
-            piece = self.some(size)
-            if not piece:
+            if not (piece := self.some(size)):
                 raise self.cut_short()
             size -= len(piece)
             yield piece
@@ -206,8 +199,7 @@ class _Stored:
     def peek(self, size: int) -> bytes:
         """The next `size` bytes, fewer at the end, still to be read. Meant for the few bytes of a magic."""
         while len(self._view) - self._next < size:
-            chunk = next(self._chunks, None)
-            if chunk is None:
+            if (chunk := next(self._chunks, None)) is None:
                 break
             self._view, self._next = memoryview(bytes(self.at_hand()) + chunk), 0
         return bytes(self.at_hand()[:size])
@@ -232,9 +224,9 @@ class _Stored:
                 self.offset += len(chunk)
                 yield chunk
 
-    def cut_short(self) -> MalformedInput:
-        """The error for an input that ends here, inside a member."""
-        return MalformedInput(f"{self._compression} data is cut short", offset=self.offset)
+    def cut_short(self, ahead: int = 0) -> MalformedInput:
+        """The error for an input that ends inside a member, `ahead` bytes from here."""
+        return MalformedInput(f"{self._compression} data is cut short", offset=self.offset + ahead)
 
 
 class _Decoder(Protocol):
@@ -254,7 +246,6 @@ class _Codec(NamedTuple):
 
     magic: bytes
     new: Callable[[], _Decoder]
-    error: type[Exception]
     skip_header: Callable[[_Stored], None] | None = None
     padding: int = 0  # zero bytes may follow a member, in multiples of this; 0 forbids them
     lenient: bool = False  # other bytes may follow the last member
@@ -266,18 +257,14 @@ def _decode_member(stored: _Stored, codec: _Codec) -> Iterator[bytes]:
     while not decoder.eof:
         piece = memoryview(b"")
         if decoder.needs_input:
-            piece = stored.some(piece_size)
-            if not piece:
+            if not (piece := stored.some(piece_size)):
                 raise stored.cut_short()
             piece_size = min(piece_size * 4, _LARGEST_PIECE)
         try:
             plain = decoder.decompress(piece, _PLAIN_CHUNK)
-        except codec.error as error:
-            if "Memory usage limit" in str(error):
-                raise UnsupportedInput(
-                    f"xz needs more than {_XZ_MEMORY} bytes of memory", offset=stored.offset
-                ) from error
-            raise MalformedInput(f"corrupt data: {error}", offset=stored.offset) from error
+        except _DECODER_ERRORS as error:
+            kind = UnsupportedInput if "Memory usage limit" in str(error) else MalformedInput
+            raise kind(f"cannot decode: {error}", offset=stored.offset) from error
         if plain:
             yield plain
     stored.unread(len(decoder.unused_data))
@@ -303,25 +290,12 @@ def _skip_gzip_header(stored: _Stored) -> None:
         raise MalformedInput("gzip header does not match its checksum", offset=start)
 
 
-# The stub of isal 1.9 gives the exception class the type of an instance.
-_ISAL_ERROR: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]
-
+_GZIP_DECODER = partial(igzip_lib.IgzipDecompressor, flag=igzip_lib.DECOMP_GZIP_NO_HDR_VER)
+_XZ_DECODER = partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
 _CODECS = {
-    "gzip": _Codec(
-        magic=b"\x1f\x8b",
-        new=lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP_NO_HDR_VER),
-        error=_ISAL_ERROR,
-        skip_header=_skip_gzip_header,
-        padding=1,
-        lenient=True,
-    ),
-    "xz": _Codec(
-        magic=b"\xfd7zXZ\0",
-        new=lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY),
-        error=lzma.LZMAError,
-        padding=4,
-    ),
-    "bzip2": _Codec(magic=b"BZh", new=bz2.BZ2Decompressor, error=OSError),
+    "gzip": _Codec(b"\x1f\x8b", _GZIP_DECODER, _skip_gzip_header, padding=1, lenient=True),
+    "xz": _Codec(b"\xfd7zXZ\0", _XZ_DECODER, padding=4),
+    "bzip2": _Codec(b"BZh", bz2.BZ2Decompressor),
 }
 
 
@@ -332,15 +306,15 @@ def _decode_frame(stored: _Stored, decoder: zstandard.ZstdDecompressionObj) -> I
     with a large piece of such blocks would make gigabytes (RFC 8878, 3.1.1.2).
     """
     header, has_checksum = _frame_header(stored)
-    decoder.decompress(header)
     last = False
     while not last:
         size, last = _measure_blocks(stored)
         blocks = stored.take(size + (4 if last and has_checksum else 0))
         try:
-            plain = decoder.decompress(blocks)
+            plain = decoder.decompress(header + blocks if header else blocks)
         except zstandard.ZstdError as error:
             raise MalformedInput(f"corrupt data: {error}", offset=stored.offset) from error
+        header = b""
         if plain:
             yield plain
     if not decoder.eof:
@@ -355,16 +329,14 @@ def _measure_blocks(stored: _Stored) -> tuple[int, bool]:
     for _ in range(_ZSTD_BATCH):
         bits = int.from_bytes(view[end : end + 3], "little")
         kind, size = bits >> 1 & 3, bits >> 3
-        if kind == _ZSTD_RESERVED or size > _ZSTD_BLOCK:
-            raise MalformedInput("corrupt data: impossible zstd block header", offset=stored.offset + end)
         following = end + 3 + (1 if kind == _ZSTD_RLE else size)
         if end and following > len(view):
             break
+        if kind == _ZSTD_RESERVED or size > _ZSTD_BLOCK:
+            raise MalformedInput("corrupt data: impossible zstd block header", offset=stored.offset + end)
         end = following
         if bits & 1:
             return end, True
-        if end + 3 > len(view):
-            break
     return end, False
 
 
@@ -376,14 +348,12 @@ def _frame_header(stored: _Stored) -> tuple[bytes, bool]:
     id_size = (0, 1, 2, 4)[descriptor[0] & 3]
     content_size = (int(single_segment), 2, 4, 8)[descriptor[0] >> 6]
     fields = stored.take((not single_segment) + id_size + content_size)
-    dictionary = fields[not single_segment :][:id_size]
+    base = 1 << (10 + (fields[0] >> 3))
+    window = base + base // 8 * (fields[0] & 7)
     if single_segment:
-        window = int.from_bytes(fields[id_size:], "little") + (256 if content_size == 2 else 0)
-    else:
-        base = 1 << (10 + (fields[0] >> 3))
-        window = base + base // 8 * (fields[0] & 7)
+        window = int.from_bytes(fields[id_size:], "little")
     if window > _ZSTD_WINDOW:
         raise UnsupportedInput(f"zstd window of {window} bytes is larger than {_ZSTD_WINDOW}", offset=start)
-    if any(dictionary):
+    if any(fields[not single_segment :][:id_size]):
         raise UnsupportedInput("zstd frame needs a dictionary", offset=start)
     return _ZSTD_MAGIC.to_bytes(4, "little") + descriptor + fields, checksum
