@@ -30,6 +30,7 @@ _TYPES = {
     b"S": "file",
     b"g": "global",
 }
+_FLAGS = {flag: flag.decode() for flag in _TYPES}
 _LINKS = frozenset(("symlink", "hardlink"))
 _DEVICES = frozenset(("char", "block"))
 _SCHILY = b"SCHILY.xattr."
@@ -221,31 +222,33 @@ def decode_entries(walker: tar.Walker, *, contents: bool, limits: Limits = DEFAU
 
 def decode_entry(member: tar.Member, limits: Limits = DEFAULT_LIMITS) -> Entry:
     """Decode one member: its name cleaned, its role told, its content not looked at."""
-    raw = member.name
+    raw, typeflag, linkname, size, mode, uid, gid, mtime, devmajor, devminor, pax, offset, _, _ = member
     name = raw.decode("utf-8", "surrogateescape")
     if len(raw) > limits.path_bytes:
-        raise LimitExceeded(f"a name of {len(raw)} bytes (limit path_bytes)", offset=member.offset)
-    kind = _TYPES.get(member.typeflag, "unknown")
+        raise LimitExceeded(f"a name of {len(raw)} bytes (limit path_bytes)", offset=offset)
+    kind = _TYPES.get(typeflag, "unknown")
     path = "/" + (name[:-1] if kind == "dir" and name[-1:] == "/" else name)
     if "/." in path or "//" in path or path[-1] == "/":
         path = clean_path(name)
-    role = role_of(path.rpartition("/")[2]) if "/.wh." in path else "entry"
-    return Entry(
-        path,
-        kind,
-        member.mode & 0o7777,
-        member.uid,
-        member.gid,
-        member.size if kind == "file" else 0,
-        member.mtime,
-        member.linkname.decode("utf-8", "surrogateescape") if kind in _LINKS else None,
-        (member.devmajor, member.devminor) if kind in _DEVICES else None,
-        _xattrs(member.pax) if member.pax else None,
-        role,
-        None if len(name) == len(path) - 1 and path.endswith(name) else name,
-        member.offset,
-        member.typeflag.decode("latin-1"),
-        None,
+    return tuple.__new__(
+        Entry,
+        (
+            path,
+            kind,
+            mode & 0o7777,
+            uid,
+            gid,
+            size if kind == "file" else 0,
+            mtime,
+            linkname.decode("utf-8", "surrogateescape") if kind in _LINKS else None,
+            (devmajor, devminor) if kind in _DEVICES else None,
+            _xattrs(pax) if pax else None,
+            role_of(path.rpartition("/")[2]) if "/.wh." in path else "entry",
+            None if len(name) == len(path) - 1 and path.endswith(name) else name,
+            offset,
+            _FLAGS[typeflag] if typeflag in _FLAGS else typeflag.decode("latin-1"),
+            None,
+        ),
     )
 
 

@@ -23,22 +23,24 @@ from zlib import adler32
 from tarlayers.errors import LimitExceeded, MalformedInput
 from tarlayers.formats.tar_fields import (
     FieldError,
-    NumberCache,
+    HeaderCaches,
     ParsedPax,
-    parse_checksum,
+    check_signed_sum,
     parse_numeric,
     parse_pax,
     parse_sparse_0x1,
     parse_sparse_blocks,
     parse_sparse_map,
     sparse_stored,
+    verify_sum,
 )
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 
 BLOCK = 512
 _ZERO = bytes(BLOCK)
-_HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12s")
+_HEADER = struct.Struct("100s24s12s12s8s356s")
 _NO_CONTENT = frozenset((b"1", b"2", b"3", b"4", b"5", b"6"))
+_SIMPLE = frozenset((b"0", *_NO_CONTENT))
 _META = frozenset((b"x", b"g", b"L", b"K"))
 _HOLE = 1 << 16
 
@@ -157,9 +159,10 @@ class Walker:
         self._pos = 0
         self._base = 0  # offset in the tar of _buf[0]
         self._left = 0  # content of the current member not yet consumed
-        self._pad = 0
         self._sparse: tuple[tuple[int, int], ...] | None = None
         self._size = 0
+        self._pending: _Pending | None = None
+        self._caches = HeaderCaches()
 
     # -- bytes -------------------------------------------------------------------------------------
 
@@ -189,25 +192,17 @@ class Walker:
             self._raw += block
         return block
 
-    def _finish_payload(self) -> None:
-        """Go to the next header: past the rest of the content, then past its padding."""
+    def _finish_payload(self, pad: int) -> None:
+        """Go to the next header where it is not at hand: past the rest of the content, then its padding."""
         if self._raw is not None:
             for _ in self.payload():
                 pass
-            count = self._fill(self._pad)
+            count = self._fill(pad)
             self._raw += self._buf[self._pos : self._pos + count]
             self._pos += count
             return
-        end = self._pos + self._left + self._pad
-        if end <= len(self._buf):
-            self._pos = end
-            return
-        self._hop()
-
-    def _hop(self) -> None:
         have = len(self._buf) - self._pos
         offset = self._base + len(self._buf)
-        pad = self._pad
         if have < self._left:
             missing = self._left - have
             dropped = self._feed.skip(missing)
@@ -288,134 +283,114 @@ class Walker:
     # -- members -----------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Member]:
-        numbers = NumberCache()
-        sums: dict[bytes, int] = {}
-        unpack = _HEADER.unpack_from
-        pax: ParsedPax | None = None
-        longname = longlink = b""
+        unpack, new, zero = _HEADER.unpack_from, tuple.__new__, _ZERO
+        caches = self._caches
+        tails, owners, numbers, sums = caches.tails, caches.owners, caches.numbers, caches.sums
+        buf, pos = self._buf, self._pos
         while True:
-            buf, pos = self._buf, self._pos
             if len(buf) - pos < BLOCK:
+                self._pos = pos
                 if not self._fill(BLOCK):
                     return
                 if len(self._buf) < BLOCK:
                     raise self._error("the archive ends inside a header")
-                buf, pos = self._buf, self._pos
-            (
-                name,
-                mode,
-                uid,
-                gid,
-                size,
-                mtime,
-                chksum,
-                flag,
-                link,
-                magic,
-                version,
-                _,
-                _,
-                major,
-                minor,
-                prefix,
-                tail,
-            ) = unpack(buf, pos)
-            if not name[0] and buf[pos : pos + BLOCK] == _ZERO:
+                buf, pos = self._buf, 0
+            name, owner, size_field, mtime_field, chksum, tail = unpack(buf, pos)
+            if not name[0] and buf[pos : pos + BLOCK] == zero:
+                self._pos = pos
                 self._end_of_archive()
                 return
-            # adler32's low half is 1 + the sum of the bytes, exact for up to 256 of them: the checksum at C speed.
-            total = (adler32(buf[pos : pos + 256]) & 0xFFFF) + (adler32(buf[pos + 256 : pos + BLOCK]) & 0xFFFF)
-            if total != sums.get(chksum):
-                self._check_sum(buf[pos : pos + BLOCK], chksum, total, sums)
-            offset = self._base + pos
             try:
-                size = numbers[size]
-                mode, uid, gid, mtime = numbers[mode], numbers[uid], numbers[gid], numbers[mtime] * 1_000_000_000
-                name = name.partition(b"\0")[0]
-                link = link.partition(b"\0")[0] if link[0] else b""
-                devmajor = devminor = 0
-                gnu = False
-                if magic == b"ustar\0":
-                    devmajor, devminor = numbers[major], numbers[minor]
-                    if tail[8:] == b"tar\0":
-                        prefix = _star_prefix(prefix)
-                    if prefix[0]:
-                        name = prefix.partition(b"\0")[0] + b"/" + name
-                elif magic == b"ustar " and version == b" \0":
-                    gnu = True
-                    devmajor, devminor = numbers[major], numbers[minor]
-                    if prefix[0] or prefix[12]:
-                        name = _gnu_times(prefix, name)
+                flag, link, devmajor, devminor, prefix, gnu, tail_sum = tails[tail]
+                # adler32's low half is 1 + the sum of up to 256 bytes: a checksum at C speed.
+                if (adler32(buf[pos : pos + 148]) & 0xFFFF) + tail_sum != sums[chksum]:
+                    check_signed_sum(buf[pos : pos + BLOCK])
+                mode, uid, gid = owners[owner]
+                size = numbers[size_field]
+                mtime = numbers[mtime_field] * 1_000_000_000
             except FieldError as error:
-                raise self._error(error.reason) from error
+                self._pos = pos
+                raise self._header_error(error, buf[pos : pos + BLOCK]) from error
             if self._raw is not None:
                 self._raw += buf[pos : pos + BLOCK]
-            self._pos = pos + BLOCK
-            if flag in _META:
-                records = self._extension(size, flag)
-                if flag == b"L":
-                    longname = records.partition(b"\0")[0]
-                elif flag == b"K":
-                    longlink = records.partition(b"\0")[0]
-                else:
-                    try:
-                        parsed = parse_pax(records)
-                    except FieldError as error:
-                        raise self._error(error.reason) from error
-                    if flag == b"g":
-                        yield _global_member(name, parsed, offset)
-                    else:
-                        pax = parsed
-                continue
-            sparse = None
-            if size < 0 and flag not in _NO_CONTENT:
-                raise MalformedInput("negative size", offset=offset)
-            if pax is not None or longname or longlink:
-                if pax is not None:
-                    name, link = pax.path or name, pax.linkpath or link
-                    uid = pax.uid if pax.uid is not None else uid
-                    gid = pax.gid if pax.gid is not None else gid
-                    size = pax.size if pax.size is not None else size
-                    mtime = pax.mtime if pax.mtime is not None else mtime
-                name, link = longname or name, longlink or link
-                longname = longlink = b""
-            if flag == b"\0":
-                flag = b"5" if name.endswith(b"/") else b"0"
-            if flag in _NO_CONTENT:
-                stored = 0
-            elif size < 0:
-                raise MalformedInput("negative size", offset=offset)
+            name = name.partition(b"\0")[0]
+            if prefix:
+                name = prefix + b"/" + name
+            offset = self._base + pos
+            pos += BLOCK
+            self._pos = pos
+            if flag in _SIMPLE and self._pending is None and size >= 0:
+                stored = size if flag == b"0" else 0
+                self._left, self._sparse = stored, None
+                yield new(
+                    Member,
+                    (name, flag, link, size, mode, uid, gid, mtime, devmajor, devminor, None, offset, stored, None),
+                )
             else:
-                stored = size
-            self._left, self._pad, self._sparse = stored, -stored % BLOCK, None
-            if flag == b"S" or (pax is not None and pax.sparse):
-                name, size, sparse = self._sparse_file(name, size, flag, gnu, buf[pos : pos + BLOCK], pax, offset)
-                stored = self._left
-                self._sparse, self._size = sparse, size
-            yield Member(
-                name, flag, link, size, mode, uid, gid, mtime, devmajor, devminor,
-                pax.records if pax is not None else None, offset, stored, sparse,
-            )  # fmt: skip
-            pax = None
-            self._finish_payload()
-            self._left = 0
+                header = Member(
+                    name, flag, link, size, mode, uid, gid, mtime, devmajor, devminor, None, offset, 0, None
+                )
+                complete = self._complete(header, gnu, buf[pos - BLOCK : pos])
+                if complete is None:
+                    buf, pos = self._buf, self._pos
+                    continue
+                stored = complete.stored
+                yield complete
+            if stored:
+                end = self._pos + self._left + -stored % BLOCK
+                if end <= len(self._buf) and self._raw is None:
+                    self._pos = end
+                else:
+                    self._finish_payload(-stored % BLOCK)
+            buf, pos = self._buf, self._pos
 
-    def _check_sum(self, block: bytes, chksum: bytes, total: int, sums: dict[bytes, int]) -> None:
-        """Compare with the claimed sum, in which the field itself counts as eight blanks; some old tars
-        summed signed bytes.
-        """
+    def _complete(self, header: Member, gnu: bool, block: bytes) -> Member | None:
+        """Take what stands before or behind an unusual header; None for one that only speaks of the next."""
+        if header.typeflag in _META:
+            return self._take_meta(header)
+        if header.size < 0 and header.typeflag not in _NO_CONTENT:
+            raise MalformedInput("negative size", offset=header.offset)
+        pending, self._pending = self._pending, None
+        pax = pending.pax if pending else None
+        if pending is not None:
+            header = pending.apply(header)
+        if header.typeflag == b"\0":
+            header = header._replace(typeflag=b"5" if header.name.endswith(b"/") else b"0")
+        self._left = 0 if header.typeflag in _NO_CONTENT else header.size
+        if self._left < 0:
+            raise MalformedInput("negative size", offset=header.offset)
+        if header.typeflag == b"S" or (pax is not None and pax.sparse):
+            header = self._sparse_file(header, gnu, block, pax)
+        self._sparse, self._size = header.sparse, header.size
+        return header._replace(stored=self._left)
+
+    def _take_meta(self, header: Member) -> Member | None:
+        """Take an extended header or a long name; a global header is a member of its own."""
+        data = self._extension(header.size, header.typeflag)
+        pending = self._pending or _Pending(None, b"", b"")
+        if header.typeflag == b"L":
+            self._pending = pending._replace(longname=data.partition(b"\0")[0])
+        elif header.typeflag == b"K":
+            self._pending = pending._replace(longlink=data.partition(b"\0")[0])
+        else:
+            try:
+                pax = parse_pax(data)
+            except FieldError as error:
+                raise self._error(error.reason) from error
+            if header.typeflag == b"g":
+                # Go returns from its loop here, and what stood before the global header is forgotten.
+                self._pending, self._left, self._sparse = None, 0, None
+                return _global_member(header, pax)
+            self._pending = pending._replace(pax=pax)
+        return None
+
+    def _header_error(self, error: FieldError, block: bytes) -> MalformedInput:
+        """Say that this is no header at all where the checksum is wrong too, else what is wrong in it."""
         try:
-            claimed = parse_checksum(chksum)
-        except FieldError as error:
-            raise self._error(error.reason) from error
-        expected = claimed - 256 + sum(chksum) + 2
-        if total != expected:
-            signed = sum(struct.unpack("512b", block)) - sum(struct.unpack("8b", chksum)) + 256
-            if signed != claimed:
-                raise self._error("bad checksum: this is not a tar header")
-            return
-        if len(sums) < 1 << 12:
-            sums[chksum] = expected
+            verify_sum(block)
+        except FieldError as bad_sum:
+            return self._error(bad_sum.reason)
+        return self._error(error.reason)
 
     def _end_of_archive(self) -> None:
         self._block()
@@ -447,40 +422,27 @@ class Walker:
         self._pos += pad
         return data
 
-    def _sparse_file(
-        self,
-        name: bytes,
-        size: int,
-        flag: bytes,
-        gnu: bool,
-        block: bytes,
-        pax: ParsedPax | None,
-        offset: int,
-    ) -> tuple[bytes, int, tuple[tuple[int, int], ...] | None]:
+    def _sparse_file(self, header: Member, gnu: bool, block: bytes, pax: ParsedPax | None) -> Member:
         """Find the regions of a sparse file, wherever its format keeps them; the feed moves on past them."""
-        regions: list[tuple[int, int]] | None = None
+        regions: list[tuple[int, int]]
+        name, size, most = header.name, header.size, self._limits.sparse_regions
         try:
-            if flag == b"S":
+            if header.typeflag == b"S":
                 if not gnu:
                     raise FieldError("a sparse file whose header is not GNU's")
                 size = parse_numeric(block[483:495])
-                regions = parse_sparse_blocks(block, self._block, self._limits.sparse_regions)
-            elif pax is not None and pax.sparse:
+                regions = parse_sparse_blocks(block, self._block, most)
+            elif pax is not None:
                 name = pax.sparse_name or name
                 size = pax.sparse_size if pax.sparse_size is not None else size
-                if pax.sparse == "1.0":
-                    regions = parse_sparse_map(self._map_blocks(), self._limits.sparse_regions)
-                else:
-                    regions = parse_sparse_0x1(pax)
-            if regions is None:
-                return name, size, None
-            if flag in _NO_CONTENT:
+                regions = parse_sparse_map(self._map_blocks(), most) if pax.sparse == "1.0" else parse_sparse_0x1(pax)
+            if header.typeflag in _NO_CONTENT:
                 raise FieldError("a sparse map on an entry without content")
             if sparse_stored(regions, size) != self._left:
                 raise FieldError("the sparse map does not fit the stored content")
         except FieldError as error:
-            raise MalformedInput(error.reason, offset=offset) from error
-        return name, size, tuple(regions)
+            raise MalformedInput(error.reason, offset=header.offset) from error
+        return header._replace(name=name, size=size, sparse=tuple(regions))
 
     def _map_blocks(self) -> Iterator[bytes]:
         """Blocks from the front of the current content, for a PAX 1.0 map, which stands there."""
@@ -493,28 +455,32 @@ class Walker:
             yield block
 
 
-def _star_prefix(prefix: bytes) -> bytes:
-    """Star's prefix is 131 bytes, then access and change time, which have to be numbers."""
-    parse_numeric(prefix[131:143])
-    parse_numeric(prefix[143:155])
-    return prefix[:131]
+class _Pending(NamedTuple):
+    """What stands before an entry and speaks of it. Of two extended headers in a row the second counts."""
+
+    pax: ParsedPax | None
+    longname: bytes
+    longlink: bytes
+
+    def apply(self, header: Member) -> Member:
+        """Override the header; a GNU long name beats a PAX path."""
+        pax = self.pax
+        if pax is not None:
+            header = header._replace(
+                name=pax.path or header.name,
+                linkname=pax.linkpath or header.linkname,
+                uid=header.uid if pax.uid is None else pax.uid,
+                gid=header.gid if pax.gid is None else pax.gid,
+                size=header.size if pax.size is None else pax.size,
+                mtime=header.mtime if pax.mtime is None else pax.mtime,
+                pax=pax.records,
+            )
+        return header._replace(name=self.longname or header.name, linkname=self.longlink or header.linkname)
 
 
-def _gnu_times(prefix: bytes, name: bytes) -> bytes:
-    """GNU keeps access and change time where ustar has the prefix; Go before 1.8 wrote a prefix there."""
-    try:
-        for field in (prefix[:12], prefix[12:24]):
-            if field[0]:
-                parse_numeric(field)
-    except FieldError:
-        text = prefix.partition(b"\0")[0]
-        if text and text.isascii():
-            return text + b"/" + name
-    return name
-
-
-def _global_member(name: bytes, parsed: ParsedPax, offset: int) -> Member:
-    return Member(parsed.path or name, b"g", b"", 0, 0, 0, 0, 0, 0, 0, parsed.records, offset, 0, None)
+def _global_member(header: Member, pax: ParsedPax) -> Member:
+    name = pax.path or header.name
+    return Member(name, b"g", b"", 0, 0, 0, 0, 0, 0, 0, pax.records, header.offset, 0, None)
 
 
 def _zeros(count: int) -> Iterator[bytes]:
