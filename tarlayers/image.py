@@ -97,6 +97,10 @@ class Layer:
         with _named(self.name):
             yield from read_content(self.open_plain(), entry.offset)
 
+    def require_readable(self) -> None:
+        """Raise ContentAbsent, with the reason, for a layer whose content cannot be read."""
+        self._readable_blob()
+
     def _readable_blob(self) -> str:
         if self.unreadable or self.blob is None:
             raise ContentAbsent(f"content not readable: {self.unreadable}", place=self.name)

@@ -41,8 +41,13 @@ _DOCUMENT_DEPTH = 3
 class Store(Protocol):
     """The blobs of one archive, by name."""
 
-    sizes: Mapping[str, int]
-    documents: Mapping[str, bytes]
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """The stored size of every regular member."""
+
+    @property
+    def documents(self) -> Mapping[str, bytes]:
+        """The members that look like JSON."""
 
     def compression(self, name: str) -> str:
         """Give the compression by magic."""
@@ -272,7 +277,7 @@ class _Pass:
             store.compressions[name] = store.compressions[target]
             for kept in (store.indexes, store.digests, self._documents):
                 with suppress(KeyError):
-                    kept[name] = kept[target]  # type: ignore[index, assignment] # one loop over three value types
+                    kept[name] = kept[target]  # type: ignore[assignment] # one loop over three value types
 
 
 def _rejoin(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

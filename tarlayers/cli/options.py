@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tarlayers.image import Image
     from tarlayers.imagearchive import ImageArchive
+    from tarlayers.rootfs import Refusal, RootFS
 
 
 class Format(StrEnum):
@@ -105,3 +108,30 @@ def warn_unmatched(image: Image, *, quiet: bool) -> None:
             f"{image.name}: {filled} history steps claim a layer but there are {len(image.layers)}: not matched",
             quiet=quiet,
         )
+
+
+def merge_chosen(image: Image, *, engine: Engine, at: str | None = None, contents: bool = False) -> RootFS:
+    """Merge an image's layers, up to and with layer `at`; the layers are read several at a time."""
+    from tarlayers.image import find_layer, load_layers
+    from tarlayers.rootfs import merge_layers
+
+    layers = image.layers if at is None else image.layers[: find_layer(image, at).index + 1]
+    for layer in layers:
+        layer.require_readable()
+    load_layers(layers, contents=contents)
+    return merge_layers(layers, engine=engine.value)
+
+
+def warn_refused(refused: Sequence[Refusal], *, quiet: bool) -> None:
+    """Say which layers no engine would unpack: the first fault of each."""
+    from tarlayers.cli.outcome import warn
+
+    said: set[int] = set()
+    for refusal in refused:
+        if refusal.layer not in said:
+            said.add(refusal.layer)
+            warn(
+                f"layer {refusal.layer}: {refusal.path}: engines refuse this layer ({refusal.message}); "
+                "it is shown by the image-spec's rule",
+                quiet=quiet,
+            )

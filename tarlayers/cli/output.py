@@ -46,6 +46,4 @@ def write_table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns
     color = terminal and "NO_COLOR" not in os.environ
-    write_lines(
-        render_table(header, list(rows), align=align, terminal=terminal, width=width, color=color).splitlines()
-    )
+    write_lines(render_table(header, list(rows), align=align, terminal=terminal, width=width, color=color).splitlines())

@@ -7,8 +7,9 @@ from typing import Any
 
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.imagearchive import ImageArchive
-from tarlayers.render.escape import escape_text
+from tarlayers.render.escape import escape_path, escape_text
 from tarlayers.render.values import human_size
+from tarlayers.rootfs import Refusal
 from tarlayers.sources.layout import OtherRecord
 
 LAYER_HEADER = ("LAYER", "DIGEST", "DIFF ID", "SIZE", "PLAIN", "CONTENT", "ENTRIES", "COMPRESSION", "CREATED BY")
@@ -48,9 +49,7 @@ def image_document(image: Image) -> dict[str, Any]:
         "platform": _text(image.platform),
         "created": config.created if config else None,
         "config": dict(config.config) if config else None,
-        "layers": [
-            layer_identity(layer) | {"chain_id": _text(chain_ids[layer.index])} for layer in image.layers
-        ],
+        "layers": [layer_identity(layer) | {"chain_id": _text(chain_ids[layer.index])} for layer in image.layers],
         "history": [history_row(row) for row in reversed(image.history)],
         "annotations": dict(image.annotations),
     }
@@ -122,6 +121,17 @@ def history_row(row: HistoryRow, layer: Layer | None = None) -> dict[str, Any]:
     elif row.layer is None:
         document["size"] = 0
     return document
+
+
+def refusals_document(refused: Sequence[Refusal]) -> dict[str, Any]:
+    """The `refused` field, which is there only when an engine would not unpack some layer."""
+    if not refused:
+        return {}
+    rows = [
+        {"layer": r.layer, "path": escape_path(r.path), "code": r.code, "message": escape_text(r.message)}
+        for r in refused
+    ]
+    return {"refused": rows}
 
 
 # -- text ------------------------------------------------------------------------------------------

@@ -1,0 +1,44 @@
+"""Path patterns, as gitignore and ripgrep have them.
+
+`*` and `?` stay inside one component, `**` spans several, `[a-z]` is a set. A pattern without a slash is
+looked for in the last component, one with a slash is held against the whole path.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+
+@lru_cache(maxsize=256)
+def compile_glob(pattern: str) -> re.Pattern[str]:
+    """Give a regular expression to `fullmatch` absolute paths with."""
+    if "/" not in pattern:
+        return re.compile(r"(?s:.*/)?" + _translate(pattern))
+    anchored = pattern if pattern.startswith(("/", "**")) else f"/{pattern}"
+    return re.compile(_translate(anchored))
+
+
+def _translate(pattern: str) -> str:
+    out: list[str] = []
+    i = 0
+    while i < len(pattern):
+        if pattern.startswith("**/", i):
+            out.append(r"(?s:.*/)?")
+            i += 3
+        elif pattern.startswith("**", i):
+            out.append(r"(?s:.*)")
+            i += 2
+        elif pattern[i] == "[" and (end := pattern.find("]", i + 2)) > 0:
+            body = pattern[i + 1 : end].replace("\\", "\\\\")
+            out.append("[" + ("^" + body[1:] if body[0] in "!^" else body) + "]")
+            i = end + 1
+        else:
+            out.append({"*": "[^/]*", "?": "[^/]"}.get(pattern[i], re.escape(pattern[i])))
+            i += 1
+    return "".join(out)
+
+
+def match_glob(pattern: str, path: str) -> bool:
+    """Say whether an absolute path fits the pattern."""
+    return compile_glob(pattern).fullmatch(path) is not None
