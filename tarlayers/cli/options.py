@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -78,7 +78,7 @@ def split_reference(argument: str) -> tuple[str, str | None]:
     return path, reference or None
 
 
-def open_archive(argument: str, **needs: Any) -> tuple[ImageArchive, str | None]:
+def open_archive(argument: str, **needs: bool) -> tuple[ImageArchive, str | None]:
     """Open what IMAGE names. `needs` are those of `open_images`."""
     from tarlayers.imagearchive import open_images
 
@@ -90,7 +90,7 @@ def open_archive(argument: str, **needs: Any) -> tuple[ImageArchive, str | None]
     return open_images(path, **needs), reference
 
 
-def open_chosen(argument: str, platform: str | None, **needs: Any) -> Image:
+def open_chosen(argument: str, platform: str | None, **needs: bool) -> Image:
     """Open what IMAGE names and pick the one image that is meant."""
     from tarlayers.reference import choose_image
 

@@ -40,6 +40,7 @@ _REF_NAME = "org.opencontainers.image.ref.name"
 _FULL_NAME = "io.containerd.image.name"
 _ATTESTATION = "vnd.docker.reference.type"
 _BLOB_NAME = re.compile(r"blobs/(sha256|sha512)/([0-9a-f]{64,128})")
+_SHARED_NAME = re.compile(r"(?:.*/)?(sha256|sha512)/([0-9a-f]{64,128})")
 _CONFIG_NAME = re.compile(r"(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
 _IMAGE_CONFIGS = (
     "application/vnd.oci.image.config.v1+json",
@@ -146,12 +147,19 @@ class _Reader:
     claims: dict[BlobClaim, None] = field(default_factory=dict)
     disagreements: list[Disagreement] = field(default_factory=list)
     manifests: int = 0
+    sub_layouts: bool = False
+    shared: dict[Digest, str] | None = None
 
     def read(self) -> Layout:
         kind = "none"
         if self._has_index():
             kind = "oci-archive"
             self._read_index("index.json", self.documents["index.json"], (), 0, frozenset())
+        elif "manifest.json" not in self.sizes and (subs := self._find_sub_layouts()):
+            kind = "oci-archive"
+            self.sub_layouts = True
+            for place in subs:
+                self._read_index(place, self.documents[place], (), 0, frozenset())
         listed = self._manifest_json()
         if listed is not None and isinstance(listed, dict):
             if kind == "none":
@@ -168,6 +176,11 @@ class _Reader:
         self._claim_names(directory=kind == "dir")
         images = tuple(self.images.values())
         return Layout(kind, images, tuple(self.others.values()), tuple(self.claims), tuple(self.disagreements))
+
+    def _find_sub_layouts(self) -> list[str]:
+        """Find the indexes of layouts that lie side by side, each in a directory of its own."""
+        names = sorted(name for name in self.sizes if name.count("/") == 1 and name.endswith("/index.json"))
+        return [name for name in names if f"{name.removesuffix('index.json')}oci-layout" in self.sizes]
 
     def _has_index(self) -> bool:
         """An `index.json` counts when it looks like an image index: a root file system may hold any other."""
@@ -218,7 +231,14 @@ class _Reader:
         for name in (f"blobs/{digest.algorithm}/{digest.hex}", digest.hex, str(digest)):
             if name in self.sizes:
                 return name
-        return None
+        return self._shared_blobs().get(digest)
+
+    def _shared_blobs(self) -> Mapping[Digest, str]:
+        """Blobs that lie elsewhere in a directory of several layouts (`skopeo --dest-shared-blob-dir`)."""
+        if self.shared is None:
+            matches = [(name, _SHARED_NAME.fullmatch(name)) for name in self.sizes] if self.sub_layouts else []
+            self.shared = {Digest(match[1], match[2]): name for name, match in matches if match}
+        return self.shared
 
     def _claim(self, place: str, descriptor: Descriptor, role: str) -> str | None:
         blob = self._blob(descriptor.digest)
@@ -381,7 +401,9 @@ class _Reader:
     # -- docker-archive ----------------------------------------------------------------------------
 
     def _read_docker(self, items: Sequence[DockerManifestItem]) -> None:
-        by_id: dict[Digest | None, object] = {image.image_id: key for key, image in self.images.items() if image.image_id is not None}
+        by_id: dict[Digest | None, object] = {
+            image.image_id: key for key, image in self.images.items() if image.image_id is not None
+        }
         for i, item in enumerate(items):
             place = f"manifest.json[{i}]"
             self._check_layer_count(len(item.layers), place)
