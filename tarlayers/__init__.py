@@ -6,7 +6,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     1  formats
     2  sources
     3  layer store image reference imagearchive
-    4  rootfs
+    4  tree unpack inplace rootfs
     5  analysis export
     6  render
     7  cli
@@ -20,4 +20,7 @@ Inside a floor these edges are meant, and no others:
     image -> layer store
     reference -> image
     imagearchive -> image reference store
+    unpack -> tree
+    inplace -> tree
+    rootfs -> tree unpack inplace
 """

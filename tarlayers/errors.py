@@ -58,3 +58,12 @@ class NoSuchLayer(TarlayersError):
 
 class NoSuchPath(TarlayersError):
     """The image has no such path (or it is of a type that the question does not apply to)."""
+
+
+class Refused(Exception):
+    """An entry or a layer that an engine refuses. It never leaves the merge: it becomes a `Refusal`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message

@@ -165,7 +165,8 @@ def inspect_lines(archive: ImageArchive) -> Iterator[str]:
         for other in archive.others:
             platform = f" {other.platform}" if other.platform else ""
             names = " ".join(escape_text(name) for name in other.names)
-            yield f"  {other.kind:12} {shorten(other.digest)} {escape_text(other.media_type or '-')}{platform} {names}".rstrip()
+            media_type = escape_text(other.media_type or "-")
+            yield f"  {other.kind:12} {shorten(other.digest)} {media_type}{platform} {names}".rstrip()
 
 
 def _image_lines(number: int, image: Image) -> Iterator[str]:

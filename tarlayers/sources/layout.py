@@ -431,7 +431,7 @@ class _Reader:
                     f"{len(layers)} layers",
                     f"{len(known)} layers",
                     "manifest.json lists other layers than the OCI manifest",
-                )  # fmt: skip
+                )
             )
         self.images[key] = replace(image, names=merge_names(image.names, item.repo_tags))
 

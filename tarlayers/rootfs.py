@@ -1,0 +1,279 @@
+"""The merged file system: layers put together as an engine does, and how each of them changed it.
+
+Two rule sets, which differ where docs/semantics.md says so: `containerd` (what Docker 29 and containerd show:
+each layer is unpacked on its own, then the layers are overlaid) and `oci` (the image-spec's, as umoci unpacks:
+each layer is unpacked onto the ones below). A layer that containerd refuses is put on by the image-spec's rule,
+so that there is still an answer, and the refusals say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from tarlayers.errors import NoSuchPath, Refused
+from tarlayers.inplace import apply_in_place
+from tarlayers.layer import Entry
+from tarlayers.tree import Node, Refusal, Tree, implied_directory
+from tarlayers.unpack import LayerTree, unpack_layer
+
+Log = dict[str, tuple[Node | None, str, str]]
+"""Of each path that a layer touched: the node before, and why and by what it changed."""
+
+ENGINES = ("containerd", "oci")
+
+__all__ = ["ENGINES", "Event", "LayerTrace", "Node", "Refusal", "RootFS", "merge_layers", "trace_layers"]
+
+
+class HasEntries(Protocol):
+    """A layer, as far as merging goes."""
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """In tar order."""
+
+
+class Event(NamedTuple):
+    """What one layer did to one path."""
+
+    path: str
+    before: Node | None
+    after: Node | None
+    cause: str
+    """`entry`; for a path that is gone `whiteout`, `opaque` or `replaced` (by another type)."""
+    by: str
+    """The path that was whited out, made opaque, replaced or written."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTrace:
+    """What one layer did."""
+
+    layer: int
+    events: tuple[Event, ...]
+    """One for each path whose node changed; in the order of their paths' bytes."""
+    refused: tuple[Refusal, ...]
+
+
+class RootFS(Mapping[str, Entry]):
+    """A merged file system by absolute path, the root left out. Do not change what it gives."""
+
+    def __init__(self, tree: Tree, refused: Sequence[Refusal]) -> None:
+        self._dirs = tree.dirs
+        self.refused = tuple(refused)
+        """What the engine would not unpack, in layer order."""
+        self._links: dict[int, list[str]] | None = None
+
+    def __getitem__(self, path: str) -> Entry:
+        return self._dirs[path.rpartition("/")[0]][path].entry
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, str) and path in self._dirs.get(path.rpartition("/")[0], ())
+
+    def __iter__(self) -> Iterator[str]:
+        for children in self._dirs.values():
+            yield from children
+
+    def __len__(self) -> int:
+        return sum(map(len, self._dirs.values()))
+
+    @property
+    def root(self) -> Entry:
+        """The root directory: 0755, owned by root, whatever the layers say of it (N4)."""
+        return implied_directory("")
+
+    def nodes(self) -> Iterator[tuple[str, Node]]:
+        """Yield every path with its node, in no order that means anything."""
+        for children in self._dirs.values():
+            yield from children.items()
+
+    def sorted_paths(self) -> list[str]:
+        """Every path, in the order of their bytes."""
+        return sorted(self, key=path_key)
+
+    def children(self, path: str) -> list[str]:
+        """Paths of what a directory holds, in the order of their bytes; nothing for what is no directory."""
+        return sorted(self._dirs.get(path, ()), key=path_key)
+
+    def layer_of(self, path: str) -> int:
+        """The index of the layer that last wrote the path."""
+        return self._dirs[path.rpartition("/")[0]][path].layer
+
+    def links_of(self, path: str) -> tuple[str, ...]:
+        """The other visible names of the same inode, sorted."""
+        if self._links is None:
+            self._links = find_links(self._dirs)
+        names = self._links.get(id(self._dirs[path.rpartition("/")[0]][path]))
+        return tuple(name for name in names if name != path) if names else ()
+
+    def resolve(self, path: str, *, follow: bool = True) -> str:
+        """Follow symlinks inside the image; with `follow` off not that of the last component.
+
+        NoSuchPath when the path is not there, or the links are too many.
+        """
+        tree = Tree()
+        tree.dirs = self._dirs
+        try:
+            if follow:
+                found = tree.resolve(path)
+            else:
+                parent, _, base = path.rpartition("/")
+                found = f"{tree.resolve(parent)}/{base}" if base else ""
+        except Refused as error:
+            raise NoSuchPath(error.message, place=path) from error
+        if found and found not in self:
+            raise NoSuchPath(
+                "not in the image" if found == path else f"leads to {found}, which is not there", place=path
+            )
+        return found
+
+
+def path_key(path: str) -> bytes:
+    """Sort key: the bytes of a path."""
+    return path.encode("utf-8", "surrogateescape")
+
+
+def find_links(dirs: Mapping[str, Mapping[str, Node]]) -> dict[int, list[str]]:
+    """Give the sorted names of every inode that has several, by the identity of its node."""
+    seen: dict[int, str] = {}
+    several: dict[int, list[str]] = {}
+    for children in dirs.values():
+        for path, node in children.items():
+            first = seen.setdefault(id(node), path)
+            if first is not path:
+                several.setdefault(id(node), [first]).append(path)
+    for names in several.values():
+        names.sort(key=path_key)
+    return several
+
+
+def merge_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") -> RootFS:
+    """Merge layers, base first. Reads each layer's entries, so what is wrong with one is raised here.
+
+    An engine that is not in ENGINES is ValueError.
+    """
+    merging = _Merging(engine)
+    for layer in layers:
+        merging.add(layer)
+    return RootFS(merging.tree, merging.refused)
+
+
+def trace_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") -> Iterator[LayerTrace]:
+    """Merge layers one at a time and yield what each did, base first.
+
+    Folding the events over an empty mapping gives what `merge_layers` gives after each layer.
+    """
+    merging = _Merging(engine)
+    for index, layer in enumerate(layers):
+        log: Log = {}
+        before = len(merging.refused)
+        merging.add(layer, log)
+        yield LayerTrace(index, tuple(_events(log, merging.tree)), tuple(merging.refused[before:]))
+
+
+def _events(log: Log, tree: Tree) -> Iterator[Event]:
+    for path in sorted(log, key=path_key):
+        before, cause, by = log[path]
+        after = tree.get(path)
+        if after is not before:
+            yield Event(path, before, after, *(("entry", path) if after is not None else (cause, by)))
+
+
+class _Merging:
+    """The merged tree so far, and what it takes to put the next layer on."""
+
+    def __init__(self, engine: str) -> None:
+        if engine not in ENGINES:
+            raise ValueError(f"no such engine: {engine!r} (there are {', '.join(ENGINES)})")
+        self._engine = engine
+        self._count = 0
+        self._lower: list[LayerTree] = []
+        self.tree = Tree()
+        self.refused: list[Refusal] = []
+
+    def add(self, layer: HasEntries, log: Log | None = None) -> None:
+        entries = layer.entries
+        index = self._count
+        self._count += 1
+
+        def note(path: str, node: Node | None, cause: str, by: str) -> None:
+            if log is not None and path not in log:
+                log[path] = node, cause, by
+            elif log is not None:
+                log[path] = log[path][0], cause, by
+
+        if self._engine == "oci":
+            self.refused += apply_in_place(self.tree, entries, index, note if log is not None else None)
+            return
+        unpacked = unpack_layer(entries, index, self._lower)
+        self._lower.insert(0, unpacked)
+        refused = unpacked.refused
+        # Only layers of images carry a media type that an engine may refuse; bare entries do not.
+        blob_refusal: Refused | None = getattr(layer, "blob_refusal", None)
+        if blob_refusal is not None:
+            refused = [Refusal(index, "/", blob_refusal.code, blob_refusal.message), *refused]
+        if refused:
+            self.refused += refused
+            apply_in_place(self.tree, entries, index, note if log is not None else None)
+        else:
+            _Overlay(self.tree, unpacked, log).run()
+
+
+class _Overlay:
+    """One unpacked layer laid over the merged tree, as overlayfs shows the two."""
+
+    def __init__(self, tree: Tree, layer: LayerTree, log: Log | None) -> None:
+        self._tree = tree
+        self._layer = layer
+        self._log = log
+
+    def run(self) -> None:
+        layer, dirs = self._layer, self._tree.dirs
+        whiteouts: dict[str, list[str]] = {}
+        for path in layer.whiteouts:
+            whiteouts.setdefault(path.rpartition("/")[0], []).append(path)
+        # A directory stands before its children: they can only have been made after it.
+        for directory, children in layer.dirs.items():
+            lower = dirs.get(directory)
+            if directory in layer.opaque and lower:
+                self._clear(directory)
+                lower = dirs[directory]
+            hidden = whiteouts.get(directory, ())
+            shown = {p: n for p, n in children.items() if n.entry.type != "whiteout"} if hidden else children
+            for path in hidden if lower else ():
+                self._remove(path, "whiteout")
+            if self._log is not None:
+                self._note(shown, lower or {})
+            if not lower:
+                dirs[directory] = dict(shown)
+                continue
+            for path in lower.keys() & shown.keys():
+                if lower[path].entry.type == "dir" and shown[path].entry.type != "dir":
+                    self._remove(path, "replaced")
+            lower.update(shown)
+
+    def _note(self, children: Mapping[str, Node], lower: Mapping[str, Node]) -> None:
+        log = self._log
+        if log is not None:
+            for path in children:
+                log.setdefault(path, (lower.get(path), "entry", path))
+
+    def _clear(self, directory: str) -> None:
+        self._tree.clear(directory, self._hear("opaque", directory))
+
+    def _remove(self, path: str, cause: str) -> None:
+        self._tree.remove(path, self._hear(cause, path))
+
+    def _hear(self, cause: str, by: str) -> Callable[[str, Node], object] | None:
+        log = self._log
+        if log is None:
+            return None
+
+        def hear(path: str, node: Node) -> None:
+            if path in log:
+                log[path] = log[path][0], cause, by
+            else:
+                log[path] = node, cause, by
+
+        return hear

@@ -1,0 +1,331 @@
+"""One layer unpacked on its own, as containerd's overlayfs snapshotter does it.
+
+While a layer is unpacked the layers below do not exist: symlinks, link targets and directories of theirs are
+invisible. Whiteouts become nodes of their own kind and opaque markers a flag, which the overlay then acts on.
+The first layer is unpacked in place: there markers delete what the layer itself has created so far.
+
+Rule numbers (W3, P2, ...) are those of docs/semantics.md. Source: containerd pkg/archive/tar.go (applyNaive,
+createTarFile, mkparent, hardlinkRootPath), tar_opts_linux.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tarlayers.errors import Refused
+from tarlayers.formats.whiteout import INVALID, PREFIX, clean_path
+from tarlayers.layer import Entry
+from tarlayers.tree import Node, Refusal, Tree, implied_directory, is_too_long
+
+_MAX_ID = (1 << 32) - 1
+_MAX_TIME = 1 << 63
+_SIMPLE = frozenset(("file", "symlink", "char", "block", "fifo"))
+_ACLS = frozenset(("system.posix_acl_access", "system.posix_acl_default"))
+
+
+class LayerTree(Tree):
+    """What one layer's directory holds after it was unpacked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opaque: set[str] = set()
+        self.whiteouts: set[str] = set()
+        """Paths of nodes that hide a lower name."""
+        self.refused: list[Refusal] = []
+
+
+def unpack_layer(entries: Iterable[Entry], index: int, lower: Sequence[LayerTree]) -> LayerTree:
+    """Unpack one layer. `lower` holds the trees of the layers below, top first: implied directories take
+    their attributes from there (P2). Entries that the engine refuses are left out and listed in `refused`.
+    """
+    return _Unpacking(index, lower).run(entries)
+
+
+class _Group:
+    """The names of one inode of this layer that has several."""
+
+    def __init__(self, entry: Entry, path: str) -> None:
+        self.entry = entry
+        self.paths = {path: None}
+
+
+class _Unpacking:
+    """The state of unpacking one layer."""
+
+    def __init__(self, index: int, lower: Sequence[LayerTree]) -> None:
+        self._index = index
+        self._lower = lower
+        self._tree = LayerTree()
+        self._first = index == 0
+        self._groups: dict[str, _Group] = {}
+        self._unpacked: set[str] | None = None
+        self._timed: set[str] = set()  # implied directories that still have an inherited time
+        self._disturbed = False  # some entry is not where, or what, its name says
+        self._late: list[Entry] = []
+
+    def run(self, entries: Iterable[Entry]) -> LayerTree:
+        entries = list(entries)
+        if self._first and any(entry.role == "opaque" for entry in entries):
+            self._unpacked = set()
+        dirs, timed, new = self._tree.dirs, self._timed, tuple.__new__
+        simple = self._unpacked is None
+        for entry in entries:
+            path, kind = entry.path, entry.type
+            parent, _, base = path.rpartition("/")
+            siblings = dirs.get(parent)
+            plain = entry.role == "entry" and (entry.typeflag == "0" or entry.typeflag == "5") and len(base) < 64
+            if plain and siblings is not None and path not in siblings and parent not in timed and path and simple:
+                # A new name in a directory that is there: what nearly all entries are.
+                inode = entry if self._is_ordinary(entry) else normalize(entry)
+                siblings[path] = new(Node, (inode, self._index))
+                if kind == "dir":
+                    dirs[path] = {}
+                    self._late.append(inode)
+                continue
+            try:
+                self._take(entry)
+            except Refused as error:
+                self._tree.refused.append(Refusal(self._index, path or "/", error.code, error.message))
+        self._set_late_times()
+        self._finish_groups()
+        return self._tree
+
+    @staticmethod
+    def _is_ordinary(entry: Entry) -> bool:
+        return entry.xattrs is None and (
+            0 <= entry.uid < _MAX_ID
+            and 0 <= entry.gid < _MAX_ID
+            and entry.mtime is not None
+            and 0 <= entry.mtime < _MAX_TIME
+        )
+
+    def _take(self, entry: Entry) -> None:
+        if not entry.path:
+            return  # N4
+        directory, _, base = entry.path.rpartition("/")
+        parent = self._tree.resolve(directory)
+        if parent not in self._tree.dirs:
+            self._make_parents(parent)
+        path = f"{parent}/{base}"
+        if path != entry.path:
+            self._disturbed = True
+        if base in INVALID:
+            raise Refused("bad-whiteout", f"{base} names no file")  # W10
+        if entry.role == "opaque":
+            self._take_opaque(parent)
+        elif entry.role == "whiteout":
+            self._take_whiteout(f"{parent}/{base[len(PREFIX) :]}")
+        else:
+            if is_too_long(base):
+                raise Refused("name-too-long", "a name of more than 255 bytes")  # N5
+            self._take_node(path, entry)
+
+    def _take_opaque(self, directory: str) -> None:
+        if not self._first:
+            if directory:
+                self._tree.opaque.add(directory)  # O1; O4: overlayfs ignores the flag of a root
+            return
+        unpacked = self._unpacked if self._unpacked is not None else set()
+        todo = [directory]  # B2
+        while todo:
+            for path, node in list(self._tree.dirs[todo.pop()].items()):
+                if path not in unpacked:
+                    self._remove(path)
+                elif node.entry.type == "dir":
+                    todo.append(path)
+
+    def _take_whiteout(self, path: str) -> None:
+        if self._first:
+            self._remove(path)  # B1
+            return
+        if path in self._tree.dirs or self._tree.get(path) is not None:
+            raise Refused("exists", "a whiteout of what the same layer has")  # W3
+        self._put_whiteout(path)
+
+    def _put_whiteout(self, path: str) -> None:
+        self._touch(path)
+        entry = implied_directory(path)._replace(type="whiteout", mtime=0)
+        self._tree.put(path, Node(entry, self._index))
+        self._tree.whiteouts.add(path)
+
+    def _take_node(self, path: str, entry: Entry) -> None:
+        existing = self._tree.get(path)
+        if existing is not None and not (existing.entry.type == "dir" and entry.type == "dir"):
+            self._remove(path)
+            existing = None
+        if entry.type == "global":
+            return  # X6
+        if entry.type == "hardlink":
+            self._take_hard_link(path, entry)
+        elif entry.type == "dir":
+            self._take_directory(path, entry, existing)
+        elif entry.type == "char" and entry.rdev == (0, 0):
+            self._put_whiteout(path)  # X4
+        elif entry.type not in _SIMPLE or entry.typeflag in ("7", "S"):
+            raise Refused("unsupported-type", f"type flag {entry.typeflag!r}")  # X5, X8
+        elif entry.type == "symlink" and not entry.link:
+            raise Refused("not-found", "a symlink to nothing")  # X10
+        else:
+            self._touch(path)
+            self._tree.put(path, Node(normalize(entry), self._index))
+        if self._unpacked is not None:
+            self._unpacked.add(path)
+
+    def _take_directory(self, path: str, entry: Entry, existing: Node | None) -> None:
+        entry = normalize(entry)
+        if existing is None:
+            self._touch(path)
+        elif existing.entry.xattrs:
+            entry = entry._replace(xattrs={**existing.entry.xattrs, **(entry.xattrs or {})})  # T2
+        self._timed.discard(path)
+        self._tree.put(path, Node(entry, self._index))
+        self._late.append(entry)
+
+    def _take_hard_link(self, path: str, entry: Entry) -> None:
+        directory, _, base = clean_path(entry.link or "").rpartition("/")
+        if not base:
+            raise Refused("not-permitted", "a hard link to a directory")  # H6
+        target = f"{self._tree.resolve(directory)}/{base}"  # H4
+        node = self._tree.get(target)
+        if node is None:
+            raise Refused("not-found", f"a hard link to {entry.link}, which this layer does not have before it")  # H2
+        if node.entry.type == "dir":
+            raise Refused("not-permitted", "a hard link to a directory")
+        if node.entry.type == "whiteout":
+            self._put_whiteout(path)  # H3
+            return
+        group = self._groups.get(target)
+        if group is None:
+            group = self._groups[target] = _Group(node.entry, target)
+        group.entry = link_metadata(group.entry, entry)  # H7
+        group.paths[path] = None
+        self._groups[path] = group
+        self._touch(path)
+        self._tree.put(path, node)
+
+    def _remove(self, path: str) -> None:
+        node = self._tree.get(path)
+        if node is None:
+            return
+        self._disturbed = True
+        self._touch(path)
+        self._tree.remove(path, self._forget)
+
+    def _forget(self, path: str, _node: Node) -> None:
+        self._tree.whiteouts.discard(path)
+        self._tree.opaque.discard(path)
+        self._timed.discard(path)
+        group = self._groups.pop(path, None)
+        if group is not None:
+            del group.paths[path]
+
+    def _touch(self, path: str) -> None:
+        """Something is made or removed here: an inherited time of the directory is gone."""
+        parent = path.rpartition("/")[0]
+        if parent in self._timed:
+            self._timed.discard(parent)
+            node = self._tree.get(parent)
+            if node is not None:
+                self._tree.put(parent, node._replace(entry=node.entry._replace(mtime=None)))
+
+    def _make_parents(self, directory: str) -> None:
+        missing: list[str] = []
+        at = directory
+        while at not in self._tree.dirs:
+            if self._tree.get(at) is not None:
+                raise Refused("not-a-directory", f"{at} is not a directory")  # P6
+            missing.append(at)
+            at = at.rpartition("/")[0]
+        for path in reversed(missing):
+            if is_too_long(path.rpartition("/")[2]):
+                raise Refused("name-too-long", "a component of more than 255 bytes")
+            self._touch(path)
+            entry = implied_directory(path)
+            self._tree.put(path, Node(entry, self._index))
+            inherited = self._inherit(path)
+            if inherited is not None:
+                self._tree.put(path, Node(inherited, self._index))
+                self._timed.add(path)
+
+    def _inherit(self, path: str) -> Entry | None:
+        """Find the attributes of an implied directory: those of the next lower layer's that has it (P2)."""
+        for tree in self._lower:
+            resolved = tree.resolve(path)
+            if not resolved:
+                return None
+            node = tree.get(resolved)
+            if node is not None:
+                return node.entry._replace(path=path, offset=-1) if node.entry.type == "dir" else None
+        return None
+
+    def _set_late_times(self) -> None:
+        """Set the times of listed directories once more, on whatever their names now mean (B3)."""
+        if not self._disturbed:
+            return
+        for entry in self._late:
+            try:
+                path = self._tree.resolve(entry.path)
+            except Refused as error:
+                self._tree.refused.append(Refusal(self._index, entry.path, error.code, error.message))
+                continue
+            node = self._tree.get(path)
+            if node is None:
+                if path:
+                    message = "a directory that is gone when its time is set"
+                    self._tree.refused.append(Refusal(self._index, entry.path, "not-found", message))
+            elif path in self._groups:
+                group = self._groups[path]
+                group.entry = group.entry._replace(mtime=entry.mtime)
+            elif node.entry.mtime != entry.mtime:
+                self._tree.put(path, node._replace(entry=node.entry._replace(mtime=entry.mtime)))
+
+    def _finish_groups(self) -> None:
+        """Give all names of an inode the one node that carries its last metadata."""
+        for group in {id(group): group for group in self._groups.values()}.values():
+            node = Node(group.entry, self._index)
+            for path in group.paths:
+                self._tree.put(path, node)
+
+
+def normalize(entry: Entry) -> Entry:
+    """Give an entry as the engine's inode has it (X2, X3, X7, X9)."""
+    uid, gid, mtime = entry.uid & _MAX_ID, entry.gid & _MAX_ID, entry.mtime
+    if mtime is not None and not 0 <= mtime < _MAX_TIME:
+        mtime = 0
+    return entry._replace(
+        mode=0o777 if entry.type == "symlink" else entry.mode,
+        uid=0 if uid == _MAX_ID else uid,
+        gid=0 if gid == _MAX_ID else gid,
+        mtime=mtime,
+        xattrs=_applied_xattrs(entry.xattrs, entry.type),
+    )
+
+
+def _applied_xattrs(xattrs: Mapping[str, bytes] | None, kind: str) -> Mapping[str, bytes] | None:
+    """Keep what containerd applies: never `trusted.`, `user.` on files and directories alone (X2)."""
+    if not xattrs:
+        return None
+    kept = {
+        key: value
+        for key, value in xattrs.items()
+        if (key.startswith("user.") and kind in ("file", "dir", "hardlink"))
+        or key.startswith("security.")
+        or key in _ACLS
+    }
+    return kept or None
+
+
+def link_metadata(target: Entry, link: Entry) -> Entry:
+    """Give the shared inode the metadata of a hard link's own header; xattrs add up (H7)."""
+    link = normalize(link)
+    symlink = target.type == "symlink"
+    xattrs = link.xattrs or {}
+    if target.type != "file":
+        xattrs = {key: value for key, value in xattrs.items() if not key.startswith("user.")}
+    return target._replace(
+        mode=target.mode if symlink else link.mode,
+        uid=link.uid,
+        gid=link.gid,
+        mtime=link.mtime,
+        xattrs={**(target.xattrs or {}), **xattrs} or None,
+    )
