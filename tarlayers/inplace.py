@@ -115,10 +115,11 @@ class _Application:
             made = implied_directory(directory)
             node = self._tree.get(directory)
             if node is not None:
-                # umoci makes a directory of it and then restores the attributes that stood there before.
+                self._remove(directory, "replaced", directory)
+            if node is not None and not missing:
+                # umoci restores the attributes of the direct parent, also when it was no directory before.
                 was = node.entry
                 made = made._replace(mode=was.mode, uid=was.uid, gid=was.gid, mtime=was.mtime, xattrs=was.xattrs)
-                self._remove(directory, "replaced", directory)
             missing.append((directory, made))
             directory = directory.rpartition("/")[0]
         for path, entry in reversed(missing):

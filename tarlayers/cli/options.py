@@ -78,23 +78,27 @@ def split_reference(argument: str) -> tuple[str, str | None]:
     return path, reference or None
 
 
-def open_archive(argument: str, **needs: bool) -> tuple[ImageArchive, str | None]:
-    """Open what IMAGE names. `needs` are those of `open_images`."""
+def open_archive(
+    argument: str, *, hashed: bool = True, contents: bool = False, keep: bool = False
+) -> tuple[ImageArchive, str | None]:
+    """Open what IMAGE names; what is needed of a stream is said as for `open_images`."""
     from tarlayers.imagearchive import open_images
 
     path, reference = split_reference(argument)
     if path == "-":
         if sys.stdin.isatty():
             raise typer.BadParameter("standard input is a terminal: pipe an archive into it, or give a path")
-        return open_images(sys.stdin.buffer, **needs), reference
-    return open_images(path, **needs), reference
+        return open_images(sys.stdin.buffer, hashed=hashed, contents=contents, keep=keep), reference
+    return open_images(path, hashed=hashed, contents=contents, keep=keep), reference
 
 
-def open_chosen(argument: str, platform: str | None, **needs: bool) -> Image:
+def open_chosen(
+    argument: str, platform: str | None, *, hashed: bool = True, contents: bool = False, keep: bool = False
+) -> Image:
     """Open what IMAGE names and pick the one image that is meant."""
     from tarlayers.reference import choose_image
 
-    archive, reference = open_archive(argument, **needs)
+    archive, reference = open_archive(argument, hashed=hashed, contents=contents, keep=keep)
     return choose_image(archive.images, reference, platform)
 
 

@@ -6,10 +6,12 @@ import os
 import sys
 from typing import NoReturn
 
-import click
 import typer
 
 from tarlayers.errors import NoSuchImage, NoSuchLayer, NoSuchPath, TarlayersError
+
+# typer brings its own copy of click since 0.26 and depended on it before; this names the class in both.
+_UsageError: type[typer.BadParameter] = typer.BadParameter.mro()[1]
 
 ANSWER_NO = 1
 CALL_WRONG = 2
@@ -22,13 +24,13 @@ def run_app(app: typer.Typer) -> int:
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except _UsageError as error:
+        error.show()
+        return CALL_WRONG
     except BrokenPipeError:
         # Python would flush standard output once more at exit, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

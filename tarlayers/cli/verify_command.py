@@ -1,0 +1,30 @@
+"""`tarlayers verify`."""
+
+from __future__ import annotations
+
+from tarlayers.cli.options import Format, FormatOption, ImageArgument, QuietOption, VerboseOption, open_archive
+from tarlayers.cli.outcome import answer_no
+from tarlayers.cli.output import write_json, write_lines
+
+
+def command(
+    image: ImageArgument,
+    format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Recompute every digest, size and count that an archive claims. Exit 1 when one is wrong.
+
+    Example: tarlayers verify app.tar
+    """
+    from tarlayers.analysis.verify import verify_archive
+    from tarlayers.render.findings import verify_document, verify_lines
+
+    archive, _ = open_archive(image)
+    report = verify_archive(archive)
+    if format is Format.json:
+        write_json("verify", verify_document(report))
+    else:
+        write_lines(verify_lines(report))
+    if not report.ok:
+        answer_no()

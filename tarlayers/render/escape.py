@@ -1,0 +1,50 @@
+"""Text from an archive made safe for where it is printed.
+
+Nothing that an archive holds may drive a terminal: control characters, escape sequences, line breaks and
+characters that reorder or hide text are shown by their numbers.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+
+# C0 and C1 controls, surrogates (bytes that are not UTF-8), bidi controls, other invisible format characters.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+_SURROGATE = re.compile("[\udc80-\udcff]")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
+
+
+def escape_text(text: str) -> str:
+    r"""Show what is unsafe on a terminal as `\xNN` (bytes and controls) or `\uNNNN`; the rest stays."""
+    return _UNSAFE.sub(_number, text) if not text.isprintable() or "\u00ad" in text else text
+
+
+def _number(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:
+        code -= 0xDC00
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def escape_path(path: str) -> str:
+    r"""A name for JSON: bytes that are not UTF-8 become `\xNN`, everything else is exact."""
+    if path.isascii():
+        return path
+    return _SURROGATE.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", path)
+
+
+def raw_base64(path: str) -> str | None:
+    """The exact bytes of a name that is not UTF-8, in base64; None where the name is text."""
+    if path.isascii() or not _SURROGATE.search(path):
+        return None
+    return base64.b64encode(path.encode("utf-8", "surrogateescape")).decode()
+
+
+def escape_markdown(text: str) -> str:
+    """Text for a markdown table's cell, on one line."""
+    return _MARKDOWN.sub(r"\\\1", escape_text(text))

@@ -1,0 +1,68 @@
+"""File listings as text: paths, long lines, trees. Rows are (path, entry, layer, links), sorted by path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from tarlayers.layer import Entry
+from tarlayers.render.escape import escape_text
+from tarlayers.render.values import format_time, mode_string
+
+Row = tuple[str, Entry, int, Sequence[str]]
+
+
+def list_paths(rows: Iterable[Row]) -> Iterator[str]:
+    """One path a line."""
+    for path, _entry, _layer, _links in rows:
+        yield escape_text(path or "/")
+
+
+def list_long(rows: Iterable[Row]) -> Iterator[str]:
+    """Mode, owner, size, time, layer and path, as `ls -l` has them; columns as wide as they have to be."""
+    cells = [_long_cells(*row) for row in rows]
+    if not cells:
+        return
+    widths = [max(len(row[i]) for row in cells) for i in range(6)]
+    for mode, uid, gid, size, time, layer, path in cells:
+        yield (
+            f"{mode:{widths[0]}} {uid:>{widths[1]}} {gid:>{widths[2]}} {size:>{widths[3]}} "
+            f"{time:{widths[4]}} {layer:>{widths[5]}} {path}"
+        )
+
+
+def _long_cells(path: str, entry: Entry, layer: int, links: Sequence[str]) -> tuple[str, ...]:
+    size = f"{entry.rdev[0]},{entry.rdev[1]}" if entry.rdev is not None else str(entry.size)
+    time = format_time(entry.mtime // 1_000_000_000 * 1_000_000_000) if entry.mtime is not None else "-"
+    name = escape_text(path or "/")
+    if entry.link is not None:
+        name += (" -> " if entry.type == "symlink" else " link to ") + escape_text(entry.link)
+    elif links:
+        name += " = " + " ".join(escape_text(link) for link in links)
+    return (mode_string(entry.type, entry.mode), str(entry.uid), str(entry.gid), size, time, f"L{layer}", name)
+
+
+def list_tree(rows: Iterable[Row]) -> Iterator[str]:
+    """A drawing like that of tree(1), with a line of counts at its end."""
+    kept = list(rows)
+    paths = [row[0] for row in kept]
+    last = _last_children(paths)
+    dirs = 0
+    if paths:
+        yield escape_text(paths[0].rpartition("/")[0] or "/")
+    top = paths[0].count("/") if paths else 0
+    for path, entry, _layer, _links in kept:
+        dirs += entry.type == "dir"
+        parts = path.split("/")
+        trunk = "".join("    " if "/".join(parts[:i]) in last else "│   " for i in range(top + 1, len(parts)))
+        target = f" -> {escape_text(entry.link)}" if entry.type == "symlink" and entry.link else ""
+        yield f"{trunk}{'└── ' if path in last else '├── '}{escape_text(parts[-1])}{target}"
+    yield ""
+    yield f"{dirs} directories, {len(kept) - dirs} files"
+
+
+def _last_children(paths: Sequence[str]) -> set[str]:
+    """The paths that are the last of their directory."""
+    last: dict[str, str] = {}
+    for path in paths:
+        last[path.rpartition("/")[0]] = path
+    return set(last.values())

@@ -1,0 +1,133 @@
+"""Values as users read them: times, modes, sizes, entries, JSON documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from tarlayers.layer import Entry
+from tarlayers.render.escape import escape_path, raw_base64
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = 1_000_000_000
+_GREGORIAN = 400 * 365 + 97  # days after which the calendar repeats
+_LETTERS = {"dir": "d", "symlink": "l", "char": "c", "block": "b", "fifo": "p", "hardlink": "h"}
+
+
+def format_time(nanoseconds: int) -> str:
+    """RFC 3339 in UTC; nanoseconds only where there are some, without trailing zeros.
+
+    Years beyond 9999 have a plus sign and years before 0 a minus sign, as in ISO 8601's expanded form.
+    """
+    seconds, fraction = divmod(nanoseconds, _SECOND)
+    days, rest = divmod(seconds, 86400)
+    cycles, day = divmod(days, _GREGORIAN)
+    moment = _EPOCH + timedelta(days=day, seconds=rest)
+    year = moment.year + 400 * cycles
+    head = f"{year:04d}" if 0 <= year <= 9999 else f"{year:+05d}"
+    text = f"{head}-{moment:%m-%dT%H:%M:%S}"
+    return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else text + "Z"
+
+
+def format_mode(mode: int) -> str:
+    """Four octal digits."""
+    return f"{mode:04o}"
+
+
+def mode_string(kind: str, mode: int) -> str:
+    """The ten letters of `ls -l`."""
+    text = ""
+    for shift, special, letter in ((6, 0o4000, "s"), (3, 0o2000, "s"), (0, 0o1000, "t")):
+        bits = mode >> shift
+        last = "x" if bits & 1 else "-"
+        if mode & special:
+            last = letter if bits & 1 else letter.upper()
+        text += ("r" if bits & 4 else "-") + ("w" if bits & 2 else "-") + last
+    return _LETTERS.get(kind, "-") + text
+
+
+def human_size(size: int) -> str:
+    """Decimal units and three significant digits, as docker prints sizes: `8.46MB`."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
+        if value < 1000 or unit == "PB":
+            break
+        value /= 1000
+    return f"{value:.3g}{unit}" if value < 1000 else f"{value:.0f}{unit}"
+
+
+def entry_dict(
+    entry: Entry, *, path: str | None = None, layer: int, links: Sequence[str] = (), digests: bool = False
+) -> dict[str, Any]:
+    """A path of a merged view as JSON; `path` where it differs from the entry's own."""
+    document = _path_fields("path", (entry.path if path is None else path) or "/")
+    document |= {"type": entry.type, "mode": f"{entry.mode:04o}", "uid": entry.uid, "gid": entry.gid}
+    if entry.type == "file":
+        document["size"] = entry.size
+    _add_metadata(document, entry)
+    document["layer"] = layer
+    if links:
+        document["links"] = [escape_path(link) for link in links]
+    if digests and entry.sha256 is not None:
+        document["sha256"] = f"sha256:{entry.sha256.hex()}"
+    return document
+
+
+def raw_entry_dict(entry: Entry, *, layer: int, digests: bool = False) -> dict[str, Any]:
+    """A member of one layer as JSON, as the tar has it."""
+    name = entry.path[1:] if entry.name is None else entry.name
+    document = entry_dict(entry, layer=layer, digests=digests)
+    document |= _path_fields("name", name) | {"offset": entry.offset, "role": entry.role}
+    if entry.type == "unknown":
+        document["typeflag"] = entry.typeflag
+    return document
+
+
+def _path_fields(key: str, path: str) -> dict[str, Any]:
+    if path.isascii():
+        return {key: path}
+    raw = raw_base64(path)
+    return {key: path} if raw is None else {key: escape_path(path), f"{key}_raw": raw}
+
+
+def _add_metadata(document: dict[str, Any], entry: Entry) -> None:
+    if entry.mtime is not None:
+        document["mtime"] = format_time(entry.mtime)
+    if entry.link is not None:
+        document |= _path_fields("link", entry.link)
+    if entry.rdev is not None:
+        document["rdev"] = list(entry.rdev)
+    if entry.xattrs:
+        document["xattrs"] = {escape_path(name): value.hex() for name, value in sorted(entry.xattrs.items())}
+
+
+def dump_json(document: Mapping[str, Any]) -> bytes:
+    """One JSON document and a newline."""
+    return _dump(document) + b"\n"
+
+
+def dump_ndjson(documents: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    """One document a line."""
+    for document in documents:
+        yield dump_json(document)
+
+
+def _dump(value: object) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        # A document of the archive (a label, a tag) may hold a lone surrogate, which JSON in UTF-8 cannot.
+        return orjson.dumps(_replace_surrogates(value), option=orjson.OPT_NON_STR_KEYS)
+
+
+def _replace_surrogates(value: Any) -> Any:  # noqa: ANN401 # any JSON value
+    if isinstance(value, str):
+        return escape_path(value).encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_replace_surrogates(key): _replace_surrogates(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replace_surrogates(inner) for inner in value]
+    return value
