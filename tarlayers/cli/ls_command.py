@@ -74,7 +74,7 @@ def command(
         return
     from tarlayers.render.values import dump_ndjson, entry_dict
 
-    entries = (entry_dict(row.entry, layer=row.layer, links=row.links, digests=digests) for row in rows)
+    entries = (entry_dict(row.entry, path=row.path, layer=row.layer, links=row.links, digests=digests) for row in rows)
     if format is ListFormat.ndjson:
         write_bytes(dump_ndjson(entries))
     else:
