@@ -5,7 +5,6 @@ import io
 import json
 import random
 import tarfile
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,9 +12,10 @@ from hypothesis import strategies as st
 
 from tarlayers.errors import LimitExceeded, MalformedInput, TarlayersError
 from tarlayers.formats import tar
-from tarlayers.limits import Limits
+from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tests.paths import SHARED
 
-SHARED_TAR = Path(__file__).parents[2] / "shared" / "tar"
+SHARED_TAR = SHARED / "tar"
 LARGEST_HASHED = 10**8  # one archive claims 60 GB of holes
 
 
@@ -36,7 +36,7 @@ FEEDS = {
 }
 
 
-def read(feed, limits=Limits(), contents=True):
+def read(feed, limits=DEFAULT_LIMITS, contents=True):
     """Everything a walk gives, and the error that it ends with."""
     walker = tar.Walker(feed, limits=limits)
     members = []

@@ -95,7 +95,7 @@ class _Computed(NamedTuple):
     """What one blob turned out to be."""
 
     digest: Digest | None
-    index: LayerIndex | None
+    layer: LayerIndex | None
     error: TarlayersError | None
 
 
@@ -106,9 +106,7 @@ class _Verifying:
         self._archive = archive
         self._store = archive.store
         self._users = _name_users(archive)
-        self._layers = {
-            layer.blob: layer for image in archive.images for layer in image.layers if not layer.unreadable
-        }
+        self._layers = {layer.blob: layer for image in archive.images for layer in image.layers if not layer.unreadable}
         self._computed: dict[str, _Computed] = {}
         self._findings: list[Finding] = []
 
@@ -138,14 +136,11 @@ class _Verifying:
     def _stored_size(self, name: str) -> int:
         if name != WHOLE:
             return self._store.sizes[name]
-        index = self._computed[name].index
+        index = self._computed[name].layer
         return index.plain_size if index else 0
 
-    def _add(
-        self, code: str, place: str, claimed: object = None, computed: object = None, message: str = ""
-    ) -> None:
-        values = [value if isinstance(value, int) or value is None else str(value) for value in (claimed, computed)]
-        self._findings.append(Finding(code, SEVERITIES[code], place, *values, message))
+    def _add(self, code: str, place: str, claimed: object = None, computed: object = None, message: str = "") -> None:
+        self._findings.append(Finding(code, SEVERITIES[code], place, _plain(claimed), _plain(computed), message))
 
     def _place(self, blob: str, claim_place: str = "") -> str:
         """Name a blob the way a user knows it: by what uses it, then by its name."""
@@ -246,20 +241,24 @@ class _Verifying:
     def _check_diff_id(self, place: str, layer: Layer) -> None:
         computed = self._computed[layer.blob or ""]
         where = f"{place}: {layer.blob}" if layer.blob else place
-        if computed.index is None:
+        if computed.layer is None:
             self._add("V005", where, layer.claimed_diff_id, None, f"cannot be read: {_describe(computed.error, layer)}")
-        elif layer.claimed_diff_id is not None and layer.claimed_diff_id != computed.index.diff_id:
+        elif layer.claimed_diff_id is not None and layer.claimed_diff_id != computed.layer.diff_id:
             if layer.claimed_diff_id.algorithm != "sha256":
                 self._add("V015", where, layer.claimed_diff_id, None, "only sha256 diff IDs are recomputed")
                 return
             message = "the uncompressed layer has another digest than the configuration says"
-            self._add("V003", where, layer.claimed_diff_id, computed.index.diff_id, message)
+            self._add("V003", where, layer.claimed_diff_id, computed.layer.diff_id, message)
 
     def _check_layer_blob(self, name: str) -> None:
-        index = self._computed[name].index
+        index = self._computed[name].layer
         if index is not None and index.trailing:
             message = f"{index.trailing} bytes follow the end of the layer; no engine shows them, some refuse them"
             self._add("V012", self._place(name), None, index.trailing, message)
+
+
+def _plain(value: object) -> str | int | None:
+    return value if isinstance(value, int) or value is None else str(value)
 
 
 def _compute(store: Store, name: str, *, layer: bool) -> _Computed:

@@ -207,10 +207,11 @@ class _Stored:
     def skip_zeros(self) -> int:
         """Read up to the next byte that is not zero; how many there were."""
         start = self.offset
-        while piece := self.some(_LARGEST_PIECE):
-            if other := bytes(piece).lstrip(b"\0"):
-                self.unread(len(other))
-                break
+        piece_size = _FIRST_PIECE
+        while self.peek(1) == b"\0":
+            piece = self.some(piece_size)
+            self.unread(len(bytes(piece).lstrip(b"\0")))
+            piece_size = min(piece_size * 4, _LARGEST_PIECE)
         return self.offset - start
 
     def rest(self) -> Iterator[bytes]:
