@@ -15,7 +15,7 @@ from tarlayers.digest import Digest, chain_ids
 from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError
 from tarlayers.formats.documents import Config, HistoryStep, Platform
 from tarlayers.layer import Entry, LayerIndex, open_plain, read_content
-from tarlayers.store import Store
+from tarlayers.store import OnRead, Store
 
 _PLAIN_TYPES = (
     "application/vnd.oci.image.layer.v1.tar",
@@ -88,14 +88,14 @@ class Layer:
         """Its members in tar order; the layer is indexed on first use."""
         return self.read().entries
 
-    def read(self, *, hashed: bool = False, contents: bool = False) -> LayerIndex:
+    def read(self, *, hashed: bool = False, contents: bool = False, on_read: OnRead | None = None) -> LayerIndex:
         """Index the layer, or give the index made before. With `hashed` digest and diff ID are computed,
-        with `contents` the digest of every file.
+        with `contents` the digest of every file; `on_read` hears of progress.
 
         ContentAbsent where the blob is absent or encrypted; MalformedInput names the layer and the offset.
         """
         with _named(self.name):
-            return self._store.index(self._readable_blob(), hashed=hashed, contents=contents)
+            return self._store.index(self._readable_blob(), hashed=hashed, contents=contents, on_read=on_read)
 
     def open_plain(self) -> Iterator[bytes]:
         """Yield the uncompressed tar in chunks. ContentAbsent where the bytes are not kept (a stream)."""
@@ -194,7 +194,12 @@ class Image:
 
 
 def load_layers(
-    layers: Sequence[Layer], *, hashed: bool = False, contents: bool = False, workers: int | None = None
+    layers: Sequence[Layer],
+    *,
+    hashed: bool = False,
+    contents: bool = False,
+    workers: int | None = None,
+    on_read: OnRead | None = None,
 ) -> None:
     """Index those of the layers that can be read, several at a time, the largest first.
 
@@ -208,7 +213,7 @@ def load_layers(
 
     def load(layer: Layer) -> None:
         try:
-            layer.read(hashed=hashed, contents=contents)
+            layer.read(hashed=hashed, contents=contents, on_read=on_read)
         except TarlayersError as error:
             failed[layer.index] = error
 

@@ -23,7 +23,7 @@ from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.reference import choose_image
 from tarlayers.sources.archive import CHUNK, open_directory, open_tar
 from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, locate_images, map_history
-from tarlayers.store import WHOLE, PassedStore, SeekStore, Store, pass_stream
+from tarlayers.store import WHOLE, OnRead, PassedStore, SeekStore, Store, pass_stream, tell_reading
 
 Source = str | os.PathLike[str] | BinaryIO
 
@@ -61,19 +61,33 @@ def open_images(
     contents: bool = False,
     keep: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    on_read: OnRead | None = None,
 ) -> ImageArchive:
     """Open an archive and list all it holds.
 
     `hashed` and `contents` say what a stream has to compute while it passes (see `Layer.read`); they mean
     nothing for what can be read again. With `keep` a stream is spooled to an unnamed temporary file, so that
-    contents can be read afterwards.
+    contents can be read afterwards. `on_read` hears of a stream's progress.
     """
+    passing = _Passing(hashed=hashed, contents=contents, keep=keep, limits=limits, on_read=on_read)
     if isinstance(source, str | os.PathLike):
-        return _open_path(os.fspath(source), hashed=hashed, contents=contents, keep=keep, limits=limits)
-    return _open_stream("-", _read_stream(source), hashed=hashed, contents=contents, keep=keep, limits=limits)
+        return _open_path(os.fspath(source), passing)
+    return _open_stream("-", _read_stream(source), passing)
 
 
-def _open_path(path: str, *, hashed: bool, contents: bool, keep: bool, limits: Limits) -> ImageArchive:
+@dataclass(frozen=True, slots=True)
+class _Passing:
+    """How to open: what a stream has to compute while it passes."""
+
+    hashed: bool
+    contents: bool
+    keep: bool
+    limits: Limits
+    on_read: OnRead | None
+
+
+def _open_path(path: str, passing: _Passing) -> ImageArchive:
+    limits = passing.limits
     try:
         if Path(path).is_dir():
             archive = open_directory(path)
@@ -84,7 +98,7 @@ def _open_path(path: str, *, hashed: bool, contents: bool, keep: bool, limits: L
     stream = os.fdopen(descriptor, "rb", buffering=0)
     with stream, _naming(path):
         if not stream.seekable() or sniff(os.pread(descriptor, SNIFF_BYTES, 0)) != "none":
-            return _open_stream(path, _read_stream(stream), hashed=hashed, contents=contents, keep=keep, limits=limits)
+            return _open_stream(path, _read_stream(stream), passing)
         if not os.fstat(descriptor).st_size:
             raise MalformedInput("the file is empty")
         archive = open_tar(path, os.dup(descriptor), limits)
@@ -118,11 +132,10 @@ def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _open_stream(
-    path: str, chunks: Iterator[bytes], *, hashed: bool, contents: bool, keep: bool, limits: Limits
-) -> ImageArchive:
+def _open_stream(path: str, chunks: Iterator[bytes], passing: _Passing) -> ImageArchive:
+    limits = passing.limits
     stored = Meter(hashed=False)
-    stream = stored.watch(chunks)
+    stream = stored.watch(tell_reading(chunks, passing.on_read))
     head = b""
     while len(head) < SNIFF_BYTES and (chunk := next(stream, b"")):
         head += chunk
@@ -133,10 +146,10 @@ def _open_stream(
     if compression != "none":
         plain = Decompressor(compression, limits).run(plain)
     with _naming("standard input" if path == "-" else path):
-        if keep:
+        if passing.keep:
             store: Store = _spool(path, plain, limits)
         else:
-            store = pass_stream(plain, hashed=hashed, contents=contents, limits=limits)
+            store = pass_stream(plain, hashed=passing.hashed, contents=passing.contents, limits=limits)
     return _assemble(path, stored.size, compression, store, limits)
 
 

@@ -6,7 +6,7 @@ Both kinds of Store answer the same questions, so nothing above asks which one i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from threading import Lock
 from typing import Protocol
@@ -37,6 +37,9 @@ _ARCHIVE_NAMES = re.compile(r"blobs(/|$)|manifest\.json$|index\.json$|oci-layout
 # A document is never deeper than `blobs/sha256/<hex>`; the JSON files of a root file system mostly are.
 _DOCUMENT_DEPTH = 3
 
+OnRead = Callable[[int], object]
+"""Hears of progress: how many stored bytes were just read, from the thread that read them."""
+
 
 class Store(Protocol):
     """The blobs of one archive, by name."""
@@ -52,14 +55,24 @@ class Store(Protocol):
     def compression(self, name: str) -> str:
         """Give the compression by magic."""
 
-    def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
-        """Index a layer blob; the result is kept."""
+    def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:
+        """Index a layer blob; the result is kept. `on_read` hears how many stored bytes were just read."""
 
     def digest(self, name: str) -> Digest:
         """Compute (or give the computed) sha256 of a blob as stored."""
 
     def open(self, name: str) -> Iterator[bytes]:
         """Yield the stored bytes; ContentAbsent when they have passed."""
+
+
+def tell_reading(chunks: Iterable[bytes], on_read: OnRead | None) -> Iterator[bytes]:
+    """Pass chunks on, and tell `on_read` of each."""
+    if on_read is None:
+        yield from chunks
+        return
+    for chunk in chunks:
+        on_read(len(chunk))
+        yield chunk
 
 
 class SeekStore:
@@ -83,7 +96,7 @@ class SeekStore:
         """Read the first bytes."""
         return sniff(self._blob(name).read_at(0, SNIFF_BYTES))
 
-    def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
+    def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:
         """Hop over a plain layer's contents unless digests are asked for; read it through otherwise."""
         with self._lock:
             known = self._indexes.get(name)
@@ -94,7 +107,8 @@ class SeekStore:
             if not hashed and not contents and sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
                 index = hop_layer(blob.read_at, blob.size, limits=self._limits)
             else:
-                index = index_layer(blob.chunks(), hashed=hashed, contents=contents, limits=self._limits)
+                chunks = tell_reading(blob.chunks(), on_read)
+                index = index_layer(chunks, hashed=hashed, contents=contents, limits=self._limits)
         except TarlayersError as error:
             raise place_error(error, name or self._archive.path) from error
         with self._lock:
@@ -132,7 +146,7 @@ class PassedStore:
         """Give what was sniffed in passing."""
         return self.compressions.get(name, "none")
 
-    def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
+    def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:  # noqa: ARG002 # all was read in passing
         """Give the index made in passing, or raise what went wrong then."""
         found = self.indexes.get(name)
         if found is None:

@@ -39,12 +39,12 @@ def command(
     from tarlayers.analysis.listing import find_file, find_in_layer
     from tarlayers.image import find_layer
 
-    chosen = open_chosen(image, platform, keep=True, hashed=False)
+    chosen = open_chosen(image, platform, quiet=quiet, keep=True, hashed=False)
     if only is not None:
         layer = find_layer(chosen, only)
         write_bytes(layer.open_content(find_in_layer(layer.entries, path)))
         return
-    rootfs = merge_chosen(chosen, engine=engine, at=at)
+    rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at)
     warn_refused(rootfs.refused, quiet=quiet)
     found = find_file(rootfs, path)
     write_bytes(chosen.layers[rootfs.layer_of(found)].open_content(rootfs[found]))

@@ -60,11 +60,11 @@ def command(
         selection = parse_selection(path, recursive=recursive or tree, match=match, types=type)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--type") from error
-    chosen = open_chosen(image, platform, hashed=False, contents=digests)
+    chosen = open_chosen(image, platform, quiet=quiet, hashed=False, contents=digests)
     if only is not None:
         _list_layer(chosen, only, selection, long=long, digests=digests, format=format)
         return
-    rootfs = merge_chosen(chosen, engine=engine, at=at, contents=digests)
+    rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at, contents=digests)
     warn_refused(rootfs.refused, quiet=quiet)
     rows = selection.select(rootfs)
     if format is ListFormat.text:

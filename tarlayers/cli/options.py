@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tarlayers.cli.progress import watch_reading
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tarlayers.image import Image
+    from tarlayers.image import Image, Layer
     from tarlayers.imagearchive import ImageArchive
     from tarlayers.rootfs import Refusal, RootFS
 
@@ -79,26 +81,33 @@ def split_reference(argument: str) -> tuple[str, str | None]:
 
 
 def open_archive(
-    argument: str, *, hashed: bool = True, contents: bool = False, keep: bool = False
+    argument: str, *, quiet: bool, hashed: bool = True, contents: bool = False, keep: bool = False
 ) -> tuple[ImageArchive, str | None]:
     """Open what IMAGE names; what is needed of a stream is said as for `open_images`."""
     from tarlayers.imagearchive import open_images
 
     path, reference = split_reference(argument)
-    if path == "-":
-        if sys.stdin.isatty():
-            raise typer.BadParameter("standard input is a terminal: pipe an archive into it, or give a path")
-        return open_images(sys.stdin.buffer, hashed=hashed, contents=contents, keep=keep), reference
-    return open_images(path, hashed=hashed, contents=contents, keep=keep), reference
+    if path == "-" and sys.stdin.isatty():
+        raise typer.BadParameter("standard input is a terminal: pipe an archive into it, or give a path")
+    source = sys.stdin.buffer if path == "-" else path
+    total = os.path.getsize(path) if os.path.isfile(path) else None  # noqa: PTH202, PTH113 # as above
+    with watch_reading(total, quiet=quiet) as on_read:
+        return open_images(source, hashed=hashed, contents=contents, keep=keep, on_read=on_read), reference
 
 
 def open_chosen(
-    argument: str, platform: str | None, *, hashed: bool = True, contents: bool = False, keep: bool = False
+    argument: str,
+    platform: str | None,
+    *,
+    quiet: bool,
+    hashed: bool = True,
+    contents: bool = False,
+    keep: bool = False,
 ) -> Image:
     """Open what IMAGE names and pick the one image that is meant."""
     from tarlayers.reference import choose_image
 
-    archive, reference = open_archive(argument, hashed=hashed, contents=contents, keep=keep)
+    archive, reference = open_archive(argument, quiet=quiet, hashed=hashed, contents=contents, keep=keep)
     return choose_image(archive.images, reference, platform)
 
 
@@ -114,15 +123,23 @@ def warn_unmatched(image: Image, *, quiet: bool) -> None:
         )
 
 
-def merge_chosen(image: Image, *, engine: Engine, at: str | None = None, contents: bool = False) -> RootFS:
-    """Merge an image's layers, up to and with layer `at`; the layers are read several at a time."""
-    from tarlayers.image import find_layer, load_layers
+def load_chosen(layers: Sequence[Layer], *, quiet: bool, contents: bool = False) -> None:
+    """Index layers several at a time, with a bar where somebody watches."""
+    from tarlayers.image import load_layers
+
+    with watch_reading(sum(layer.size or 0 for layer in layers), quiet=quiet) as on_read:
+        load_layers(layers, contents=contents, on_read=on_read)
+
+
+def merge_chosen(image: Image, *, engine: Engine, quiet: bool, at: str | None = None, contents: bool = False) -> RootFS:
+    """Merge an image's layers, up to and with layer `at`."""
+    from tarlayers.image import find_layer
     from tarlayers.rootfs import merge_layers
 
     layers = image.layers if at is None else image.layers[: find_layer(image, at).index + 1]
     for layer in layers:
         layer.require_readable()
-    load_layers(layers, contents=contents)
+    load_chosen(layers, quiet=quiet, contents=contents)
     return merge_layers(layers, engine=engine.value)
 
 
