@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tarlayers.errors import NoSuchPath
 from tarlayers.formats.glob import compile_glob
 from tarlayers.formats.whiteout import clean_path
+from tarlayers.image import Layer
 from tarlayers.layer import Entry
 from tarlayers.rootfs import RootFS
 
@@ -98,3 +99,9 @@ def find_in_layer(entries: Sequence[Entry], path: str) -> Entry:
     if found.type != "file":
         raise NoSuchPath(f"is a {found.type}, not a file", place=path)
     return found
+
+
+def find_holders(layers: Sequence[Layer], path: str) -> list[int]:
+    """Say which layers have a file at `path`, base first, visible or not."""
+    wanted = clean_path(path)
+    return [layer.index for layer in layers if any(e.path == wanted and e.type == "file" for e in layer.entries)]

@@ -10,4 +10,4 @@ from tarlayers.cli.outcome import run_app
 
 def main() -> None:
     """Run the command line of this process."""
-    sys.exit(run_app(build_app(sys.argv[1:])))
+    sys.exit(run_app(build_app(sys.argv[1:]), sys.argv[1:]))

@@ -8,16 +8,18 @@ from importlib import import_module
 import typer
 
 COMMANDS = {
-    "inspect": "Look",
-    "layers": "Look",
-    "history": "Look",
-    "ls": "Look",
-    "cat": "Look",
-    "verify": "Check",
+    "inspect": "What is in an archive: images, names, configuration.",
+    "layers": "Each layer's digests, sizes and instruction.",
+    "history": "Every build step, and the layer it made.",
+    "ls": "The files of the merged view, or of one layer.",
+    "cat": "A file's bytes, also one that a later layer deleted.",
+    "verify": "Recompute every digest, size and count.",
 }
-"""Every command and the help panel it stands in; its module in this package has a function `command`."""
+"""Every command with its line in the overview; its module in this package has a function `command`."""
 
-_EPILOG = "IMAGE is PATH[#REF]: a docker save or OCI archive, a directory, a bare layer, or - for standard input."
+_EPILOG = """IMAGE is PATH[#REF]: a docker save or OCI archive, a directory, a bare layer, or - for standard input.
+
+Example: docker save app | tarlayers ls -l - /etc"""
 
 
 def build_app(arguments: Sequence[str]) -> typer.Typer:
@@ -35,7 +37,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     called = next((word for word in arguments if not word.startswith("-")), None)
     for name in [called] if called in COMMANDS else COMMANDS:
         module = import_module(f"tarlayers.cli.{name}_command")
-        app.command(name, rich_help_panel=COMMANDS[name])(module.command)
+        app.command(name, short_help=COMMANDS[name])(module.command)
     return app
 
 

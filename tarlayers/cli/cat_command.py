@@ -36,7 +36,8 @@ def command(
 
     Example: tarlayers cat app.tar /etc/os-release
     """
-    from tarlayers.analysis.listing import find_file, find_in_layer
+    from tarlayers.analysis.listing import find_file, find_holders, find_in_layer
+    from tarlayers.errors import NoSuchPath
     from tarlayers.image import find_layer
 
     chosen = open_chosen(image, platform, quiet=quiet, keep=True, hashed=False)
@@ -46,5 +47,11 @@ def command(
         return
     rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at)
     warn_refused(rootfs.refused, quiet=quiet)
-    found = find_file(rootfs, path)
+    try:
+        found = find_file(rootfs, path)
+    except NoSuchPath as error:
+        holders = find_holders(chosen.layers, path)
+        if not holders:
+            raise
+        raise NoSuchPath(f"{error.reason}; layer {holders[-1]} holds it (--only {holders[-1]})", place=path) from error
     write_bytes(chosen.layers[rootfs.layer_of(found)].open_content(rootfs[found]))

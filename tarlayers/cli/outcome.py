@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 import typer
@@ -19,17 +20,18 @@ INPUT_WRONG = 3
 INTERRUPTED = 130
 
 
-def run_app(app: typer.Typer) -> int:
+def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run the application and give the exit code. Nothing that bad input can cause gets out as a traceback."""
     try:
-        code = app(standalone_mode=False)
+        code = app(args=list(arguments), prog_name="tarlayers", standalone_mode=False)
         sys.stdout.flush()
     except typer.Exit as error:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except _UsageError as error:
-        error.show()
+        command = error.ctx.command_path if error.ctx is not None else "tarlayers"
+        complain(f"{error.format_message()} (see {command} --help)")
         return CALL_WRONG
     except BrokenPipeError:
         # Python would flush standard output once more at exit, and complain.

@@ -389,7 +389,8 @@ class Walker:
         try:
             verify_sum(block)
         except FieldError as bad_sum:
-            return self._error(bad_sum.reason)
+            at_start = self._base + self._pos == 0
+            return self._error("not a tar archive, compressed or not" if at_start else bad_sum.reason)
         return self._error(error.reason)
 
     def _end_of_archive(self) -> None:
