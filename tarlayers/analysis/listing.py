@@ -11,7 +11,7 @@ from tarlayers.formats.glob import compile_glob
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Layer
 from tarlayers.layer import Entry
-from tarlayers.rootfs import RootFS
+from tarlayers.rootfs import Node, RootFS
 
 
 class Row(NamedTuple):
@@ -37,9 +37,9 @@ class Selection:
     def select(self, rootfs: RootFS) -> list[Row]:
         """Give the rows in the order of their paths' bytes; NoSuchPath when PATH is not there."""
         return [
-            Row(path, rootfs[path], rootfs.layer_of(path), rootfs.links_of(path))
-            for path in self._paths(rootfs)
-            if self._fits(path, rootfs[path])
+            Row(path, node.entry, node.layer, rootfs.other_names(path, node))
+            for path, node in self._nodes(rootfs)
+            if self._fits(path, node.entry)
         ]
 
     def select_raw(self, entries: Sequence[Entry]) -> Iterator[Entry]:
@@ -50,14 +50,13 @@ class Selection:
             if inside and entry.type != "global" and self._fits(entry.path, entry):
                 yield entry
 
-    def _paths(self, rootfs: RootFS) -> Sequence[str]:
+    def _nodes(self, rootfs: RootFS) -> list[tuple[str, Node]]:
         top = rootfs.resolve(self.path) if self.path else ""
         if top and rootfs[top].type != "dir":
-            return [top]
+            return [(top, rootfs.node(top))]
         if not self.recursive and self.match is None:
-            return rootfs.children(top)
-        below = top + "/"
-        return [path for path in rootfs.sorted_paths() if path.startswith(below)]
+            return [(path, rootfs.node(path)) for path in rootfs.children(top)]
+        return rootfs.sorted_nodes(top)
 
     def _fits(self, path: str, entry: Entry) -> bool:
         if self.types and entry.type not in self.types:

@@ -21,7 +21,7 @@ from tarlayers.cli.options import (
     open_chosen,
     warn_refused,
 )
-from tarlayers.cli.output import write_bytes, write_json, write_lines
+from tarlayers.cli.output import write_bytes, write_json_list, write_lines
 
 if TYPE_CHECKING:
     from tarlayers.analysis.listing import Selection
@@ -80,7 +80,7 @@ def command(
     else:
         from tarlayers.render.images import refusals_document
 
-        write_json("ls", {"entries": list(entries)} | refusals_document(rootfs.refused))
+        write_json_list("ls", "entries", entries, head={}, tail=refusals_document(rootfs.refused))
 
 
 def _list_layer(
@@ -109,4 +109,4 @@ def _list_layer(
     if format is ListFormat.ndjson:
         write_bytes(dump_ndjson(documents))
     else:
-        write_json("ls", {"layer": layer.index, "entries": list(documents)})
+        write_json_list("ls", "entries", documents, head={"layer": layer.index}, tail={})

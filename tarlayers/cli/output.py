@@ -18,6 +18,15 @@ def write_json(command: str, document: Mapping[str, Any]) -> None:
     write_bytes([dump_json({"schema": f"tarlayers.{command}/1", **document})])
 
 
+def write_json_list(
+    command: str, key: str, items: Iterable[Mapping[str, Any]], *, head: Mapping[str, Any], tail: Mapping[str, Any]
+) -> None:
+    """Write one JSON document that is mostly one array, as its items come."""
+    from tarlayers.render.values import dump_json_list
+
+    write_bytes(dump_json_list({"schema": f"tarlayers.{command}/1", **head}, key, items, tail))
+
+
 def write_lines(lines: Iterable[str]) -> None:
     """Write text lines in batches; they are already escaped."""
     write_bytes(f"{line}\n".encode("utf-8", "backslashreplace") for line in lines)
