@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
 
 _BATCH = 1 << 16
 
@@ -46,6 +49,41 @@ def write_bytes(chunks: Iterable[bytes]) -> None:
             size = 0
     out.write(b"".join(pending))
     out.flush()
+
+
+def write_file(path: str, chunks: Iterable[bytes]) -> None:
+    """Write chunks to a file that gets its name when all of them are there: a failure leaves no half of it."""
+    with replacing(path) as out:
+        for chunk in chunks:
+            out.write(chunk)
+
+
+@contextmanager
+def replacing(path: str) -> Iterator[BinaryIO]:
+    """Give a file beside `path`, which takes its place when the block ends well.
+
+    Something that is no regular file (`/dev/null`, a named pipe) is written as it is.
+    """
+    target = Path(path)
+    if target.exists() and not target.is_file():
+        with target.open("wb") as out:
+            yield out
+        return
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            yield out
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def write_table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> None:

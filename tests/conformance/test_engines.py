@@ -91,14 +91,17 @@ def describe_disk(root: Path) -> dict[str, tuple[Any, ...]]:
             content = hashlib.sha256(path.read_bytes()).hexdigest()
         elif stat.S_ISLNK(status.st_mode):
             content = str(path.readlink())
-        elif not stat.S_ISDIR(status.st_mode):
+        elif stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
             content = (os.major(status.st_rdev), os.minor(status.st_rdev))
         found[f"/{path.relative_to(root)}"] = (stat.filemode(status.st_mode), status.st_uid, status.st_gid, content)
     return found
 
 
 def describe_merged(rootfs: RootFS) -> dict[str, tuple[Any, ...]]:
-    kinds = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK, "char": stat.S_IFCHR}
+    kinds = {
+        "file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK,
+        "char": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO,
+    }  # fmt: skip
     found: dict[str, tuple[Any, ...]] = {}
     for path, entry in rootfs.items():
         content = entry.sha256.hex() if entry.sha256 else entry.link or entry.rdev
