@@ -19,6 +19,7 @@ from tarlayers.tree import Node, Refusal, Tree, implied_directory, is_too_long
 
 _MAX_ID = (1 << 32) - 1
 _MAX_TIME = 1 << 63
+_SHORT = 64  # characters of a component that need no look at how many bytes they are
 _SIMPLE = frozenset(("file", "symlink", "char", "block", "fifo"))
 _ACLS = frozenset(("system.posix_acl_access", "system.posix_acl_default"))
 
@@ -67,37 +68,37 @@ class _Unpacking:
         entries = list(entries)
         if self._first and any(entry.role == "opaque" for entry in entries):
             self._unpacked = set()
-        dirs, timed, new = self._tree.dirs, self._timed, tuple.__new__
+        dirs, timed, late, index, new = self._tree.dirs, self._timed, self._late, self._index, tuple.__new__
         simple = self._unpacked is None
         for entry in entries:
-            path, kind = entry.path, entry.type
-            parent, _, base = path.rpartition("/")
+            path, kind, _, uid, gid, _, mtime, _, _, xattrs, role, _, _, flag, _ = entry
+            slash = path.rfind("/")
+            parent = path[:slash]
             siblings = dirs.get(parent)
-            plain = entry.role == "entry" and (entry.typeflag == "0" or entry.typeflag == "5") and len(base) < 64
-            if plain and siblings is not None and path not in siblings and parent not in timed and path and simple:
-                # A new name in a directory that is there: what nearly all entries are.
-                inode = entry if self._is_ordinary(entry) else normalize(entry)
-                siblings[path] = new(Node, (inode, self._index))
+            # A new name in a directory that is there: what nearly all entries are.
+            if (
+                siblings is not None
+                and simple
+                and (flag == "0" or flag == "5")  # noqa: PLR1714 # twice as fast as a look-up
+                and role == "entry"
+                and path not in siblings
+                and parent not in timed
+                and 1 < len(path) - slash <= _SHORT
+            ):
+                if xattrs is not None or not (0 <= uid < _MAX_ID and 0 <= gid < _MAX_ID and 0 <= mtime < _MAX_TIME):
+                    entry = normalize(entry)  # noqa: PLW2901 # as the inode has it
+                siblings[path] = new(Node, (entry, index))
                 if kind == "dir":
                     dirs[path] = {}
-                    self._late.append(inode)
+                    late.append(entry)
                 continue
             try:
                 self._take(entry)
             except Refused as error:
-                self._tree.refused.append(Refusal(self._index, path or "/", error.code, error.message))
+                self._tree.refused.append(Refusal(index, path or "/", error.code, error.message))
         self._set_late_times()
         self._finish_groups()
         return self._tree
-
-    @staticmethod
-    def _is_ordinary(entry: Entry) -> bool:
-        return entry.xattrs is None and (
-            0 <= entry.uid < _MAX_ID
-            and 0 <= entry.gid < _MAX_ID
-            and entry.mtime is not None
-            and 0 <= entry.mtime < _MAX_TIME
-        )
 
     def _take(self, entry: Entry) -> None:
         if not entry.path:
