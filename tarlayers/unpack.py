@@ -79,13 +79,14 @@ class _Unpacking:
             if (
                 siblings is not None
                 and simple
-                and (flag == "0" or flag == "5")  # noqa: PLR1714 # twice as fast as a look-up
+                and (flag == "0" or flag == "5")  # twice as fast as a look-up
                 and role == "entry"
                 and path not in siblings
                 and parent not in timed
                 and 1 < len(path) - slash <= _SHORT
             ):
-                if xattrs is not None or not (0 <= uid < _MAX_ID and 0 <= gid < _MAX_ID and 0 <= mtime < _MAX_TIME):
+                times = mtime is not None and 0 <= mtime < _MAX_TIME
+                if xattrs is not None or not (times and 0 <= uid < _MAX_ID and 0 <= gid < _MAX_ID):
                     entry = normalize(entry)  # noqa: PLW2901 # as the inode has it
                 siblings[path] = new(Node, (entry, index))
                 if kind == "dir":
