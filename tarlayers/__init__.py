@@ -11,7 +11,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     2  sources
     3  layer store image reference imagearchive
     4  tree unpack inplace rootfs
-    5  analysis export
+    5  analysis export extract
     6  render
     7  cli
 
@@ -26,6 +26,7 @@ Inside a floor these edges are meant, and no others:
     unpack -> tree
     inplace -> tree
     rootfs -> tree unpack inplace
+    extract -> export
     render.* -> render.*
     cli.* -> cli.*
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarlayers.errors import NoSuchPath
-from tarlayers.formats.glob import compile_glob
+from tarlayers.formats.glob import compile_glob, match_glob
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Layer
 from tarlayers.layer import Entry
@@ -104,3 +104,24 @@ def find_holders(layers: Sequence[Layer], path: str) -> list[int]:
     """Say which layers have a file at `path`, base first, visible or not."""
     wanted = clean_path(path)
     return [layer.index for layer in layers if any(e.path == wanted and e.type == "file" for e in layer.entries)]
+
+
+def select_below(rootfs: RootFS, patterns: Sequence[str]) -> frozenset[str]:
+    """Give the visible paths that paths or globs name, with all that is below them; all paths for no pattern.
+
+    Symlinks in the directory part of a path are followed. NoSuchPath for a pattern that names nothing.
+    """
+    if not patterns:
+        return frozenset(rootfs)
+    found: set[str] = set()
+    for pattern in patterns:
+        if set("*?[") & set(pattern):
+            named = [path for path in rootfs if match_glob(pattern, path)]
+        else:
+            named = [rootfs.resolve(clean_path(pattern), follow=False)]
+        if not named:
+            raise NoSuchPath("nothing in the image fits", place=pattern)
+        for path in named:
+            found.update(inner for inner, _ in rootfs.sorted_nodes(path))
+            found.add(path)
+    return frozenset(found - {""})

@@ -14,6 +14,7 @@ COMMANDS = {
     "ls": "The files of the merged view, or of one layer.",
     "cat": "A file's bytes, also one that a later layer deleted.",
     "export": "The merged root file system as one tar.",
+    "extract": "Files to disk, never outside of DEST.",
     "verify": "Recompute every digest, size and count.",
 }
 """Every command with its line in the overview; its module in this package has a function `command`."""
