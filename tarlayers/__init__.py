@@ -19,7 +19,7 @@ Inside a floor these edges are meant, and no others:
 
     digest -> errors
     formats.tar -> formats.tar_fields
-    formats.tarsplit -> formats.tar
+    formats.tarsplit -> formats.crc64 formats.tar
     store -> layer
     image -> layer store
     reference -> image

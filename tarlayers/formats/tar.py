@@ -243,18 +243,25 @@ class Walker:
         if holes > self._limits.sparse_bytes:
             limit = self._limits.sparse_bytes
             raise LimitExceeded(f"holes of {holes} bytes in one file (limit sparse_bytes = {limit})", offset=self._base)
-        position = 0
-        for offset, length in self._sparse:
-            yield from _zeros(offset - position)
-            yield from self._region(length)
-            position = offset + length
-        yield from _zeros(self._size - position)
+        for run in self.runs():
+            if isinstance(run, bytes):
+                yield run
+            else:
+                yield from _zeros(run)
 
-    def _region(self, length: int) -> Iterator[bytes]:
-        after = self._left - length
-        self._left = length
-        yield from self.payload()
-        self._left = after
+    def runs(self) -> Iterator[bytes | int]:
+        """Yield the current member's content with the lengths of its holes in their places, which costs nothing
+        for a file of terabytes; call it before any `payload`.
+        """
+        position = 0
+        for offset, length in self._sparse or ((0, self._left),):
+            yield offset - position
+            after = self._left - length
+            self._left = length
+            yield from self.payload()
+            self._left = after
+            position = offset + length
+        yield self._size - position if self._sparse is not None else 0
 
     @property
     def data_offset(self) -> int:
@@ -462,12 +469,8 @@ class Walker:
     def _map_blocks(self) -> Iterator[bytes]:
         """Blocks from the front of the current content, for a PAX 1.0 map, which stands there."""
         while self._left >= BLOCK:
-            if self._fill(BLOCK) < BLOCK:
-                raise self._error("the archive ends inside a file's content")
-            block = self._buf[self._pos : self._pos + BLOCK]
-            self._pos += BLOCK
             self._left -= BLOCK
-            yield block
+            yield self._block()
 
 
 class _Pending(NamedTuple):

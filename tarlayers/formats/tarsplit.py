@@ -14,19 +14,26 @@ has the regions between its holes alone. Docker and containers/storage keep the 
 
 from __future__ import annotations
 
-from binascii import a2b_base64
-from collections.abc import Iterable, Iterator
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 import orjson
 
 from tarlayers.errors import LimitExceeded, MalformedInput
+from tarlayers.formats.crc64 import crc64, crc64_zeros
 from tarlayers.formats.tar import HEADER_ONLY, ChunkFeed, Member, Walker
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 
 _FILE, _SEGMENT = 1, 2
 _CRC_BYTES = 8
 _MOST_SIZE = (1 << 63) - 1
+# What follows the end of an archive is cut into segments of this size, as by the reference.
+_TAIL_BYTES = 1 << 20
+_HOLE = bytes(1 << 16)
+# Go's encoder writes these as escapes, for JSON that is put into HTML or JavaScript.
+_GO_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _MISPLACED = "a content where a header has to be, or a PAX 1.0 sparse map, which the reference does not record"
 
 
@@ -59,6 +66,11 @@ class Step(NamedTuple):
     member: Member | None
     record: FileRecord | None
     """None exactly where `member` is."""
+
+
+OpenContent = Callable[[FileRecord], Iterable[bytes | int]]
+"""Gives the expanded content of the file that a record stands for, holes as their lengths or as zeros;
+ContentAbsent where there is none."""
 
 
 # -- lines ---------------------------------------------------------------------------------------------
@@ -148,6 +160,32 @@ def _payload(fields: dict[str, Any], key: str) -> bytes:
     return a2b_base64(value, strict_mode=True) if value else b""
 
 
+def encode_record(record: Record) -> bytes:
+    """Give a record's line, its end included, with the very bytes that the reference writes."""
+    fields: dict[str, object] = {"type": _SEGMENT if isinstance(record, Segment) else _FILE}
+    if isinstance(record, Segment):
+        payload: bytes | None = record.payload
+    else:
+        payload = None if record.crc64 is None else record.crc64.to_bytes(_CRC_BYTES)
+        try:
+            fields |= {"name": record.name.decode()} if record.name else {}
+        except UnicodeDecodeError:
+            fields["name_raw"] = _base64(record.name)
+        fields |= {"size": record.size} if record.size else {}
+    fields |= {"payload": None if payload is None else _base64(payload), "position": record.position}
+    line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+    if "name" in fields:
+        text = line.decode()
+        for character, escape in _GO_ESCAPES.items():
+            text = text.replace(character, escape)
+        return text.encode()
+    return line
+
+
+def _base64(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode()
+
+
 # -- members -------------------------------------------------------------------------------------------
 
 
@@ -213,4 +251,122 @@ class _RecordFeed(ChunkFeed):
 
 
 def _place(record: FileRecord) -> str:
-    return f"record {record.position} ({record.name.decode('utf-8', 'backslashreplace')})"
+    return f"record {record.position} ({show_name(record)})"
+
+
+# -- tars ----------------------------------------------------------------------------------------------
+
+
+def disassemble(chunks: Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> Iterator[Record]:
+    """Yield the records of an uncompressed tar, read once from front to back, one entry at a time.
+
+    They are the reference's records but for two differences, with which every tar can be put together again: the
+    map of a PAX 1.0 sparse file is in a segment (the reference loses it), and the record of a hard link or
+    directory has no size, whatever its header says. Entries of one name are recorded too, which the
+    reference refuses. What a Walker raises is raised here.
+    """
+    walker = Walker(ChunkFeed(chunks), limits=limits, raw=True)
+    position = 0
+    for member in walker:
+        if raw := walker.take_raw():
+            yield Segment(raw, position)
+            position += 1
+        size = 0 if member.typeflag in HEADER_ONLY else member.size
+        yield FileRecord(member.name, size, _run_checksum(walker.runs()) if size else None, position)
+        position += 1
+    for payload in chain((walker.take_raw(),), _even_pieces(walker.tail())):
+        if payload:
+            yield Segment(payload, position)
+            position += 1
+
+
+def _run_checksum(runs: Iterable[bytes | int]) -> int:
+    crc = 0
+    for run in runs:
+        crc = crc64(run, crc) if isinstance(run, bytes) else crc64_zeros(run, crc)
+    return crc
+
+
+def _even_pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of one size, so that the records do not depend on how the tar was read."""
+    piece = bytearray()
+    for chunk in chunks:
+        piece += chunk
+        while len(piece) >= _TAIL_BYTES:
+            yield bytes(piece[:_TAIL_BYTES])
+            del piece[:_TAIL_BYTES]
+    if piece:
+        yield bytes(piece)
+
+
+def assemble(records: Iterable[Record], open_content: OpenContent, limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes]:
+    """Yield the tar that the records were made of, each content asked for when it is due.
+
+    MalformedInput names the file whose content is not the recorded one; chunks before it have been handed out.
+    """
+    for step in walk_records(records, limits):
+        if step.raw:
+            yield step.raw
+        if step.member is not None and step.record is not None and step.record.size:
+            yield from store_content(step.member, step.record, open_content)
+
+
+def store_content(member: Member, record: FileRecord, open_content: OpenContent) -> Iterator[bytes]:
+    """Yield the bytes that the tar has of a content: all of it, or a sparse file's regions.
+
+    MalformedInput when its size or checksum is not the recorded one. A header-only entry has no content,
+    whatever size the reference recorded.
+    """
+    if member.typeflag in HEADER_ONLY:
+        return
+    runs = _check_content(record, open_content(record))
+    if member.sparse is None:
+        for run in runs:
+            yield from (run,) if isinstance(run, bytes) else _zeros(run)
+    else:
+        yield from _cut_regions(runs, member.sparse)
+
+
+def _check_content(record: FileRecord, runs: Iterable[bytes | int]) -> Iterator[bytes | int]:
+    """Pass the content on as long as it may be the recorded one."""
+    size = crc = 0
+    for run in runs:
+        size += len(run) if isinstance(run, bytes) else run
+        if size > record.size:
+            raise MalformedInput(f"has more than the {record.size} bytes recorded", place=show_name(record))
+        crc = crc64(run, crc) if isinstance(run, bytes) else crc64_zeros(run, crc)
+        yield run
+    if size < record.size:
+        raise MalformedInput(f"has {size} bytes, not the {record.size} recorded", place=show_name(record))
+    claimed = record.crc64 or 0
+    if crc != claimed:
+        raise MalformedInput(f"has CRC-64 {crc:016x}, not the recorded {claimed:016x}", place=show_name(record))
+
+
+def _cut_regions(runs: Iterable[bytes | int], regions: tuple[tuple[int, int], ...]) -> Iterator[bytes]:
+    """What `regions`, in their order, cover of a content."""
+    waiting = iter(regions)
+    start, end = 0, 0  # of the region that is due
+    position = 0
+    for run in runs:
+        length = len(run) if isinstance(run, bytes) else run
+        after = position + length
+        while True:
+            low, high = max(start, position), min(end, after)
+            if low < high:
+                yield from (run[low - position : high - position],) if isinstance(run, bytes) else _zeros(high - low)
+            if end > after or (region := next(waiting, None)) is None:
+                break
+            start, end = region[0], region[0] + region[1]
+        position = after
+
+
+def _zeros(count: int) -> Iterator[bytes]:
+    while count > 0:
+        yield _HOLE[:count]
+        count -= len(_HOLE)
+
+
+def show_name(record: FileRecord) -> str:
+    """Give the name of a record as errors show it."""
+    return record.name.decode("utf-8", "backslashreplace") or "(no name)"
