@@ -20,6 +20,7 @@ Inside a floor these edges are meant, and no others:
     digest -> errors
     formats.tar -> formats.tar_fields
     formats.tarsplit -> formats.crc64 formats.tar
+    sources.contents -> sources.archive
     store -> layer
     image -> layer store
     reference -> image

@@ -32,6 +32,7 @@ _MOST_SIZE = (1 << 63) - 1
 # What follows the end of an archive is cut into segments of this size, as by the reference.
 _TAIL_BYTES = 1 << 20
 _HOLE = bytes(1 << 16)
+_REPLACED = "\ufffd".encode()
 # Go's encoder writes these as escapes, for JSON that is put into HTML or JavaScript.
 _GO_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _MISPLACED = "a content where a header has to be, or a PAX 1.0 sparse map, which the reference does not record"
@@ -68,9 +69,9 @@ class Step(NamedTuple):
     """None exactly where `member` is."""
 
 
-OpenContent = Callable[[FileRecord], Iterable[bytes | int]]
-"""Gives the expanded content of the file that a record stands for, holes as their lengths or as zeros;
-ContentAbsent where there is none."""
+OpenContent = Callable[[bytes], Iterable[bytes | int]]
+"""Gives the expanded content of the file that a tar names so, holes as their lengths or as zeros; ContentAbsent
+where there is none."""
 
 
 # -- lines ---------------------------------------------------------------------------------------------
@@ -228,6 +229,9 @@ class _RecordFeed(ChunkFeed):
         record = next(self._records, None) if offset == self._drawn else None
         if not isinstance(record, FileRecord):
             raise MalformedInput("no file record where this header ends", place=repr(member.name), offset=offset)
+        # Before 2016 bytes that are not UTF-8 became U+FFFD, and there was no name_raw.
+        if record.name != member.name and _REPLACED not in record.name:
+            raise MalformedInput(f"but its header has the name {member.name!r}", place=_place(record))
         size = 0 if member.typeflag in HEADER_ONLY else member.size
         # The reference says the size of a hard link or directory as its header does, and has no content for it.
         if record.size != size and member.typeflag not in HEADER_ONLY:
@@ -307,40 +311,53 @@ def assemble(records: Iterable[Record], open_content: OpenContent, limits: Limit
     for step in walk_records(records, limits):
         if step.raw:
             yield step.raw
-        if step.member is not None and step.record is not None and step.record.size:
-            yield from store_content(step.member, step.record, open_content)
+        member, record = step.member, step.record
+        # The reference records a size for a hard link whose header has one, though no content follows.
+        if member is not None and record is not None and record.size and member.typeflag not in HEADER_ONLY:
+            meter = ContentMeter(record.size)
+            yield from store_content(member, meter.watch(open_content(member.name)))
+            if fault := meter.judge(record):
+                raise MalformedInput(fault, place=show_name(record))
 
 
-def store_content(member: Member, record: FileRecord, open_content: OpenContent) -> Iterator[bytes]:
-    """Yield the bytes that the tar has of a content: all of it, or a sparse file's regions.
+class ContentMeter:
+    """Counts a content and computes its CRC-64 as it passes; more than `most` bytes are not drawn."""
 
-    MalformedInput when its size or checksum is not the recorded one. A header-only entry has no content,
-    whatever size the reference recorded.
-    """
-    if member.typeflag in HEADER_ONLY:
-        return
-    runs = _check_content(record, open_content(record))
-    if member.sparse is None:
+    def __init__(self, most: int) -> None:
+        self.size = 0
+        self.crc64 = 0
+        self._most = most
+
+    def watch(self, runs: Iterable[bytes | int]) -> Iterator[bytes | int]:
+        """Pass the runs on, each counted before it is handed out."""
         for run in runs:
-            yield from (run,) if isinstance(run, bytes) else _zeros(run)
-    else:
+            if isinstance(run, bytes):
+                self.size += len(run)
+                self.crc64 = crc64(run, self.crc64)
+            else:
+                self.size += run
+                self.crc64 = crc64_zeros(run, self.crc64)
+            if self.size > self._most:
+                return
+            yield run
+
+    def judge(self, record: FileRecord) -> str | None:
+        """Say what is wrong when what has passed is not the recorded content."""
+        if self.size > record.size:
+            return f"has more than the {record.size} bytes recorded"
+        if self.size < record.size:
+            return f"has {self.size} bytes, not the {record.size} recorded"
+        claimed = record.crc64 or 0
+        return f"has CRC-64 {self.crc64:016x}, not the recorded {claimed:016x}" if self.crc64 != claimed else None
+
+
+def store_content(member: Member, runs: Iterable[bytes | int]) -> Iterator[bytes]:
+    """Yield what the tar has of a content: all of it, or a sparse file's regions. Every run is drawn."""
+    if member.sparse is not None:
         yield from _cut_regions(runs, member.sparse)
-
-
-def _check_content(record: FileRecord, runs: Iterable[bytes | int]) -> Iterator[bytes | int]:
-    """Pass the content on as long as it may be the recorded one."""
-    size = crc = 0
+        return
     for run in runs:
-        size += len(run) if isinstance(run, bytes) else run
-        if size > record.size:
-            raise MalformedInput(f"has more than the {record.size} bytes recorded", place=show_name(record))
-        crc = crc64(run, crc) if isinstance(run, bytes) else crc64_zeros(run, crc)
-        yield run
-    if size < record.size:
-        raise MalformedInput(f"has {size} bytes, not the {record.size} recorded", place=show_name(record))
-    claimed = record.crc64 or 0
-    if crc != claimed:
-        raise MalformedInput(f"has CRC-64 {crc:016x}, not the recorded {claimed:016x}", place=show_name(record))
+        yield from (run,) if isinstance(run, bytes) else _zeros(run)
 
 
 def _cut_regions(runs: Iterable[bytes | int], regions: tuple[tuple[int, int], ...]) -> Iterator[bytes]:
