@@ -19,16 +19,11 @@ from tarlayers.errors import ContentAbsent
 from tarlayers.formats import tar
 from tarlayers.formats.compression import SNIFF_BYTES, open_plain, sniff
 from tarlayers.formats.tarsplit import OpenContent
-from tarlayers.formats.whiteout import clean_path
 from tarlayers.limits import DEFAULT_LIMITS, Limits
-from tarlayers.sources.archive import CHUNK
+from tarlayers.sources.archive import CHUNK, clean_name
 
 _LINK_HOPS = 40  # ELOOP of Linux
 _FILES = frozenset((b"0", b"7", b"S"))
-
-
-def _clean(name: bytes) -> str:
-    return clean_path(name.decode("utf-8", "surrogateescape"))
 
 
 # -- directories ---------------------------------------------------------------------------------------
@@ -70,7 +65,7 @@ class _Unpacked:
 
     def open_content(self, name: bytes) -> Iterator[bytes | int]:
         """Read one file."""
-        path = _clean(name)
+        path = clean_name(name)
         try:
             descriptor = self._open_file(path)
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -201,14 +196,14 @@ class _Table:
             if member.typeflag in _FILES:
                 regions = ((0, member.size),) if member.sparse is None else member.sparse
                 place = _Place(walker.data_offset, member.size, regions)
-                self._places.setdefault(_clean(member.name), deque()).append(place)
+                self._places.setdefault(clean_name(member.name), deque()).append(place)
 
     def _read_at(self, offset: int, count: int) -> bytes:
         return os.pread(self._descriptor, count, offset)
 
     def open_content(self, name: bytes) -> Iterator[bytes | int]:
         """Read one file."""
-        path = _clean(name)
+        path = clean_name(name)
         places = self._places.get(path)
         if places is None:
             raise ContentAbsent("is not in the layer", place=path)
