@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from itertools import chain
 from pathlib import Path
 from posixpath import normpath
 from typing import TYPE_CHECKING, Annotated
@@ -171,10 +172,14 @@ def _read_chunks(path: str) -> Iterator[bytes]:
 
 
 def _read_records(path: str) -> Iterator[Record]:
+    from tarlayers.errors import MalformedInput
     from tarlayers.formats.compression import open_plain
     from tarlayers.formats.tarsplit import decode_records
 
-    return decode_records(open_plain(_read_chunks(path)))
+    chunks = _read_chunks(path)
+    if not (head := next(chunks, b"")):
+        raise MalformedInput("the file is empty")
+    return decode_records(open_plain(chain((head,), chunks)))
 
 
 def _content_source(path: str | None, layer: str | None) -> AbstractContextManager[OpenContent]:
