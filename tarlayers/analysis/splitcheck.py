@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarlayers.digest import Digest, Meter
 from tarlayers.errors import ContentAbsent
+from tarlayers.formats.assembly import ContentMeter, OpenContent, is_unmapped, store_content
 from tarlayers.formats.tar import HEADER_ONLY, Member
-from tarlayers.formats.tarsplit import (
-    ContentMeter,
-    FileRecord,
-    OpenContent,
-    Record,
-    show_name,
-    store_content,
-    walk_records,
-)
+from tarlayers.formats.tarsplit import FileRecord, Record, show_name, walk_records
 from tarlayers.formats.whiteout import PREFIX
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 
@@ -28,7 +22,10 @@ class ContentFault(NamedTuple):
     """A file that is not what was recorded."""
 
     code: str
-    """`V020` it is missing or cannot be read, `V021` its size is another, `V022` its CRC-64 is."""
+    """`V020` it is missing or cannot be read, `V021` its size is another, `V022` its CRC-64 is; `V023` it is a sparse
+    file whose map is not recorded, so that the tar cannot be put together."""
+    severity: str
+    """`error`, but `note` for V023."""
     name: str
     claimed: str | int | None
     computed: str | int | None
@@ -51,7 +48,7 @@ class SplitReport:
     @property
     def ok(self) -> bool:
         """Whether every content is as recorded."""
-        return not self.faults
+        return all(fault.severity != "error" for fault in self.faults)
 
 
 def verify_contents(
@@ -71,10 +68,15 @@ def verify_contents(
             continue
         content = ContentMeter(_UNBOUNDED)
         try:
-            _pass(tar, store_content(member, content.watch(open_content(member.name))))
+            runs = content.watch(open_content(member.name))
+            if is_unmapped(member):
+                faults.append(_fault("V023", record, None, None, "the map of this sparse file is not recorded"))
+                deque(runs, maxlen=0)
+            else:
+                _pass(tar, store_content(member, runs))
             faults.extend(_judge(record, content))
         except ContentAbsent as error:
-            faults.append(ContentFault("V020", show_name(record), _claim(record), None, error.reason))
+            faults.append(_fault("V020", record, _claim(record), None, error.reason))
         files += 1
         size += content.size
     return SplitReport(files, size, None if faults else tar.digest(), tar.size, tuple(faults))
@@ -90,6 +92,13 @@ def _is_file(member: Member) -> bool:
     return member.typeflag not in HEADER_ONLY | {b"g"} and not base.startswith(PREFIX.encode())
 
 
+def _fault(
+    code: str, record: FileRecord, claimed: str | int | None, computed: str | int | None, message: str
+) -> ContentFault:
+    severity = "note" if code == "V023" else "error"
+    return ContentFault(code, severity, show_name(record.name), claimed, computed, message)
+
+
 def _claim(record: FileRecord) -> str | None:
     return None if record.crc64 is None else f"crc64:{record.crc64:016x}"
 
@@ -97,6 +106,6 @@ def _claim(record: FileRecord) -> str | None:
 def _judge(record: FileRecord, content: ContentMeter) -> Iterator[ContentFault]:
     if content.size != record.size:
         message = f"has {content.size} bytes, not the {record.size} recorded"
-        yield ContentFault("V021", show_name(record), record.size, content.size, message)
+        yield _fault("V021", record, record.size, content.size, message)
     elif (fault := content.judge(record)) is not None:
-        yield ContentFault("V022", show_name(record), _claim(record), f"crc64:{content.crc64:016x}", fault)
+        yield _fault("V022", record, _claim(record), f"crc64:{content.crc64:016x}", fault)

@@ -17,7 +17,8 @@ from tarlayers.cli.outcome import answer_no, complain, warn
 from tarlayers.cli.output import write_bytes, write_file, write_json, write_lines
 
 if TYPE_CHECKING:
-    from tarlayers.formats.tarsplit import FileRecord, OpenContent, Record
+    from tarlayers.formats.assembly import OpenContent
+    from tarlayers.formats.tarsplit import FileRecord, Record
     from tarlayers.layer import Entry
 
 _CHUNK = 1 << 18
@@ -83,8 +84,9 @@ def disassemble_tar(
     Example: tarlayers tarsplit disasm layer.tar --output layer.json.gz --no-stdout
     """
     from tarlayers.errors import naming
+    from tarlayers.formats.assembly import disassemble
     from tarlayers.formats.compression import compress_gzip, open_plain
-    from tarlayers.formats.tarsplit import disassemble, encode_record
+    from tarlayers.formats.tarsplit import encode_record
 
     if output == "-" and not no_stdout:
         raise typer.BadParameter("the records and the tar cannot both go to standard output", param_hint="--output")
@@ -114,8 +116,8 @@ def assemble_tar(
     Example: tarlayers tarsplit asm --input tar-split.json.gz --path diff --output layer.tar
     """
     from tarlayers.errors import naming
+    from tarlayers.formats.assembly import assemble
     from tarlayers.formats.compression import compress_gzip
-    from tarlayers.formats.tarsplit import assemble
 
     source = _content_source(path, layer)
     if output == "-" and sys.stdout.isatty():

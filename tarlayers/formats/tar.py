@@ -69,7 +69,8 @@ class Member(NamedTuple):
     stored: int
     """Bytes of content in the archive, padding not counted."""
     sparse: tuple[tuple[int, int], ...] | None
-    """Offset and length of each region that is stored; None for a file without holes."""
+    """Offset and length of each region that is stored; None for a file without holes. Empty although bytes
+    are stored where the map is lost (see `Walker`)."""
 
 
 class Feed(Protocol):
@@ -149,12 +150,16 @@ class Walker:
     the last one. Any breach of the format is MalformedInput at its offset in the tar.
 
     With `raw` every byte that is not content (headers and padding) is collected and can be drawn with
-    `take_raw`: that is what tar-split records. What follows the end of the archive is left to `tail`.
+    `take_raw`: that is what tar-split records. What follows the end of the archive is left to `tail`. With
+    `unmapped` a feed that ends where a PAX 1.0 sparse map has to be gives a member whose regions are not known.
     """
 
-    def __init__(self, feed: Feed, *, limits: Limits = DEFAULT_LIMITS, raw: bool = False) -> None:
+    def __init__(
+        self, feed: Feed, *, limits: Limits = DEFAULT_LIMITS, raw: bool = False, unmapped: bool = False
+    ) -> None:
         self._feed = feed
         self._limits = limits
+        self._unmapped = unmapped
         self._raw: bytearray | None = bytearray() if raw else None
         self._buf = b""
         self._pos = 0
@@ -457,6 +462,8 @@ class Walker:
             elif pax is not None:
                 name = pax.sparse_name or name
                 size = pax.sparse_size if pax.sparse_size is not None else size
+                if self._unmapped and pax.sparse == "1.0" and not self._fill(BLOCK):
+                    return header._replace(name=name, size=size, sparse=())
                 regions = parse_sparse_map(self._map_blocks(), most) if pax.sparse == "1.0" else parse_sparse_0x1(pax)
             if header.typeflag in HEADER_ONLY:
                 raise FieldError("a sparse map on an entry without content")

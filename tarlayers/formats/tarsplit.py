@@ -15,27 +15,21 @@ has the regions between its holes alone. Docker and containers/storage keep the 
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
 
 from tarlayers.errors import LimitExceeded, MalformedInput
-from tarlayers.formats.crc64 import crc64, crc64_zeros
 from tarlayers.formats.tar import HEADER_ONLY, ChunkFeed, Member, Walker
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 
 _FILE, _SEGMENT = 1, 2
 _CRC_BYTES = 8
 _MOST_SIZE = (1 << 63) - 1
-# What follows the end of an archive is cut into segments of this size, as by the reference.
-_TAIL_BYTES = 1 << 20
-_HOLE = bytes(1 << 16)
 _REPLACED = "\ufffd".encode()
 # Go's encoder writes these as escapes, for JSON that is put into HTML or JavaScript.
 _GO_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-_MISPLACED = "a content where a header has to be, or a PAX 1.0 sparse map, which the reference does not record"
 
 
 class Segment(NamedTuple):
@@ -67,11 +61,6 @@ class Step(NamedTuple):
     member: Member | None
     record: FileRecord | None
     """None exactly where `member` is."""
-
-
-OpenContent = Callable[[bytes], Iterable[bytes | int]]
-"""Gives the expanded content of the file that a tar names so, holes as their lengths or as zeros; ContentAbsent
-where there is none."""
 
 
 # -- lines ---------------------------------------------------------------------------------------------
@@ -196,38 +185,53 @@ def walk_records(records: Iterable[Record], limits: Limits = DEFAULT_LIMITS) -> 
     No content is needed. Steps without a member follow where bytes follow the last entry. What a Walker raises
     of the headers is raised here; a file record that does not belong to the header before it is MalformedInput.
     """
-    feed = _RecordFeed(records)
-    walker = Walker(feed, limits=limits)
+    feed = _RecordFeed(records, limits.record_bytes)
+    walker = Walker(feed, limits=limits, unmapped=True)
     for member in walker:
         record = feed.take_file(member, walker.data_offset)
         yield Step(feed.take_raw(), member, record)
     yield Step(feed.take_raw(), None, None)
     while feed.read():
         yield Step(feed.take_raw(), None, None)
+    feed.check_end()
 
 
 class _RecordFeed(ChunkFeed):
-    """The segments as the bytes they are, and contents as holes that can only be skipped."""
+    """The segments as the bytes they are, and contents as holes that can only be skipped: at a content that was
+    not expected the feed ends.
+    """
 
-    def __init__(self, records: Iterable[Record]) -> None:
-        super().__init__(self._segments())
+    def __init__(self, records: Iterable[Record], most: int) -> None:
+        super().__init__(())
+        self._most = most
         self._records = iter(records)
+        self._file: FileRecord | None = None
         self._drawn = 0
-        self._raw: list[bytes] = []
+        self._raw = bytearray()
         self._hole = 0
 
-    def _segments(self) -> Iterator[bytes]:
-        for record in self._records:
+    def read(self) -> bytes:
+        """Give what a skip left of a segment, else the next segment."""
+        chunk, self._rest = self._rest, b""
+        while not chunk and self._file is None:
+            record = next(self._records, None)
+            if record is None:
+                break
             if isinstance(record, FileRecord):
-                raise MalformedInput(_MISPLACED, place=_place(record))
-            self._drawn += len(record.payload)
-            self._raw.append(record.payload)
-            yield record.payload
+                self._file = record
+            else:
+                chunk = record.payload
+                self._drawn += len(chunk)
+                self._raw += chunk
+                if len(self._raw) > self._most:
+                    reason = f"headers of more than {self._most} bytes (limit record_bytes)"
+                    raise LimitExceeded(reason, place=f"record {record.position}")
+        return chunk
 
     def take_file(self, member: Member, offset: int) -> FileRecord:
         """Draw the record of the entry whose header has been read up to `offset`."""
-        record = next(self._records, None) if offset == self._drawn else None
-        if not isinstance(record, FileRecord):
+        record, self._file = self._file or next(self._records, None), None
+        if not isinstance(record, FileRecord) or offset != self._drawn:
             raise MalformedInput("no file record where this header ends", place=repr(member.name), offset=offset)
         # Before 2016 bytes that are not UTF-8 became U+FFFD, and there was no name_raw.
         if record.name != member.name and _REPLACED not in record.name:
@@ -247,143 +251,22 @@ class _RecordFeed(ChunkFeed):
             return min(hole, count)
         return super().skip(count)
 
+    def check_end(self) -> None:
+        """Make sure that no content is left over."""
+        if self._file is not None:
+            raise MalformedInput("a content where a header has to be", place=_place(self._file))
+
     def take_raw(self) -> bytes:
         """Give, and forget, the bytes of the segments drawn since the last call."""
-        raw = b"".join(self._raw)
+        raw = bytes(self._raw)
         self._raw.clear()
         return raw
 
 
 def _place(record: FileRecord) -> str:
-    return f"record {record.position} ({show_name(record)})"
+    return f"record {record.position} ({show_name(record.name)})"
 
 
-# -- tars ----------------------------------------------------------------------------------------------
-
-
-def disassemble(chunks: Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> Iterator[Record]:
-    """Yield the records of an uncompressed tar, read once from front to back, one entry at a time.
-
-    They are the reference's records but for two differences, with which every tar can be put together again: the
-    map of a PAX 1.0 sparse file is in a segment (the reference loses it), and the record of a hard link or
-    directory has no size, whatever its header says. Entries of one name are recorded too, which the
-    reference refuses. What a Walker raises is raised here.
-    """
-    walker = Walker(ChunkFeed(chunks), limits=limits, raw=True)
-    position = 0
-    for member in walker:
-        if raw := walker.take_raw():
-            yield Segment(raw, position)
-            position += 1
-        size = 0 if member.typeflag in HEADER_ONLY else member.size
-        yield FileRecord(member.name, size, _run_checksum(walker.runs()) if size else None, position)
-        position += 1
-    for payload in chain((walker.take_raw(),), _even_pieces(walker.tail())):
-        if payload:
-            yield Segment(payload, position)
-            position += 1
-
-
-def _run_checksum(runs: Iterable[bytes | int]) -> int:
-    crc = 0
-    for run in runs:
-        crc = crc64(run, crc) if isinstance(run, bytes) else crc64_zeros(run, crc)
-    return crc
-
-
-def _even_pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces of one size, so that the records do not depend on how the tar was read."""
-    piece = bytearray()
-    for chunk in chunks:
-        piece += chunk
-        while len(piece) >= _TAIL_BYTES:
-            yield bytes(piece[:_TAIL_BYTES])
-            del piece[:_TAIL_BYTES]
-    if piece:
-        yield bytes(piece)
-
-
-def assemble(records: Iterable[Record], open_content: OpenContent, limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes]:
-    """Yield the tar that the records were made of, each content asked for when it is due.
-
-    MalformedInput names the file whose content is not the recorded one; chunks before it have been handed out.
-    """
-    for step in walk_records(records, limits):
-        if step.raw:
-            yield step.raw
-        member, record = step.member, step.record
-        # The reference records a size for a hard link whose header has one, though no content follows.
-        if member is not None and record is not None and record.size and member.typeflag not in HEADER_ONLY:
-            meter = ContentMeter(record.size)
-            yield from store_content(member, meter.watch(open_content(member.name)))
-            if fault := meter.judge(record):
-                raise MalformedInput(fault, place=show_name(record))
-
-
-class ContentMeter:
-    """Counts a content and computes its CRC-64 as it passes; more than `most` bytes are not drawn."""
-
-    def __init__(self, most: int) -> None:
-        self.size = 0
-        self.crc64 = 0
-        self._most = most
-
-    def watch(self, runs: Iterable[bytes | int]) -> Iterator[bytes | int]:
-        """Pass the runs on, each counted before it is handed out."""
-        for run in runs:
-            if isinstance(run, bytes):
-                self.size += len(run)
-                self.crc64 = crc64(run, self.crc64)
-            else:
-                self.size += run
-                self.crc64 = crc64_zeros(run, self.crc64)
-            if self.size > self._most:
-                return
-            yield run
-
-    def judge(self, record: FileRecord) -> str | None:
-        """Say what is wrong when what has passed is not the recorded content."""
-        if self.size > record.size:
-            return f"has more than the {record.size} bytes recorded"
-        if self.size < record.size:
-            return f"has {self.size} bytes, not the {record.size} recorded"
-        claimed = record.crc64 or 0
-        return f"has CRC-64 {self.crc64:016x}, not the recorded {claimed:016x}" if self.crc64 != claimed else None
-
-
-def store_content(member: Member, runs: Iterable[bytes | int]) -> Iterator[bytes]:
-    """Yield what the tar has of a content: all of it, or a sparse file's regions. Every run is drawn."""
-    if member.sparse is not None:
-        yield from _cut_regions(runs, member.sparse)
-        return
-    for run in runs:
-        yield from (run,) if isinstance(run, bytes) else _zeros(run)
-
-
-def _cut_regions(runs: Iterable[bytes | int], regions: tuple[tuple[int, int], ...]) -> Iterator[bytes]:
-    """What `regions`, in their order, cover of a content."""
-    waiting = iter(regions)
-    start, end = 0, 0  # of the region that is due
-    position = 0
-    for run in runs:
-        length = len(run) if isinstance(run, bytes) else run
-        after = position + length
-        while True:
-            low, high = max(start, position), min(end, after)
-            if low < high:
-                yield from (run[low - position : high - position],) if isinstance(run, bytes) else _zeros(high - low)
-            if end > after or (region := next(waiting, None)) is None:
-                break
-            start, end = region[0], region[0] + region[1]
-        position = after
-
-
-def _zeros(count: int) -> Iterator[bytes]:
-    while count > 0:
-        yield _HOLE[:count]
-        count -= len(_HOLE)
-
-
-def show_name(record: FileRecord) -> str:
-    """Give the name of a record as errors show it."""
-    return record.name.decode("utf-8", "backslashreplace") or "(no name)"
+def show_name(name: bytes) -> str:
+    """Give a file's name as errors show it."""
+    return name.decode("utf-8", "backslashreplace") or "(no name)"

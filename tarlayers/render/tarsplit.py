@@ -39,7 +39,7 @@ def check_document(report: SplitReport) -> dict[str, Any]:
         "findings": [
             {
                 "code": fault.code,
-                "severity": "error",
+                "severity": fault.severity,
                 "place": escape_text(fault.name),
                 "claimed": fault.claimed,
                 "computed": fault.computed,
@@ -53,9 +53,10 @@ def check_document(report: SplitReport) -> dict[str, Any]:
 def check_lines(report: SplitReport) -> Iterator[str]:
     """One line a finding, then what was checked and how it came out."""
     for fault in report.faults:
-        yield f"error {fault.code} {escape_text(fault.name)}: {escape_text(fault.message)}"
+        yield f"{fault.severity} {fault.code} {escape_text(fault.name)}: {escape_text(fault.message)}"
     files = f"{report.files} file{'' if report.files == 1 else 's'}"
-    verdict = "as recorded" if report.ok else f"{len(report.faults)} not as recorded"
+    wrong = sum(fault.severity == "error" for fault in report.faults)
+    verdict = f"{wrong} not as recorded" if wrong else "as recorded"
     yield f"verified {files}, {human_size(report.bytes)}: {verdict}"
     if report.diff_id is not None:
         yield f"diff ID {report.diff_id}"

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from tarlayers.errors import ContentAbsent
 from tarlayers.formats import tar
+from tarlayers.formats.assembly import OpenContent
 from tarlayers.formats.compression import SNIFF_BYTES, open_plain, sniff
-from tarlayers.formats.tarsplit import OpenContent
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import CHUNK, clean_name
 
