@@ -109,7 +109,7 @@ def test_what_follows_the_end_is_cut_evenly() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"hellp", "a: has CRC-64 3ccdeee2d8100000, not the recorded 3c3eeee2d8100000"),
+        (b"hellp", "a: has CRC-64 2eaeeee2d8100000, not the recorded 3c3eeee2d8100000"),
         (b"hell", "a: has 4 bytes, not the 5 recorded"),
         (b"hello!", "a: has more than the 5 bytes recorded"),
     ],

@@ -190,7 +190,7 @@ def _content_source(path: str | None, layer: str | None) -> AbstractContextManag
     if path is not None and layer is None:
         return open_directory(path)
     if layer is not None and path is None:
-        return open_layer(layer)
+        return open_layer("/dev/stdin" if layer == "-" else layer)
     raise typer.BadParameter("give one of them: where the contents are", param_hint="--path, --layer")
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tarlayers.errors import ContentAbsent
+from tarlayers.errors import ContentAbsent, naming
 from tarlayers.formats import tar
 from tarlayers.formats.assembly import OpenContent
 from tarlayers.formats.compression import SNIFF_BYTES, open_plain, sniff
@@ -23,7 +23,6 @@ from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import CHUNK, clean_name
 
 _LINK_HOPS = 40  # ELOOP of Linux
-_FILES = frozenset((b"0", b"7", b"S"))
 
 
 # -- directories ---------------------------------------------------------------------------------------
@@ -163,18 +162,19 @@ def _read_file(descriptor: int) -> Iterator[bytes | int]:
 def open_layer(path: str, limits: Limits = DEFAULT_LIMITS) -> Iterator[OpenContent]:
     """Give the files of a layer's tar, of whatever compression and in whatever order.
 
-    A compressed tar is kept uncompressed in a temporary file without a name. Where a name occurs several
-    times each call gives the next of them.
+    A compressed tar, or one from a pipe, is kept uncompressed in a temporary file without a name. Where a name
+    occurs several times each call gives the next of them.
     """
     with Path(path).open("rb", buffering=0) as stored, tempfile.TemporaryFile() as spool:
-        chunks = iter(lambda: stored.read(CHUNK), b"")
-        if sniff(os.pread(stored.fileno(), SNIFF_BYTES, 0)) == "none":
-            yield _Table(stored.fileno(), limits).open_content
-            return
-        for chunk in open_plain(chunks, limits):
-            spool.write(chunk)
-        spool.flush()
-        yield _Table(spool.fileno(), limits).open_content
+        plain = stored.fileno()
+        with naming(path):
+            if not stored.seekable() or sniff(os.pread(plain, SNIFF_BYTES, 0)) != "none":
+                for chunk in open_plain(iter(lambda: stored.read(CHUNK), b""), limits):
+                    spool.write(chunk)
+                spool.flush()
+                plain = spool.fileno()
+            table = _Table(plain, limits)
+        yield table.open_content
 
 
 class _Place(NamedTuple):
@@ -193,7 +193,7 @@ class _Table:
         self._places: dict[str, deque[_Place]] = {}
         walker = tar.Walker(tar.SeekFeed(self._read_at, os.fstat(descriptor).st_size), limits=limits)
         for member in walker:
-            if member.typeflag in _FILES:
+            if member.typeflag not in tar.HEADER_ONLY and member.typeflag != b"g":
                 regions = ((0, member.size),) if member.sparse is None else member.sparse
                 place = _Place(walker.data_offset, member.size, regions)
                 self._places.setdefault(clean_name(member.name), deque()).append(place)
