@@ -29,6 +29,7 @@ def unpacked(tmp_path: Path) -> Path:
     (root / "top").write_bytes(b"top")
     (root / "lib").symlink_to("usr/lib")
     (root / "abs").symlink_to("/usr/lib")
+    (root / "usr/back").symlink_to("/")
     (root / "up").symlink_to("usr/lib/../../usr/lib")
     (root / "out").symlink_to("..")
     (root / "far").symlink_to("../../../../../../..")
@@ -49,6 +50,7 @@ def unpacked(tmp_path: Path) -> Path:
         (b"lib/x", b"inside"),
         (b"abs/x", b"inside"),
         (b"up/x", b"inside"),
+        (b"usr/back/top", b"top"),
         (b"out/top", b"top"),
         (b"far/usr/lib/x", b"inside"),
     ],

@@ -121,6 +121,11 @@ def test_a_content_that_is_not_the_recorded_one_is_an_error(content: bytes, reas
     assert str(caught.value) == reason
 
 
+def test_a_content_without_an_end_is_not_drawn_to_its_end() -> None:
+    with pytest.raises(MalformedInput, match="has more than the 5 bytes recorded"):
+        join(split(layer(file("a", b"hello"))), lambda _name: iter(lambda: b"hello", b""))  # type: ignore[arg-type]
+
+
 def test_a_hard_link_to_which_the_reference_gave_a_size_has_no_content() -> None:
     plain = TARS["a hard link with a size"]
     theirs = split(plain).replace(b'"name":"hard","payload":null', b'"name":"hard","size":5,"payload":"AAAAAAAAAAA="')
