@@ -178,6 +178,11 @@ def test_output_may_be_no_ordinary_file(made: Run) -> None:
         (("asm", "--path", "diff"), 3, "tarlayers: tar-data.json.gz: No such file or directory\n"),
         (("verify", "split.gz", "--path", "nowhere"), 3, "tarlayers: nowhere: No such file or directory\n"),
         (("verify", "split.gz", "--layer", "split.gz"), 3, "tarlayers: split.gz at offset 0: "),
+        (
+            ("disasm", "layer.tar", "--no-stdout", "--output", "nowhere/x.gz"),
+            3,
+            "tarlayers: nowhere/x.gz: No such file or directory\n",
+        ),
         (("ls", "layer.tar"), 3, "tarlayers: layer.tar: record 0: not a tar-split record: "),
         (("ls", "/dev/null"), 3, "tarlayers: /dev/null: the file is empty\n"),
     ],

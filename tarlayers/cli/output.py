@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -59,8 +59,11 @@ def write_file(path: str, chunks: Iterable[bytes]) -> int:
         with partial.open("xb") as stream:
             size = sum(stream.write(chunk) for chunk in chunks)
         partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink()
+        if isinstance(error, OSError) and error.filename == str(partial):
+            error.filename = path
         raise
     return size
 
