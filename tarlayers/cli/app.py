@@ -8,18 +8,20 @@ from importlib import import_module
 import typer
 
 COMMANDS = {
-    "inspect": "Look",
-    "layers": "Look",
-    "history": "Look",
-    "ls": "Look",
-    "cat": "Look",
-    "verify": "Check",
-    "tarsplit": "tar-split",
+    "inspect": "What is in an archive: images, names, configuration.",
+    "layers": "Each layer's digests, sizes and instruction.",
+    "history": "Every build step, and the layer it made.",
+    "ls": "The files of the merged view, or of one layer.",
+    "cat": "A file's bytes, also one that a later layer deleted.",
+    "verify": "Recompute every digest, size and count.",
+    "tarsplit": "Layers without their contents, as docker keeps them.",
 }
-"""Every command and the help panel it stands in; its module in this package has a `command`: a function, or a
-typer application with commands of its own."""
+"""Every command with its line in the overview; its module in this package has a `command`: a function, or a typer
+application with commands of its own."""
 
-_EPILOG = "IMAGE is PATH[#REF]: a docker save or OCI archive, a directory, a bare layer, or - for standard input."
+_EPILOG = """IMAGE is PATH[#REF]: a docker save or OCI archive, a directory, a bare layer, or - for standard input.
+
+Example: docker save app | tarlayers ls -l - /etc"""
 
 
 def build_app(arguments: Sequence[str]) -> typer.Typer:
@@ -38,9 +40,9 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     for name in [called] if called in COMMANDS else COMMANDS:
         command = import_module(f"tarlayers.cli.{name}_command").command
         if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name, rich_help_panel=COMMANDS[name])
+            app.add_typer(command, name=name, short_help=COMMANDS[name])
         else:
-            app.command(name, rich_help_panel=COMMANDS[name])(command)
+            app.command(name, short_help=COMMANDS[name])(command)
     return app
 
 
