@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest, chain_ids
 from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError
+from tarlayers.formats.compression import open_plain
 from tarlayers.formats.documents import Config, HistoryStep, Platform
-from tarlayers.layer import Entry, LayerIndex, open_plain, read_content
+from tarlayers.layer import Entry, LayerIndex, read_content
 from tarlayers.store import OnRead, Store
 
 _PLAIN_TYPES = (

@@ -32,8 +32,9 @@ from tests.conformance.test_engines import describe_disk, describe_merged, needs
 
 GOOD = layer(
     directory("etc", mode=0o750), file("etc/passwd", b"root", mode=0o640), file("usr/bin/su", b"su", mode=0o4755),
-    hardlink("usr/bin/sudo", "usr/bin/su", mode=0o4755), symlink("bin", "usr/bin"), symlink("out", "/outside"), fifo("pipe"),
-    directory("tmp", mode=0o1777), device("null", 1, 3), file("srv/a b\n", b"odd" * 1000), file("caf\udce9", b"l"),
+    hardlink("usr/bin/sudo", "usr/bin/su", mode=0o4755), symlink("bin", "usr/bin"), symlink("out", "/outside"),
+    fifo("pipe"), directory("tmp", mode=0o1777), device("null", 1, 3), file("srv/a b\n", b"odd" * 1000),
+    file("caf\udce9", b"l"),
 )  # fmt: skip
 
 

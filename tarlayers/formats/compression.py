@@ -1,4 +1,4 @@
-"""Stored bytes to plain bytes: gzip, zstd, xz, bzip2 or none, told apart by their magic.
+"""Stored bytes to plain bytes: gzip, zstd, xz, bzip2 or none, told apart by their magic; and gzip back.
 
 A compressed stream is a sequence of members (gzip), frames (zstd) or streams (xz, bzip2), each with its own
 header and checksum. All of them are read; a stream that ends inside one is an error, never an end of file.
@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 import zstandard
@@ -59,6 +60,31 @@ def sniff(prefix: bytes) -> str:
         return "bzip2"
     magic = int.from_bytes(prefix[:4], "little")
     return "zstd" if magic == _ZSTD_MAGIC or magic & ~0xF == _ZSTD_SKIPPABLE else "none"
+
+
+def sniff_chunks(chunks: Iterable[bytes]) -> tuple[str, Iterator[bytes]]:
+    """Tell the compression by the first bytes, and give the stream back whole."""
+    stream, head = iter(chunks), b""
+    for chunk in stream:
+        head += chunk
+        if len(head) >= SNIFF_BYTES:
+            break
+    return sniff(head), chain((head,) if head else (), stream)
+
+
+def open_plain(chunks: Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes]:
+    """Yield the plain bytes of a stream, whatever its compression."""
+    compression, stored = sniff_chunks(chunks)
+    return stored if compression == "none" else Decompressor(compression, limits).run(stored)
+
+
+def compress_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield one gzip member without name and time: the same bytes give the same bytes."""
+    encoder = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    for chunk in chunks:
+        if compressed := encoder.compress(chunk):
+            yield compressed
+    yield encoder.flush()
 
 
 class Decompressor:
