@@ -7,7 +7,6 @@ import io
 import json
 import shutil
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,13 +14,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tarlayers.cli.app import build_app
-from tarlayers.cli.outcome import run_app
 from tarlayers.formats.assembly import disassemble
 from tarlayers.formats.tarsplit import decode_records, encode_record
 from tarlayers.imagearchive import open_images
 from tests.build import END, directory, file, layer, sha256, symlink
 from tests.paths import SHARED
+from tests.run import run as run_command
 from tests.splits import CONTENT, REGIONS, TARS, pax_sparse
 
 PLAIN = layer(
@@ -33,18 +31,10 @@ Run = Callable[..., tuple[int, bytes, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Call a command in an empty directory: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*words: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
-        monkeypatch.setattr(sys, "argv", ["tarlayers", "tarsplit", *words])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        code = run_app(build_app(sys.argv[1:]))
-        out, err = capsysbinary.readouterr()
-        return code, out, err.decode()
-
-    return call
+    return lambda *words, stdin=b"": run_command("tarsplit", *words, stdin=stdin)
 
 
 def unpack(plain: bytes, where: Path) -> Path:
