@@ -19,6 +19,9 @@ Inside a floor these edges are meant, and no others:
 
     digest -> errors
     formats.tar -> formats.tar_fields
+    formats.toml_values -> formats.toml_lines
+    formats.policy -> formats.sizes formats.toml_values
+    formats.dive_rules -> formats.policy formats.sizes
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
     sources.contents -> sources.archive

@@ -63,6 +63,10 @@ class NoSuchPath(TarlayersError):
     """The image has no such path (or it is of a type that the question does not apply to)."""
 
 
+class MalformedPolicy(TarlayersError):
+    """A policy is not what it has to be. `place` is its file and line; the caller's configuration is wrong."""
+
+
 class DestinationRefused(TarlayersError):
     """What is to be written would replace, or go through, something that the destination holds already."""
 

@@ -9,7 +9,14 @@ from typing import NoReturn
 
 import typer
 
-from tarlayers.errors import DestinationRefused, NoSuchImage, NoSuchLayer, NoSuchPath, TarlayersError
+from tarlayers.errors import (
+    DestinationRefused,
+    MalformedPolicy,
+    NoSuchImage,
+    NoSuchLayer,
+    NoSuchPath,
+    TarlayersError,
+)
 
 # typer brings its own copy of click since 0.26 and depended on it before; this names the class in both.
 _UsageError: type[typer.BadParameter] = typer.BadParameter.mro()[1]
@@ -53,7 +60,7 @@ def exit_code(error: TarlayersError) -> int:
     """Give the exit code that an error stands for."""
     if isinstance(error, NoSuchPath):
         return ANSWER_NO
-    if isinstance(error, NoSuchImage | NoSuchLayer | DestinationRefused):
+    if isinstance(error, NoSuchImage | NoSuchLayer | DestinationRefused | MalformedPolicy):
         return CALL_WRONG
     return INPUT_WRONG
 
