@@ -33,6 +33,9 @@ Inside a floor these edges are meant, and no others:
     inplace -> tree
     rootfs -> tree unpack inplace
     extract -> export
+    analysis.policy.* -> analysis.policy.*
+    analysis.policy.evidence -> analysis.dive analysis.lint.report analysis.secrets analysis.verify
+    analysis.policy.paths -> analysis.secrets
     render.* -> render.*
     cli.* -> cli.*
 """

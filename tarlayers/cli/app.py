@@ -14,12 +14,13 @@ COMMANDS = {
     "ls": "The files of the merged view, or of one layer.",
     "cat": "A file's bytes, also one that a later layer deleted.",
     "verify": "Recompute every digest, size and count.",
+    "check": "Hold images to a policy: the gate of a CI job.",
     "export": "The merged root file system as one tar.",
     "extract": "Files to disk, never outside of DEST.",
     "tarsplit": "Layers without their contents, as docker keeps them.",
 }
 """Every command with its line in the overview; its module in this package has a `command`: a function, or a typer
-application with commands of its own."""
+application with commands of its own. A `Command` beside it is the class that parses its arguments."""
 
 _EPILOG = """IMAGE is PATH[#REF]: a docker save or OCI archive, a directory, a bare layer, or - for standard input.
 
@@ -40,11 +41,12 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_options)
     called = next((word for word in arguments if not word.startswith("-")), None)
     for name in [called] if called in COMMANDS else COMMANDS:
-        command = import_module(f"tarlayers.cli.{name}_command").command
+        module = import_module(f"tarlayers.cli.{name}_command")
+        command = module.command
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name, short_help=COMMANDS[name])
         else:
-            app.command(name, short_help=COMMANDS[name])(command)
+            app.command(name, short_help=COMMANDS[name], cls=getattr(module, "Command", None))(command)
     return app
 
 

@@ -1,0 +1,1 @@
+"""Does an image keep to a policy? `evaluation.check_image` is the way in."""

@@ -1,0 +1,95 @@
+"""What rules judge by: one image, and the answers of other analyses to it, each found once, when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from tarlayers.analysis.dive import DiveScore, score_image
+from tarlayers.analysis.lint.report import LintReport, lint_image
+from tarlayers.analysis.secrets import Secret, find_secrets
+from tarlayers.analysis.verify import VerifyReport, verify_archive
+from tarlayers.image import Image, Layer
+from tarlayers.imagearchive import ImageArchive
+from tarlayers.layer import Entry
+from tarlayers.rootfs import LayerTrace, Refusal, RootFS, merge_layers, trace_layers
+from tarlayers.shipped import Shipment, trace_files
+
+
+class Evidence:
+    """One image. Layers are read on first use: whoever wants that done several at a time loads them before."""
+
+    def __init__(
+        self,
+        image: Image,
+        archive: ImageArchive,
+        *,
+        baseline: Evidence | None = None,
+        engine: str = "containerd",
+    ) -> None:
+        self.image = image
+        self.baseline = baseline
+        self._archive = archive
+        self._engine = engine
+
+    @property
+    def settings(self) -> dict[str, Any] | None:
+        """The run-time part of the configuration; None for an input that has no configuration."""
+        return dict(self.image.config.config) if self.image.config is not None else None
+
+    def files(self) -> Iterator[tuple[Layer, Entry]]:
+        """Yield every file that a layer ships."""
+        for layer in self.image.layers:
+            layer.require_readable()
+            for entry in layer.entries:
+                if entry.type == "file" and entry.role == "entry":
+                    yield layer, entry
+
+    @cached_property
+    def rootfs(self) -> RootFS:
+        """The merged file system."""
+        return merge_layers(self._readable_layers(), engine=self._engine)
+
+    @cached_property
+    def shipment(self) -> Shipment:
+        """What became of every shipped file."""
+        return trace_files(self._readable_layers(), engine=self._engine)
+
+    @cached_property
+    def traces(self) -> tuple[LayerTrace, ...]:
+        """What each layer did to the merged file system."""
+        return tuple(trace_layers(self._readable_layers(), engine=self._engine))
+
+    @property
+    def refused(self) -> tuple[Refusal, ...]:
+        """What the engine would not unpack, as far as a merged view was asked for."""
+        for view in ("rootfs", "shipment"):
+            if view in self.__dict__:
+                return tuple(self.__dict__[view].refused)
+        return ()
+
+    @cached_property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What looks like a credential, likely examples left out."""
+        return tuple(secret for secret in find_secrets(self.image, self.shipment.files) if not secret.fixture)
+
+    @cached_property
+    def lint(self) -> LintReport:
+        """What is wrong with the layers' structure."""
+        return lint_image(self.image)
+
+    @cached_property
+    def verification(self) -> VerifyReport:
+        """What is wrong with the claims of the whole archive."""
+        return verify_archive(self._archive)
+
+    @cached_property
+    def dive(self) -> DiveScore:
+        """The numbers that dive computes."""
+        return score_image(self.image)
+
+    def _readable_layers(self) -> tuple[Layer, ...]:
+        for layer in self.image.layers:
+            layer.require_readable()
+        return self.image.layers

@@ -1,0 +1,229 @@
+"""`tarlayers check`."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand
+
+from tarlayers.cli.options import (
+    Engine,
+    EngineOption,
+    PlatformOption,
+    QuietOption,
+    load_chosen,
+    open_archive,
+    warn_refused,
+)
+from tarlayers.cli.outcome import answer_no, warn
+from tarlayers.cli.output import write_bytes, write_file, write_lines
+from tarlayers.cli.policy_file import load_policy, uri_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tarlayers.analysis.policy.evaluation import Reading
+    from tarlayers.analysis.policy.evidence import Evidence
+    from tarlayers.analysis.policy.verdict import Verdict
+    from tarlayers.formats.policy import Policy
+    from tarlayers.render.reports.report import CheckReport
+
+_ORDER = "tarlayers.option_order"
+
+
+class ReportFormat(StrEnum):
+    """How to report."""
+
+    text = "text"
+    json = "json"
+    markdown = "markdown"
+    sarif = "sarif"
+    junit = "junit"
+    github = "github"
+
+
+class Command(TyperCommand):
+    """A command that knows in which order its options were given: an --output belongs to the --format before it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 # its class moved in typer 0.26
+        """Note the order, then parse as always."""
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        ctx.meta[_ORDER] = [parameter.name for parameter in order if parameter.name in ("format", "output")]
+        return list(super().parse_args(ctx, args))
+
+
+class Opening(NamedTuple):
+    """How every image is opened."""
+
+    engine: Engine
+    platform: str | None
+    quiet: bool
+
+
+class Report(NamedTuple):
+    """One report to write, and where: None is standard output."""
+
+    format: ReportFormat
+    path: str | None
+
+
+def command(
+    ctx: typer.Context,
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="IMAGE...", help="PATH[#REF] of each image, or - for standard input.", show_default=False
+        ),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            "--policy",
+            "-p",
+            metavar="FILE",
+            help="The policy: TOML, or dive's .dive-ci. Else .tarlayers.toml, or [tool.tarlayers] of pyproject.toml, "
+            "here or in a directory above.",
+            show_default=False,
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="OLD", help="The image that growth is measured from.", show_default=False),
+    ] = None,
+    format: Annotated[  # noqa: A002 # the option's name
+        list[ReportFormat] | None,
+        typer.Option("--format", "-f", help="How to report (repeatable).", show_default="text"),
+    ] = None,
+    output: Annotated[
+        list[str] | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where the --format before it goes.", show_default=False),
+    ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option("--explain", metavar="CODE", help="Say what a code (P010, L032, V001) means.", show_default=False),
+    ] = None,
+    today: Annotated[
+        datetime | None,
+        typer.Option(
+            "--today", formats=["%Y-%m-%d"], help="The day on which exceptions have to hold.", show_default="now"
+        ),
+    ] = None,
+    engine: EngineOption = Engine.containerd,
+    platform: PlatformOption = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List all that is found, however much.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Hold images to a policy. Exit 1 when a rule is violated.
+
+    Reports may be several at once. Standard output gets the one format that has no file, or text.
+
+    Example: tarlayers check app.tar --baseline old.tar --format sarif --output check.sarif
+    """
+    if explain is not None:
+        _explain(explain)
+        return
+    if not images:
+        raise typer.BadParameter("name an image", param_hint="IMAGE")
+    reports = pair_reports(format or [], output or [], ctx.meta.get(_ORDER, []))
+    day = datetime.now(UTC).date() if today is None else today.date()
+    how = Opening(engine, platform, quiet)
+    found = _check_images(load_policy(policy), images, baseline, day, how)
+    for report in reports:
+        text = _render(report.format, found, every=verbose).encode("utf-8", "backslashreplace")
+        if report.path is None:
+            write_bytes([text])
+        else:
+            write_file(report.path, [text])
+    if not found.ok:
+        answer_no()
+
+
+def pair_reports(formats: Sequence[ReportFormat], outputs: Sequence[str], order: Sequence[str]) -> list[Report]:
+    """Give each format the output that follows it; what has none, or `-`, goes to standard output, which gets text
+    when nothing else does. `order` names the options as they were given.
+    """
+    reports: list[Report] = []
+    left_formats, left_outputs = iter(formats), iter(outputs)
+    for i, name in enumerate(order):
+        if name == "format":
+            reports.append(Report(next(left_formats), None))
+        elif i and order[i - 1] == "format":
+            path = next(left_outputs)
+            reports[-1] = Report(reports[-1].format, None if path == "-" else path)
+        else:
+            raise typer.BadParameter("stands behind the --format that it is for", param_hint="--output")
+    shown = [report for report in reports if report.path is None]
+    if len(shown) > 1:
+        raise typer.BadParameter(
+            f"only one goes to standard output, not {' and '.join(report.format for report in shown)}: "
+            "give the others an --output",
+            param_hint="--format",
+        )
+    return reports if shown else [Report(ReportFormat.text, None), *reports]
+
+
+def _check_images(policy: Policy, images: Sequence[str], baseline: str | None, day: date, how: Opening) -> CheckReport:
+    from importlib.metadata import version
+
+    from tarlayers.analysis.policy.evaluation import plan_reading
+    from tarlayers.render.reports.report import CheckReport
+
+    reading = plan_reading(policy)
+    if baseline is not None and not reading.baseline:
+        warn(f"no rule of {policy.name} needs the baseline", quiet=how.quiet)
+    old = None
+    if baseline is not None and reading.baseline:
+        old = _gather(baseline, reading._replace(hashed=False, again=False), how)
+    return CheckReport(
+        policy=policy.name,
+        policy_uri=uri_of(policy.name),
+        version=version("tarlayers"),
+        verdicts=tuple(_check_image(policy, image, reading, old, day, how) for image in images),
+    )
+
+
+def _check_image(
+    policy: Policy, image: str, reading: Reading, baseline: Evidence | None, day: date, how: Opening
+) -> Verdict:
+    from tarlayers.analysis.policy.evaluation import check_image
+    from tarlayers.errors import naming
+
+    evidence = _gather(image, reading, how, baseline)
+    with naming(evidence.image.name):
+        verdict = check_image(policy, evidence, image, day)
+    warn_refused(verdict.refused, quiet=how.quiet)
+    return verdict
+
+
+def _gather(argument: str, reading: Reading, how: Opening, baseline: Evidence | None = None) -> Evidence:
+    """Open an image and read what the rules need of it, once."""
+    from tarlayers.analysis.policy.evidence import Evidence
+    from tarlayers.reference import choose_image
+
+    archive, reference = open_archive(argument, quiet=how.quiet, hashed=reading.hashed, keep=reading.again)
+    image = choose_image(archive.images, reference, how.platform)
+    if reading.layers:
+        load_chosen(image.layers, quiet=how.quiet, hashed=reading.hashed)
+    return Evidence(image, archive, baseline=baseline, engine=how.engine.value)
+
+
+def _render(format: ReportFormat, report: CheckReport, *, every: bool) -> str:  # noqa: A002 # as the option is called
+    if format is ReportFormat.text:
+        from tarlayers.render.reports.text import render_text
+
+        return render_text(report, every=every)
+    module = import_module(f"tarlayers.render.reports.{'document' if format is ReportFormat.json else format.value}")
+    return str(getattr(module, f"render_{format.value}")(report))
+
+
+def _explain(code: str) -> None:
+    from tarlayers.cli.explanations import explain_code
+
+    text = explain_code(code.upper())
+    if text is None:
+        raise typer.BadParameter(f"no such code: {code}", param_hint="--explain")
+    write_lines(text.splitlines())

@@ -1,0 +1,78 @@
+"""Which policy is meant: the file that is named, or the nearest one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tarlayers.errors import MalformedPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tarlayers.formats.policy import Policy
+
+_OWN = ".tarlayers.toml"
+_PROJECT = "pyproject.toml"
+_TABLE = ("tool", "tarlayers")
+
+
+def load_policy(path: str | None) -> Policy:
+    """Read the policy at `path`, or the one found from the current directory upwards.
+
+    A file called `.dive-ci`, or that ends in `.yml` or `.yaml`, is dive's.
+    """
+    from tarlayers.formats.dive_rules import parse_dive_rules
+    from tarlayers.formats.policy import parse_policy
+
+    if path is None:
+        return _find_policy()
+    raw = _read(Path(path))
+    name = Path(path).name
+    if name == ".dive-ci" or name.endswith((".yml", ".yaml")):
+        return parse_dive_rules(raw, path)
+    within = _TABLE if name == _PROJECT else ()
+    policy = parse_policy(raw, path, within=within)
+    if policy is None:
+        raise MalformedPolicy(f"there is no [{'.'.join(within)}]", place=path)
+    return policy
+
+
+def _find_policy() -> Policy:
+    """Look here and in the directories above, as far as the root of the repository."""
+    from tarlayers.formats.policy import parse_policy
+
+    for directory in _directories(Path.cwd()):
+        for name, within in ((_OWN, ()), (_PROJECT, _TABLE)):
+            path = directory / name
+            policy = parse_policy(_read(path), _short(path), within=within) if path.is_file() else None
+            if policy is not None:
+                return policy
+    raise MalformedPolicy(f"no policy: there is no {_OWN}, nor [tool.tarlayers] in {_PROJECT}; name one with --policy")
+
+
+def _directories(start: Path) -> Iterator[Path]:
+    for directory in (start, *start.parents):
+        yield directory
+        if (directory / ".git").exists():
+            return
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MalformedPolicy(f"cannot be read: {error.strerror}", place=_short(path)) from error
+
+
+def _short(path: Path) -> str:
+    """Name a file below the current directory by its relative path."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def uri_of(name: str) -> str:
+    """Give the URI reference of a file: relative to the current directory where it lies below it."""
+    from urllib.parse import quote
+
+    path = Path.cwd() / name
+    return quote(_short(path)) if path.is_relative_to(Path.cwd()) else path.as_uri()
