@@ -20,7 +20,7 @@ _TABLE = ("tool", "tarlayers")
 def load_policy(path: str | None) -> Policy:
     """Read the policy at `path`, or the one found from the current directory upwards.
 
-    A file called `.dive-ci`, or that ends in `.yml` or `.yaml`, is dive's.
+    A file that ends in `.dive-ci`, `.yml` or `.yaml` is dive's.
     """
     from tarlayers.formats.dive_rules import parse_dive_rules
     from tarlayers.formats.policy import parse_policy
@@ -29,7 +29,7 @@ def load_policy(path: str | None) -> Policy:
         return _find_policy()
     raw = _read(Path(path))
     name = Path(path).name
-    if name == ".dive-ci" or name.endswith((".yml", ".yaml")):
+    if name.endswith((".dive-ci", ".yml", ".yaml")):
         return parse_dive_rules(raw, path)
     within = _TABLE if name == _PROJECT else ()
     policy = parse_policy(raw, path, within=within)

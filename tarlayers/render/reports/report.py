@@ -13,6 +13,8 @@ from tarlayers.render.images import one_line
 from tarlayers.render.values import human_size
 
 STEP_WIDTH = 60  # of an instruction beside a path
+# What docker's builder puts in front of every instruction says nothing.
+_SHELLS = ("/bin/sh -c #(nop) ", "/bin/sh -c ")
 
 _SHARED_PATHS = frozenset(("P005", "P006"))  # whose shares are paths; other shares are layers
 
@@ -71,15 +73,21 @@ def list_violations(verdict: Verdict, result: RuleResult) -> tuple[Violation, ..
 def describe_hit(verdict: Verdict, rule: Rule, hit: Hit) -> Violation:
     """One hit in words."""
     step = verdict.steps[hit.layer] if hit.layer is not None else None
-    subject = one_line(hit.subject, STEP_WIDTH) if rule.kind.unit != "list" else escape_text(hit.subject)
+    subject = describe_step(hit.subject) if rule.kind.unit != "list" else escape_text(hit.subject)
     return Violation(
         rule.kind.code,
         subject,
         escape_text(hit.message),
         hit.layer,
-        one_line(step, STEP_WIDTH) if step and step != hit.subject else None,
+        describe_step(step) if step and step != hit.subject else None,
         rule.line,
     )
+
+
+def describe_step(step: str) -> str:
+    """An instruction on one line."""
+    shell = next((shell for shell in _SHELLS if step.startswith(shell)), "")
+    return one_line(step.removeprefix(shell), STEP_WIDTH)
 
 
 def describe_expired(ignore: Ignore) -> str:
@@ -165,7 +173,7 @@ def share_lines(verdict: Verdict, result: RuleResult) -> Iterator[str]:
         if result.rule.kind.code in _SHARED_PATHS:
             yield f"{human_size(share.bytes)} {escape_text(share.subject)} (layer {share.layer})"
         else:
-            yield f"{human_size(share.bytes)} layer {share.layer}: {one_line(step or share.subject, STEP_WIDTH)}"
+            yield f"{human_size(share.bytes)} layer {share.layer}: {describe_step(step or share.subject)}"
 
 
 def summarize(verdict: Verdict) -> str:
@@ -180,6 +188,8 @@ def summarize(verdict: Verdict) -> str:
 def title_of(verdict: Verdict) -> str:
     """The image as it was asked for, and its name where that says more."""
     argument = escape_text(verdict.argument)
+    if argument.partition("#")[0] == "-":
+        argument = f"standard input{argument[1:]}"
     name = escape_text(verdict.name)
     return argument if name in argument or not name else f"{argument} ({name})"
 
