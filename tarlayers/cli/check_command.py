@@ -206,7 +206,8 @@ def _gather(argument: str, reading: Reading, how: Opening, baseline: Evidence | 
 
     archive, reference = open_archive(argument, quiet=how.quiet, hashed=reading.hashed, keep=reading.again)
     image = choose_image(archive.images, reference, how.platform)
-    if reading.layers:
+    # What is cut off before its documents looks like a bare layer; only reading it tells.
+    if reading.layers or archive.kind == "layer":
         load_chosen(image.layers, quiet=how.quiet, hashed=reading.hashed)
     return Evidence(image, archive, baseline=baseline, engine=how.engine.value)
 
