@@ -13,6 +13,9 @@ COMMANDS = {
     "history": "Look",
     "ls": "Look",
     "cat": "Look",
+    "changes": "Trace",
+    "log": "Trace",
+    "blame": "Trace",
     "verify": "Check",
 }
 """Every command and the help panel it stands in; its module in this package has a function `command`."""
