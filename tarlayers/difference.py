@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tarlayers.layer import Entry
 
 ASPECTS = ("content", "mode", "owner", "mtime", "type", "link", "xattrs", "rdev")
 
 
-def name_differences(before: Entry, after: Entry) -> tuple[str, ...]:
-    """Name what differs, in the order of ASPECTS; nothing else is told of what is of another type.
+def name_differences(
+    before: Entry, after: Entry, *, same_content: Callable[[], bool] | None = None
+) -> tuple[str, ...]:
+    """Name what differs, in the order of ASPECTS; of what is of another type nothing else is said.
 
-    Contents are held against each other by digest, so both entries need theirs; without them by size alone.
-    A time that no entry says (of an implied directory) differs from one that some entry does.
+    Files of one size are held against each other by the digests that their entries carry, or by `same_content`,
+    which is called for nothing else. A time that no entry says (of an implied directory) differs from one that
+    some entry does.
     """
     if before.type != after.type:
         return ("type",)
-    differs = {
-        "content": (before.size, before.sha256) != (after.size, after.sha256),
-        "mode": before.mode != after.mode,
-        "owner": (before.uid, before.gid) != (after.uid, after.gid),
-        "mtime": before.mtime != after.mtime,
-        "link": before.link != after.link,
-        "xattrs": (before.xattrs or {}) != (after.xattrs or {}),
-        "rdev": before.rdev != after.rdev,
-    }
-    return tuple(name for name, true in differs.items() if true)
+    differs = (
+        before.type == "file"
+        and (before.size != after.size or not (same_content() if same_content else before.sha256 == after.sha256)),
+        before.mode != after.mode,
+        (before.uid, before.gid) != (after.uid, after.gid),
+        before.mtime != after.mtime,
+        False,
+        before.link != after.link,
+        (before.xattrs or {}) != (after.xattrs or {}),
+        before.rdev != after.rdev,
+    )
+    return tuple(aspect for aspect, true in zip(ASPECTS, differs, strict=True) if true)

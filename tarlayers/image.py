@@ -224,7 +224,7 @@ def load_layers(
 
 
 def require_layers(layers: Sequence[Layer], *, contents: bool = False) -> None:
-    """Index layers as `load_layers` does, all of which have to be readable: ContentAbsent for the lowest that is not."""
+    """Index layers as `load_layers` does. ContentAbsent for the lowest that cannot be read."""
     for layer in layers:
         layer.require_readable()
     load_layers(layers, contents=contents)

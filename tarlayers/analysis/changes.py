@@ -4,9 +4,10 @@ Paths are held against the view of the layers below, as docker does (moby/go-arc
 directory is one change and so is one that another type replaced, whatever was below them; a directory that was
 made opaque loses each of its children on its own; of the first layer everything is new.
 
-Engines list a directory in a layer because something below it changed, and copy a file up that is only opened
-for writing. So what is written again without a change, and a directory whose time alone changed, is left out
-unless all is asked for; with all of it the list of a committed layer is that of `docker diff`.
+Engines list a directory in a layer because something below it changed. So a directory whose time alone changed,
+and anything written again as it was, is noise: left out unless it is asked for. With it the list of a committed
+layer is that of `docker diff`, and what docker does not see beside it: files copied up without a change (chmod
+to the same mode, a new hard link elsewhere), directories where something came and went again.
 """
 
 from __future__ import annotations
