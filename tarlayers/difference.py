@@ -9,9 +9,7 @@ from tarlayers.layer import Entry
 ASPECTS = ("content", "mode", "owner", "mtime", "type", "link", "xattrs", "rdev")
 
 
-def name_differences(
-    before: Entry, after: Entry, *, same_content: Callable[[], bool] | None = None
-) -> tuple[str, ...]:
+def name_differences(before: Entry, after: Entry, *, same_content: Callable[[], bool] | None = None) -> tuple[str, ...]:
     """Name what differs, in the order of ASPECTS; of what is of another type nothing else is said.
 
     Files of one size are held against each other by the digests that their entries carry, or by `same_content`,

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tarlayers.analysis.changes import Change, fold_events, list_changes
+from tarlayers.errors import TarlayersError
 from tarlayers.image import Image
 from tarlayers.imagearchive import open_images
-from tarlayers.layer import Entry, index_layer
+from tarlayers.layer import Entry, LayerIndex, index_layer
 from tarlayers.rootfs import ENGINES, merge_layers, trace_layers
 from tests.build import (
     Member,
@@ -33,7 +34,7 @@ from tests.build import (
     xattrs,
 )
 from tests.command import run
-from tests.paths import SHARED, needs_shared
+from tests.paths import CASES, SHARED, needs_shared
 from tests.strategies import LAYERS
 
 BASE = layer(
@@ -210,7 +211,10 @@ def test_a_committed_layer_has_the_lines_of_docker_diff():
 
 
 def read_corpus(*names: str) -> dict[str, bytes]:
-    with zstandard.open(SHARED / "corpus" / "small.tar.zst", "rb") as plain, tarfile.open(fileobj=plain, mode="r|") as t:
+    with (
+        zstandard.open(SHARED / "corpus" / "small.tar.zst", "rb") as plain,
+        tarfile.open(fileobj=plain, mode="r|") as t,
+    ):
         return {m.name: t.extractfile(m).read() for m in t if m.name.endswith(names)}
 
 
@@ -220,9 +224,7 @@ def overlay_layers(root: bytes, container: str) -> Iterator[bytes]:
         members = {m.name: m for m in read}
         content = {name: read.extractfile(m).read() for name, m in members.items() if m.isreg()}
     mounts = {name.split("/")[-2]: data.decode() for name, data in content.items() if name.endswith("/mount-id")}
-    links = {
-        f"l/{data.decode()}": name.rsplit("/", 1)[0] for name, data in content.items() if name.endswith("/link")
-    }
+    links = {f"l/{data.decode()}": name.rsplit("/", 1)[0] for name, data in content.items() if name.endswith("/link")}
     top = next(where for where in links.values() if where.endswith(mounts[container]))
     lower = content[f"{top}/lower"].decode().split(":")
     for where in (*(links[name] for name in reversed(lower)), top):
@@ -303,25 +305,42 @@ def apply_change(view: Listing, change: Change) -> None:
     view[change.path] = after
 
 
-@settings(deadline=None)
-@given(LAYERS, st.sampled_from(ENGINES))
-def test_changes_lead_from_each_listing_to_the_next(layers, engine):
-    indexes = [index_layer([plain], hashed=False, contents=True) for plain in layers]
+def check_each_step(indexes: Sequence[LayerIndex], engine: str) -> None:
     view: Listing = {}
     without_noise: Listing = {}
     for trace in trace_layers(indexes, engine=engine):
-        changes = fold_events(trace.events)
-        for change in changes:
+        for change in fold_events(trace.events):
             apply_change(view, change)
-        merged = merge_layers(indexes[: trace.layer + 1], engine=engine)
-        assert {path: facts(e) for path, e in view.items()} == {path: facts(e) for path, e in merged.items()}
-        for change in changes:
             if not change.is_noise:
-                remove_below(without_noise, change.path) if change.below else None
+                if change.below:
+                    remove_below(without_noise, change.path)
                 without_noise.pop(change.path, None)
                 if change.after:
                     without_noise[change.path] = change.after.entry
+        merged = merge_layers(indexes[: trace.layer + 1], engine=engine)
+        assert {path: facts(e) for path, e in view.items()} == {path: facts(e) for path, e in merged.items()}
         assert {path: known(e) for path, e in without_noise.items()} == {path: known(e) for path, e in merged.items()}
+
+
+@settings(deadline=None)
+@given(LAYERS, st.sampled_from(ENGINES))
+def test_changes_lead_from_each_listing_to_the_next(layers, engine):
+    check_each_step([index_layer([plain], hashed=False, contents=True) for plain in layers], engine)
+
+
+@needs_shared
+@pytest.mark.conformance
+@pytest.mark.parametrize("engine", ENGINES)
+def test_changes_lead_from_each_listing_to_the_next_in_the_reference_cases(engine):
+    checked = 0
+    for path in sorted(CASES.glob("*.oci.tar")):
+        try:
+            indexes = [each.read(contents=True) for each in open_images(path).images[0].layers]
+        except TarlayersError:
+            continue
+        check_each_step(indexes, engine)
+        checked += 1
+    assert checked > 150
 
 
 def known(entry: Entry) -> dict[str, object]:
