@@ -141,6 +141,18 @@ class RootFS(Mapping[str, Entry]):
             )
         return found
 
+    def resolve_parents(self, path: str) -> str:
+        """Follow the symlinks among the parents of a path, of which the lowest, and it itself, need not be there."""
+        head, rest = path, ""
+        while head:
+            head, _, base = head.rpartition("/")
+            rest = f"/{base}{rest}"
+            try:
+                return self.resolve(head) + rest
+            except NoSuchPath:
+                continue
+        return path
+
 
 def path_key(path: str) -> bytes:
     """Sort key: the bytes of a path."""

@@ -155,6 +155,13 @@ def test_path_takes_no_neighbours():
     assert letters(changes_of(file("dd"), file("d-"), directory("d", mode=0o1777), path="d/")) == ["C /d"]
 
 
+def test_path_leads_where_symlinked_parents_do():
+    assert letters(changes_of(file("d/f", b"new"), path="/link/f")) == ["C /d/f"]
+    assert letters(changes_of(whiteout("d/s"), path="/link/s/g")) == ["D /d/s/g"]
+    assert letters(changes_of(file("d/f", b"new"), path="/link")) == []
+    assert letters(changes_of(file("d/f", b"new"), path="/nowhere")) == []
+
+
 def test_everything_in_the_first_layer_is_new():
     (first,) = list_changes(open_built(BASE)).layers
     assert {change.kind for change in first.changes} == {"A"}
