@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import strategies as st
 
 from tests.build import Member, device, directory, fifo, file, hardlink, layer, opaque, symlink, whiteout, xattrs
@@ -36,7 +38,13 @@ def _linked(member: Member, name: str, mode: int) -> list[Member]:
     return [member, hardlink(name, member.name, mode=mode)]
 
 
+def _remade(name: str, base: str, marker: Callable[[str], Member]) -> list[Member]:
+    """A directory that loses what it had and gets something of the same few names."""
+    return [marker(name), directory(name), file(f"{name}/{base}", b"remade")]
+
+
 _GROUPS = st.one_of(
+    st.builds(_remade, PATHS, st.sampled_from(_NAMES), st.sampled_from((opaque, whiteout))),
     st.one_of(_FILE, _DIRECTORY, _OTHERS, _MARKERS).map(lambda member: [member]),
     st.one_of(_FILE, _DIRECTORY).map(lambda member: [member]),
     _HARD_LINKS.map(lambda member: [member]),

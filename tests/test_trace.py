@@ -105,6 +105,20 @@ def test_a_whiteout_and_a_file_in_its_place(engine, cause):
     ]
 
 
+REMADE = {
+    "under an opaque marker": [directory("d"), opaque("d"), file("d/f", b"new")],
+    "after a whiteout of the directory": [whiteout("d"), directory("d"), opaque("d"), file("d/f", b"new")],
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("upper", REMADE.values(), ids=REMADE)
+def test_what_goes_and_comes_in_one_layer_has_changed(upper, engine):
+    *_, trace = trace_layers(index_all([layer(*BASE), layer(*upper)]), engine=engine)
+    kinds = {event.path: event.kind for event in trace.events}
+    assert kinds == {"/d": "C", "/d/f": "C", "/d/s": "D", "/d/s/g": "D"}
+
+
 def test_a_refused_layer_is_traced_by_the_other_rule():
     upper = layer(hardlink("link", "d/f"), file("d/f", b"new"))
     *_, trace = trace_layers(index_all([layer(*BASE), upper]))
