@@ -17,8 +17,8 @@ from tarlayers.image import Image, require_layers
 from tarlayers.imagearchive import open_images
 from tarlayers.rootfs import ENGINES, merge_layers
 from tests.build import archive, directory, file, hardlink, image, layer, opaque, symlink, whiteout
-from tests.command import run
 from tests.paths import CASES, needs_shared
+from tests.run import run
 from tests.strategies import LAYERS
 
 
@@ -142,7 +142,7 @@ def saved(tmp_path_factory):
 def test_text_is_aligned(saved):
     done = run("blame", saved, "/d", "-q")
     first, second = image(BASE, layer(file("d/f", b"1"), hardlink("bad", "nowhere"))).diff_ids
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.stderr) == (0, "")
     assert done.lines == [
         f"L0 {first[:19]} L0 /d",
         f"L1 {second[:19]} L0 /d/f",
@@ -153,17 +153,17 @@ def test_text_is_aligned(saved):
 
 def test_json(saved):
     done = run("blame", saved, "/d/f", "-f", "json")
-    document = json.loads(done.out)
+    document = done.json
     (entry,) = document["entries"]
     assert document["schema"] == "tarlayers.blame/1"
     assert {key: entry[key] for key in ("path", "layer", "introduced", "created_by")} == {
         "path": "/d/f", "layer": 1, "introduced": 0, "created_by": "step 1",
     }  # fmt: skip
     assert document["refused"][0]["layer"] == 1
-    assert "engines refuse this layer" in done.err
+    assert "engines refuse this layer" in done.stderr
 
 
 def test_what_is_not_there_is_the_answer_no(saved):
     done = run("blame", saved, "/nowhere")
-    assert (done.code, done.out) == (1, "")
-    assert "/nowhere: not in the image" in done.err
+    assert (done.code, done.stdout) == (1, b"")
+    assert "/nowhere: not in the image" in done.stderr

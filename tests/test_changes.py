@@ -33,8 +33,8 @@ from tests.build import (
     whiteout,
     xattrs,
 )
-from tests.command import run
 from tests.paths import CASES, SHARED, needs_shared
+from tests.run import run
 from tests.strategies import LAYERS
 
 BASE = layer(
@@ -367,7 +367,7 @@ def saved(tmp_path_factory):
 
 def test_one_layer_prints_changes_alone(saved):
     done = run("changes", saved, "--layer", "1", "--all", "-q")
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.stderr) == (0, "")
     assert done.lines == ["C /d", r"A /d/\x1b[31m", "D /d/s"]
 
 
@@ -377,12 +377,12 @@ def test_several_layers_are_headed(saved):
     assert [head.split()[:3] for head in heads] == [["#", "layer", "0"], ["#", "layer", "1"]]
     assert heads[1].endswith("(1 A, 0 C, 1 D, 1B) step 1")
     assert done.lines[-2:] == [r"A /d/\x1b[31m", "D /d/s"]
-    assert "layer 1: /bad: engines refuse this layer" in done.err
+    assert "layer 1: /bad: engines refuse this layer" in done.stderr
 
 
 def test_json(saved):
     done = run("changes", saved, "-f", "json", "--layer", "-1")
-    document = json.loads(done.out)
+    document = done.json
     (found,) = document["layers"]
     assert document["schema"] == "tarlayers.changes/1"
     assert document["refused"][0]["code"] == "not-found"
@@ -401,17 +401,17 @@ def test_a_stream_gives_the_same(saved, command):
     name, *rest = command
     from_file = run(name, saved, *rest, "-f", "json")
     assert from_file.code == 0
-    assert run(name, "-", *rest, "-f", "json", stdin=saved.read_bytes()).out == from_file.out
+    assert run(name, "-", *rest, "-f", "json", stdin=saved.read_bytes()).stdout == from_file.stdout
 
 
 def test_a_bare_layer_in_a_stream_still_has_its_digest(tmp_path):
     (tmp_path / "layer.tar").write_bytes(BASE)
     from_file = run("changes", tmp_path / "layer.tar", "-f", "json")
-    assert json.loads(from_file.out)["layers"][0]["diff_id"] == image(BASE).diff_ids[0]
-    assert run("changes", "-", "-f", "json", stdin=BASE).out == from_file.out
+    assert from_file.json["layers"][0]["diff_id"] == image(BASE).diff_ids[0]
+    assert run("changes", "-", "-f", "json", stdin=BASE).stdout == from_file.stdout
 
 
 def test_an_unknown_layer_is_a_wrong_call(saved):
     done = run("changes", saved, "--layer", "7")
-    assert (done.code, done.out) == (2, "")
-    assert "no layer 7: the image has 2" in done.err
+    assert (done.code, done.stdout) == (2, b"")
+    assert "no layer 7: the image has 2" in done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 
 import pytest
 
@@ -11,7 +10,7 @@ from tarlayers.analysis.log import PathLog, trace_path
 from tarlayers.errors import NoSuchPath
 from tarlayers.imagearchive import open_images
 from tests.build import Member, archive, directory, file, hardlink, image, layer, opaque, symlink, whiteout
-from tests.command import run
+from tests.run import run
 
 Layers = tuple[tuple[Member, ...], ...]
 
@@ -144,7 +143,7 @@ def saved(tmp_path_factory):
 
 def test_text_is_a_table_newest_first(saved):
     done = run("log", saved, "/d/f")
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.stderr) == (0, "")
     assert [line.split()[0] for line in done.lines] == ["LAYER", "2", "1", "0"]
     assert done.lines[1].split()[2:] == ["D", "replaced", "/d", "-", "-", "-", "-", "step", "2"]
     assert done.lines[2].split()[2:5] == ["C", "content,mode", "-rwsr-xr-x"]
@@ -152,7 +151,7 @@ def test_text_is_a_table_newest_first(saved):
 
 def test_json_of_a_path_that_is_gone(saved):
     done = run("log", saved, "/d/f", "-f", "json")
-    document = json.loads(done.out)
+    document = done.json
     assert (done.code, document["schema"], document["path"], document["visible"]) == (
         0, "tarlayers.log/1", "/d/f", False,
     )  # fmt: skip
@@ -167,5 +166,5 @@ def test_json_of_a_path_that_is_gone(saved):
 
 def test_never_was_is_the_answer_no(saved):
     done = run("log", saved, "f")
-    assert (done.code, done.out) == (1, "")
-    assert done.err == "tarlayers: f: no layer ever had it; there is /d/f\n"
+    assert (done.code, done.stdout) == (1, b"")
+    assert done.stderr == "tarlayers: f: no layer ever had it; there is /d/f\n"
