@@ -10,7 +10,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     1  formats
     2  sources
     3  layer store image reference imagearchive
-    4  tree unpack inplace rootfs
+    4  difference tree unpack inplace rootfs
     5  analysis export extract
     6  render
     7  cli
@@ -28,7 +28,7 @@ Inside a floor these edges are meant, and no others:
     imagearchive -> image reference store
     unpack -> tree
     inplace -> tree
-    rootfs -> tree unpack inplace
+    rootfs -> difference tree unpack inplace
     extract -> export
     render.* -> render.*
     cli.* -> cli.*
@@ -40,7 +40,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tarlayers.analysis.blame import blame_paths as blame_paths
+    from tarlayers.analysis.changes import list_changes as list_changes
     from tarlayers.analysis.diff import diff_images as diff_images
+    from tarlayers.analysis.log import trace_path as trace_path
     from tarlayers.analysis.verify import verify_archive as verify_archive
     from tarlayers.digest import Digest as Digest
     from tarlayers.digest import chain_ids as chain_ids
@@ -61,7 +64,10 @@ if TYPE_CHECKING:
     from tarlayers.rootfs import trace_layers as trace_layers
 
 _HOME = {
+    "analysis.blame": "blame_paths",
+    "analysis.changes": "list_changes",
     "analysis.diff": "diff_images",
+    "analysis.log": "trace_path",
     "analysis.verify": "verify_archive",
     "digest": "Digest chain_ids",
     "errors": "TarlayersError",
