@@ -19,6 +19,11 @@ Inside a floor these edges are meant, and no others:
 
     digest -> errors
     formats.tar -> formats.tar_fields
+    sources.inventory -> sources.layout sources.names
+    sources.oci -> sources.inventory sources.layout sources.names
+    sources.docker_archive -> sources.inventory sources.layout sources.names
+    sources.skopeo_dir -> sources.inventory sources.oci
+    sources.locate -> sources.inventory sources.layout sources.oci sources.docker_archive sources.skopeo_dir
     store -> layer
     image -> layer store
     reference -> image

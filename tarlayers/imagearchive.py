@@ -22,7 +22,8 @@ from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.reference import choose_image
 from tarlayers.sources.archive import CHUNK, open_directory, open_tar
-from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, locate_images, map_history
+from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, map_history
+from tarlayers.sources.locate import locate_images
 from tarlayers.store import WHOLE, PassedStore, SeekStore, Store, pass_stream
 
 Source = str | os.PathLike[str] | BinaryIO
