@@ -1,0 +1,411 @@
+"""What each producer writes: the same images in every layout of the wild. docs/formats.md has their pictures.
+
+    PRODUCERS["podman"].make([app])     # {member name: bytes or Link}, in the order in which podman writes
+
+The plain layouts are in `tests.build`; here are those that differ in names, order, links and documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.build import (
+    COMPRESS,
+    FLAVOURS,
+    OCI,
+    REF_NAME,
+    Files,
+    Image,
+    Link,
+    compact,
+    descriptor,
+    docker_20,
+    docker_25,
+    oci,
+    oci_manifest,
+    sha256,
+)
+
+DOCKER = "application/vnd.docker"
+INDEX = f"{OCI}.index.v1+json"
+LIST = f"{DOCKER}.distribution.manifest.list.v2+json"
+
+
+@dataclass(frozen=True)
+class Producer:
+    """A layout, and what it cannot carry."""
+
+    make: Callable[[Sequence[Image]], Files]
+    lacks: tuple[str, ...] = ()
+    """Fields of `inspect` that this layout has no place for."""
+    tar: bool = True
+    """It comes as a tar; else as a directory alone."""
+
+
+# -- version 1.0 -----------------------------------------------------------------------------------
+
+
+def v1_id(each: Image, index: int) -> str:
+    return sha256(b"%d %s" % (index, each.config_bytes))
+
+
+def v1_document(each: Image, index: int) -> bytes:
+    """`<id>/json` of one layer; the top one has the run-time configuration too."""
+    steps = [step for step in each.config["history"] if not step.get("empty_layer")]
+    document: dict[str, Any] = {"id": v1_id(each, index), "created": steps[index]["created"]}
+    if index:
+        document["parent"] = v1_id(each, index - 1)
+    document["container_config"] = {"Cmd": steps[index]["created_by"].split(" ")}
+    if index == len(each.layers) - 1:
+        document |= {key: each.config[key] for key in ("created", "config", "architecture", "os")}
+    return compact(document)
+
+
+def v1_files(each: Image, *, directories: bool = True, compression: str = "none") -> Files:
+    files: Files = {}
+    for i, plain in enumerate(each.layers):
+        at = v1_id(each, i)
+        files |= {f"{at}/": b""} if directories else {}
+        files |= {f"{at}/VERSION": b"1.0", f"{at}/json": v1_document(each, i)}
+        files[f"{at}/layer.tar"] = COMPRESS[compression](plain)
+    return files
+
+
+def repositories(images: Sequence[Image]) -> Files:
+    tops: dict[str, dict[str, str]] = {}
+    for each in images:
+        for name in each.names:
+            repository, _, tag = name.rpartition(":")
+            tops.setdefault(repository, {})[tag] = v1_id(each, len(each.layers) - 1)
+    return {"repositories": compact(tops)}
+
+
+def docker_1_0(images: Sequence[Image]) -> Files:
+    """docker save before 1.10: no manifest.json, no configuration, no diff IDs."""
+    return {name: data for each in images for name, data in v1_files(each).items()} | repositories(images)
+
+
+def docker_1_0_by_id(images: Sequence[Image]) -> Files:
+    """The same of an image that has no name: no `repositories` either."""
+    return {name: data for name, data in docker_1_0(images).items() if name != "repositories"}
+
+
+# -- docker-archives -------------------------------------------------------------------------------
+
+
+def docker_archive(
+    images: Sequence[Image],
+    config_name: Callable[[Image], str],
+    layer_name: Callable[[Image, int], str],
+    compression: str = "none",
+) -> Files:
+    """Layers, configurations and manifest.json, under whatever names."""
+    files: Files = {}
+    manifest = []
+    for each in images:
+        names = [layer_name(each, i) for i in range(len(each.layers))]
+        files |= {name: COMPRESS[compression](plain) for name, plain in zip(names, each.layers, strict=True)}
+        files[config_name(each)] = each.config_bytes
+        manifest.append({"Config": config_name(each), "RepoTags": list(each.names), "Layers": names})
+    return files | {"manifest.json": compact(manifest)}
+
+
+def hex_json(each: Image) -> str:
+    return f"{sha256(each.config_bytes)}.json"
+
+
+def v1_layer(each: Image, index: int) -> str:
+    return f"{v1_id(each, index)}/layer.tar"
+
+
+def blob_name(suffix: str, compression: str, prefix: str = "") -> Callable[[Image, int], str]:
+    return lambda each, index: f"{prefix}{sha256(COMPRESS[compression](each.layers[index]))}{suffix}"
+
+
+def docker_1_10(images: Sequence[Image]) -> Files:
+    """docker save from 1.10 on: version 1.0 with manifest.json and configurations beside it."""
+    return docker_1_0(images) | docker_archive(images, hex_json, v1_layer)
+
+
+def crane(images: Sequence[Image]) -> Files:
+    """go-containerregistry's tarball, which is kaniko's and ko's too: flat, gzip, `sha256:<hex>`."""
+    return docker_archive(
+        images, lambda each: f"sha256:{sha256(each.config_bytes)}", blob_name(".tar.gz", "gzip"), "gzip"
+    )
+
+
+def crane_legacy(images: Sequence[Image]) -> Files:
+    """`crane pull --format=legacy`: version 1 names with gzip in `layer.tar`."""
+    files: Files = {}
+    for each in images:
+        files |= v1_files(each, directories=False, compression="gzip")
+    return files | docker_archive(images, hex_json, v1_layer, "gzip") | repositories(images)
+
+
+def jib(images: Sequence[Image]) -> Files:
+    """jib buildTar: one image, `config.json`."""
+    return docker_archive(images[:1], lambda _: "config.json", blob_name(".tar.gz", "gzip"), "gzip")
+
+
+def rules_docker(images: Sequence[Image]) -> Files:
+    """Bazel's rules_docker: the configuration first, no directories."""
+    configs: Files = {hex_json(each): each.config_bytes for each in images}
+    layers = {name: data for each in images for name, data in v1_files(each, directories=False).items()}
+    manifest = docker_archive(images, hex_json, v1_layer)["manifest.json"]
+    return configs | layers | repositories(images) | {"manifest.json": manifest}
+
+
+def rules_oci(images: Sequence[Image]) -> Files:
+    """Bazel's rules_oci: manifest.json first, blobs with a suffix."""
+    files = docker_archive(
+        images,
+        lambda each: f"blobs/sha256/{sha256(each.config_bytes)}",
+        blob_name(".tar.gz", "gzip", "blobs/sha256/"),
+        "gzip",
+    )
+    return {"manifest.json": files.pop("manifest.json"), "blobs/": b"", "blobs/sha256/": b"", **files}
+
+
+def nix_stream(images: Sequence[Image]) -> Files:
+    """nixpkgs streamLayeredImage: directories called by the diff ID."""
+    return docker_archive(images, hex_json, blob_name("/layer.tar", "none"))
+
+
+def nix_build(images: Sequence[Image]) -> Files:
+    """nixpkgs buildImage: what docker 1.10 writes, packed by GNU tar, sorted, with a member for the root."""
+    return {"./": b""} | dict(sorted(docker_1_10(images).items()))
+
+
+def podman(images: Sequence[Image]) -> Files:
+    """podman and skopeo: `<diff id>.tar`, stored once; version 1 names are links to them; no directories."""
+    files = docker_archive(images, hex_json, blob_name(".tar", "none"))
+    manifest = files.pop("manifest.json")
+    for each in images:
+        for i, plain in enumerate(each.layers):
+            at = v1_id(each, i)
+            files[f"{at}/layer.tar"] = Link(f"../{sha256(plain)}.tar")
+            files |= {f"{at}/VERSION": b"1.0", f"{at}/json": v1_document(each, i)}
+    return files | {"manifest.json": manifest} | repositories(images)
+
+
+def docker_squash(images: Sequence[Image]) -> Files:
+    """docker-squash: documents before the layers, the configuration last; no RepoTags where there is no tag."""
+    documents = docker_archive(images, hex_json, v1_layer)
+    layers = {name: data for each in images for name, data in v1_files(each).items()}
+    configs: Files = {hex_json(each): each.config_bytes for each in images}
+    return repositories(images) | {"manifest.json": documents["manifest.json"]} | layers | configs
+
+
+# -- links and names -------------------------------------------------------------------------------
+
+
+def links_first(files: Files) -> Files:
+    """Every link before its target, as it comes when members are sorted."""
+    links = {name: content for name, content in files.items() if isinstance(content, Link)}
+    return links | {name: content for name, content in files.items() if name not in links}
+
+
+def hard_links(files: Files) -> Files:
+    """Symlinks to `../x` as hard links to `x`, as some archivers pack them."""
+    return {
+        name: Link(content.target.removeprefix("../"), hard=True) if isinstance(content, Link) else content
+        for name, content in files.items()
+    }
+
+
+def rename(files: Files, spell: Callable[[str], str]) -> Files:
+    """The same members under names that are spelled differently; documents still say the plain ones."""
+    return {spell(name): content for name, content in files.items()}
+
+
+def no_directories(files: Files) -> Files:
+    return {name: content for name, content in files.items() if not name.endswith("/")}
+
+
+# -- OCI -------------------------------------------------------------------------------------------
+
+
+def index(manifests: Sequence[Mapping[str, Any]], media_type: str = INDEX, **more: Any) -> bytes:
+    return compact({"schemaVersion": 2, "mediaType": media_type, "manifests": manifests, **more})
+
+
+def named(entry: Mapping[str, Any], each: Image) -> list[dict[str, Any]]:
+    """One descriptor for each full name, as podman and skopeo write them."""
+    return [{**entry, "annotations": {REF_NAME: name}} for name in each.names]
+
+
+def oci_layout(files: Files, manifests: Sequence[Mapping[str, Any]]) -> Files:
+    return files | {"index.json": index(manifests), "oci-layout": compact({"imageLayoutVersion": "1.0.0"})}
+
+
+def docker_manifest(files: Files, each: Image) -> bytes:
+    """A manifest of Docker's media types, as registries and crane have them."""
+    kind = f"{DOCKER}.image.rootfs.diff.tar.gzip"
+    return compact(
+        {
+            "schemaVersion": 2,
+            "mediaType": f"{DOCKER}.distribution.manifest.v2+json",
+            "config": descriptor(files, f"{DOCKER}.container.image.v1+json", each.config_bytes),
+            "layers": [descriptor(files, kind, COMPRESS["gzip"](plain)) for plain in each.layers],
+        }
+    )
+
+
+def podman_oci(images: Sequence[Image]) -> Files:
+    """podman's oci-archive: the full name as ref.name."""
+    files: Files = {}
+    manifests = []
+    for each in images:
+        manifests += named(descriptor(files, f"{OCI}.manifest.v1+json", oci_manifest(files, each, "gzip")), each)
+    return oci_layout(files, manifests)
+
+
+def crane_oci(images: Sequence[Image]) -> Files:
+    """crane's OCI layout, `crane --annotate-ref`: Docker's media types in an OCI index."""
+    files: Files = {}
+    manifests = []
+    for each in images:
+        kind = f"{DOCKER}.distribution.manifest.v2+json"
+        manifests += named(descriptor(files, kind, docker_manifest(files, each)), each)
+    return oci_layout(files, manifests)
+
+
+def nested(media_types: Sequence[str]) -> Callable[[Sequence[Image]], Files]:
+    """Indexes in one another, outermost first; only the outermost descriptor has the name."""
+
+    def make(images: Sequence[Image]) -> Files:
+        files: Files = {}
+        manifests = []
+        for each in images:
+            raw = oci_manifest(files, each, "gzip")
+            platform = {"architecture": each.config["architecture"], "os": each.config["os"]}
+            entry = descriptor(files, f"{OCI}.manifest.v1+json", raw, platform=platform)
+            for media_type in reversed(media_types):
+                entry = descriptor(files, media_type, index([entry], media_type))
+            manifests += named(entry, each)
+        return oci_layout(files, manifests)
+
+    return make
+
+
+def attested(images: Sequence[Image]) -> Files:
+    """buildx with provenance: an index with the image and the attestation of it."""
+    files: Files = {}
+    manifests = []
+    for each in images:
+        entry = descriptor(files, f"{OCI}.manifest.v1+json", oci_manifest(files, each, "gzip"))
+        statement = descriptor(files, "application/vnd.in-toto+json", b'{"_type":"https://in-toto.io/Statement/v0.1"}')
+        config = descriptor(files, f"{OCI}.config.v1+json", compact({"architecture": "unknown", "os": "unknown"}))
+        attestation = descriptor(
+            files,
+            f"{OCI}.manifest.v1+json",
+            compact({"schemaVersion": 2, "config": config, "layers": [statement]}),
+            platform={"architecture": "unknown", "os": "unknown"},
+            annotations={
+                "vnd.docker.reference.type": "attestation-manifest",
+                "vnd.docker.reference.digest": entry["digest"],
+            },
+        )
+        manifests += named(descriptor(files, INDEX, index([entry, attestation])), each)
+    return oci_layout(files, manifests)
+
+
+def absent_platform(images: Sequence[Image]) -> Files:
+    """docker save with the containerd store: the index names platforms that were never pulled."""
+    files: Files = {}
+    manifests = []
+    for each in images:
+        entry = descriptor(files, f"{OCI}.manifest.v1+json", oci_manifest(files, each, "gzip"))
+        away = {
+            "mediaType": f"{OCI}.manifest.v1+json",
+            "digest": f"sha256:{'a' * 64}",
+            "size": 500,
+            "platform": {"architecture": "arm64", "os": "linux", "variant": "v8"},
+        }
+        manifests += named(descriptor(files, INDEX, index([away, entry])), each)
+    return oci_layout(files, manifests)
+
+
+def untagged_manifest_json(images: Sequence[Image]) -> Files:
+    """`ctr export` by digest: RepoTags is null, the index has the name."""
+    files = docker_25(images, "gzip")
+    manifest = [
+        {
+            "Config": f"blobs/sha256/{sha256(each.config_bytes)}",
+            "RepoTags": None,
+            "Layers": [f"blobs/sha256/{sha256(COMPRESS['gzip'](plain))}" for plain in each.layers],
+        }
+        for each in images
+    ]
+    return files | {"manifest.json": compact(manifest)}
+
+
+def shared_blobs(images: Sequence[Image]) -> Files:
+    """skopeo --dest-shared-blob-dir: layouts side by side, their blobs in a directory of their own."""
+    files: Files = {}
+    for i, each in enumerate(images):
+        for name, content in podman_oci([each]).items():
+            files[name.replace("blobs/", "shared/") if name.startswith("blobs/") else f"{i}/{name}"] = content
+    return files
+
+
+def skopeo_dir(images: Sequence[Image]) -> Files:
+    """skopeo's `dir:`: one image, blobs under their bare digits, no place for a name."""
+    files: Files = {}
+    raw = docker_manifest(files, images[0])
+    blobs = {name.rpartition("/")[2]: content for name, content in files.items()}
+    return blobs | {"manifest.json": raw, "version": b"Directory Transport Version: 1.1\n"}
+
+
+def skopeo_dir_all(images: Sequence[Image]) -> Files:
+    """skopeo copy --all to a `dir:`: the list is manifest.json, each manifest `<hex>.manifest.json`."""
+    files: Files = {}
+    manifests = []
+    for each in images:
+        raw = docker_manifest(files, each)
+        files[f"{sha256(raw)}.manifest.json"] = raw
+        kind = f"{DOCKER}.distribution.manifest.v2+json"
+        manifests.append({"mediaType": kind, "digest": f"sha256:{sha256(raw)}", "size": len(raw)})
+    blobs = {name.rpartition("/")[2]: content for name, content in files.items()}
+    return blobs | {"manifest.json": index(manifests, LIST), "version": b"Directory Transport Version: 1.1\n"}
+
+
+_V1_LACKS = ("image_id", "history")
+PRODUCERS: dict[str, Producer] = {
+    **{name: Producer(make) for name, make in FLAVOURS.items()},
+    "docker-25-zstd": Producer(lambda images: docker_25(images, "zstd")),
+    "docker-1.0": Producer(docker_1_0, _V1_LACKS),
+    "docker-1.0-by-id": Producer(docker_1_0_by_id, (*_V1_LACKS, "names")),
+    "docker-1.10": Producer(docker_1_10),
+    "crane kaniko ko": Producer(crane),
+    "crane-legacy": Producer(crane_legacy),
+    "jib": Producer(jib),
+    "rules_docker": Producer(rules_docker),
+    "rules_oci": Producer(rules_oci),
+    "nix-stream": Producer(nix_stream),
+    "nix-build": Producer(nix_build),
+    "podman skopeo": Producer(podman),
+    "docker-squash": Producer(docker_squash),
+    "links-first": Producer(lambda images: links_first(docker_20(images))),
+    "hard-links": Producer(lambda images: hard_links(docker_20(images))),
+    "hard-links-first": Producer(lambda images: links_first(hard_links(docker_20(images)))),
+    "podman-links-first": Producer(lambda images: links_first(podman(images))),
+    "dot-slash": Producer(lambda images: rename(docker_25(images), lambda name: f"./{name}")),
+    "leading-slash": Producer(lambda images: rename(docker_20(images), lambda name: f"/{name}")),
+    "doubled-slashes": Producer(lambda images: rename(docker_25(images), lambda name: name.replace("/", "//"))),
+    "no-directories": Producer(lambda images: no_directories(docker_25(images, "gzip"))),
+    "repo-tags-null": Producer(untagged_manifest_json),
+    "podman-oci": Producer(podman_oci),
+    "crane-oci": Producer(crane_oci),
+    "nested-index": Producer(nested([INDEX, INDEX])),
+    "docker-list-in-oci": Producer(nested([LIST])),
+    "oci-in-docker-list-in-oci": Producer(nested([LIST, INDEX])),
+    "attested": Producer(attested),
+    "absent-platform": Producer(absent_platform),
+    "documents-first": Producer(lambda images: dict(reversed(oci(images).items()))),
+    "shared-blobs": Producer(shared_blobs, tar=False),
+    "dir": Producer(skopeo_dir, ("names",), tar=False),
+    "dir-all": Producer(skopeo_dir_all, ("names",), tar=False),
+}
