@@ -138,7 +138,7 @@ def _open_stream(
             store: Store = _spool(path, plain, limits)
         else:
             store = pass_stream(plain, hashed=hashed, contents=contents, limits=limits)
-    return _assemble(path, stored.size, compression, store, limits)
+        return _assemble(path, stored.size, compression, store, limits)
 
 
 def _chain(head: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:

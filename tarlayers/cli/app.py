@@ -7,6 +7,8 @@ from importlib import import_module
 
 import typer
 
+from tarlayers.cli.words import Command
+
 COMMANDS = {
     "inspect": "Look",
     "layers": "Look",
@@ -35,7 +37,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     called = next((word for word in arguments if not word.startswith("-")), None)
     for name in [called] if called in COMMANDS else COMMANDS:
         module = import_module(f"tarlayers.cli.{name}_command")
-        app.command(name, rich_help_panel=COMMANDS[name])(module.command)
+        app.command(name, cls=Command, rich_help_panel=COMMANDS[name])(module.command)
     return app
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tarlayers.cli.words import STREAM_MARK
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -69,6 +71,7 @@ OnlyOption = Annotated[
 
 def split_reference(argument: str) -> tuple[str, str | None]:
     """Split `PATH#REF`; a path that exists with a `#` in its name is that path."""
+    argument = argument.removeprefix(STREAM_MARK)
     if "#" not in argument or os.path.exists(argument):  # noqa: PTH110 # a path is text here until it is opened
         return argument, None
     path, _, reference = argument.partition("#")

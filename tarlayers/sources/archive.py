@@ -103,8 +103,9 @@ def oversized(name: str, size: int, limits: Limits) -> LimitExceeded:
 
 
 def looks_like_json(head: bytes) -> bool:
-    """Say whether bytes start as a JSON object or array."""
-    return head.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] in (b"{", b"[")
+    """Say whether bytes start as a JSON object or array, or are the `null` of a `manifest.json` without images."""
+    text = head.strip(b" \t\r\n\xef\xbb\xbf")
+    return text[:1] in (b"{", b"[") or text == b"null"
 
 
 def open_tar(path: str, descriptor: int, limits: Limits = DEFAULT_LIMITS) -> Archive:

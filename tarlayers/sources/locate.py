@@ -82,6 +82,8 @@ def _manifest_json(found: Inventory) -> object:
         if _looks_like_archive(found):
             raise
         return None
+    if value is None and _looks_like_archive(found):
+        return []
     if isinstance(value, list):
         fits = all(isinstance(item, dict) and "Layers" in item and "Config" in item for item in value)
         return value if fits and (value or _looks_like_archive(found)) else None
