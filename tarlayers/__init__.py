@@ -9,7 +9,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits
     1  formats
     2  sources
-    3  layer store image reference imagearchive
+    3  layer store windows image reference imagearchive
     4  tree unpack inplace rootfs
     5  analysis export
     6  render
@@ -25,7 +25,8 @@ Inside a floor these edges are meant, and no others:
     sources.skopeo_dir -> sources.inventory sources.oci
     sources.locate -> sources.inventory sources.layout sources.oci sources.docker_archive sources.skopeo_dir
     store -> layer
-    image -> layer store
+    windows -> layer
+    image -> layer store windows
     reference -> image
     imagearchive -> image reference store
     unpack -> tree

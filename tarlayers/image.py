@@ -16,6 +16,7 @@ from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError
 from tarlayers.formats.documents import Config, HistoryStep, Platform
 from tarlayers.layer import Entry, LayerIndex, open_plain, read_content
 from tarlayers.store import Store
+from tarlayers.windows import find_parts, show_files
 
 _PLAIN_TYPES = (
     "application/vnd.oci.image.layer.v1.tar",
@@ -54,6 +55,8 @@ class Layer:
     bare: bool
     """No document speaks of this layer: all its digests are computed, which reads it whole."""
     _store: Store = field(repr=False, compare=False)
+    windows: bool = False
+    """The image is for Windows: what a container sees of the layer lies below `Files/`."""
 
     @property
     def name(self) -> str:
@@ -85,8 +88,16 @@ class Layer:
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """Its members in tar order; the layer is indexed on first use."""
-        return self.read().entries
+        """What takes part in the merged file system, in tar order: its members, and of a Windows layer those below
+        `Files/`. The layer is indexed on first use; `read().entries` are its members as they stand.
+        """
+        entries = self.read().entries
+        return show_files(entries) if self.windows else entries
+
+    @property
+    def windows_parts(self) -> tuple[str, ...]:
+        """Which of `Files Hives UtilityVM` a Windows layer has; none for all other layers. Reads the layer."""
+        return find_parts(self.read().entries) if self.windows and not self.unreadable else ()
 
     def read(self, *, hashed: bool = False, contents: bool = False) -> LayerIndex:
         """Index the layer, or give the index made before. With `hashed` digest and diff ID are computed,

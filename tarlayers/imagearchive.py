@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -52,7 +52,8 @@ def open_image(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Image:
     `source` is a path or a binary stream. NoSuchImage lists the candidates when there are several: then use
     `open_images` and `choose_image`.
     """
-    return choose_image(open_images(source, limits=limits).images)
+    archive = open_images(source, limits=limits)
+    return choose_image(archive.images, others=archive.others)
 
 
 def open_images(
@@ -61,20 +62,32 @@ def open_images(
     hashed: bool = True,
     contents: bool = False,
     keep: bool = False,
+    tell: Callable[[str], object] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> ImageArchive:
     """Open an archive and list all it holds.
 
     `hashed` and `contents` say what a stream has to compute while it passes (see `Layer.read`); they mean
     nothing for what can be read again. With `keep` a stream is spooled to an unnamed temporary file, so that
-    contents can be read afterwards.
+    contents can be read afterwards. `tell` hears, in a line, how a stream is read.
     """
+    needs = _Needs(hashed, contents, keep, tell or (lambda _: None))
     if isinstance(source, str | os.PathLike):
-        return _open_path(os.fspath(source), hashed=hashed, contents=contents, keep=keep, limits=limits)
-    return _open_stream("-", _read_stream(source), hashed=hashed, contents=contents, keep=keep, limits=limits)
+        return _open_path(os.fspath(source), needs, limits)
+    return _open_stream("-", _read_stream(source), needs, limits)
 
 
-def _open_path(path: str, *, hashed: bool, contents: bool, keep: bool, limits: Limits) -> ImageArchive:
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What is needed of a stream."""
+
+    hashed: bool
+    contents: bool
+    keep: bool
+    tell: Callable[[str], object]
+
+
+def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
     try:
         if Path(path).is_dir():
             archive = open_directory(path)
@@ -85,7 +98,7 @@ def _open_path(path: str, *, hashed: bool, contents: bool, keep: bool, limits: L
     stream = os.fdopen(descriptor, "rb", buffering=0)
     with stream, _naming(path):
         if not stream.seekable() or sniff(os.pread(descriptor, SNIFF_BYTES, 0)) != "none":
-            return _open_stream(path, _read_stream(stream), hashed=hashed, contents=contents, keep=keep, limits=limits)
+            return _open_stream(path, _read_stream(stream), needs, limits)
         if not os.fstat(descriptor).st_size:
             raise MalformedInput("the file is empty")
         archive = open_tar(path, os.dup(descriptor), limits)
@@ -119,9 +132,7 @@ def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _open_stream(
-    path: str, chunks: Iterator[bytes], *, hashed: bool, contents: bool, keep: bool, limits: Limits
-) -> ImageArchive:
+def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limits) -> ImageArchive:
     stored = Meter(hashed=False)
     stream = stored.watch(chunks)
     head = b""
@@ -133,11 +144,14 @@ def _open_stream(
     plain: Iterator[bytes] = _chain(head, stream)
     if compression != "none":
         plain = Decompressor(compression, limits).run(plain)
-    with _naming("standard input" if path == "-" else path):
-        if keep:
+    name = "standard input" if path == "-" else path
+    with _naming(name):
+        if needs.keep:
+            needs.tell(f"{name} is spooled to an unnamed file in {tempfile.gettempdir()}, gone when this ends")
             store: Store = _spool(path, plain, limits)
         else:
-            store = pass_stream(plain, hashed=hashed, contents=contents, limits=limits)
+            needs.tell(f"{name} is read in one pass, nothing is kept on disk")
+            store = pass_stream(plain, hashed=needs.hashed, contents=needs.contents, limits=limits)
         return _assemble(path, stored.size, compression, store, limits)
 
 
@@ -207,6 +221,8 @@ def _bare_image(store: Store, size: int | None) -> Image:
 def _make_image(record: ImageRecord, store: Store) -> Image:
     rows = tuple(HistoryRow(step, layer) for step, layer in map_history(record.config, len(record.layers)))
     steps = {row.layer: row.step.created_by for row in rows}
+    windows = record.platform is not None and record.platform.os == "windows"
+    layers = tuple(_make_layer(i, layer, steps.get(i), store, windows) for i, layer in enumerate(record.layers))
     return Image(
         names=record.names,
         image_id=record.image_id,
@@ -214,13 +230,13 @@ def _make_image(record: ImageRecord, store: Store) -> Image:
         platform=record.platform,
         config=record.config,
         config_blob=record.config_blob,
-        layers=tuple(_make_layer(i, layer, steps.get(i), store) for i, layer in enumerate(record.layers)),
+        layers=layers,
         history=rows,
         annotations=record.annotations,
     )
 
 
-def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: Store) -> Layer:
+def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: Store, windows: bool) -> Layer:
     present = record.blob is not None
     return Layer(
         index=index,
@@ -237,6 +253,7 @@ def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: 
         unreadable=_why_unreadable(record.media_type or "", present, bool(record.urls)),
         bare=False,
         _store=store,
+        windows=windows,
     )
 
 

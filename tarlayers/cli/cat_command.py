@@ -39,10 +39,10 @@ def command(
     from tarlayers.analysis.listing import find_file, find_in_layer
     from tarlayers.image import find_layer
 
-    chosen = open_chosen(image, platform, keep=True, hashed=False)
+    chosen = open_chosen(image, platform, keep=True, hashed=False, verbose=verbose)
     if only is not None:
         layer = find_layer(chosen, only)
-        write_bytes(layer.open_content(find_in_layer(layer.entries, path)))
+        write_bytes(layer.open_content(find_in_layer(layer.read().entries, path)))
         return
     rootfs = merge_chosen(chosen, engine=engine, at=at)
     warn_refused(rootfs.refused, quiet=quiet)

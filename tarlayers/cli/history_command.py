@@ -35,7 +35,7 @@ def command(
     from tarlayers.image import load_layers
     from tarlayers.render.images import HISTORY_ALIGN, HISTORY_HEADER, history_cells, history_row
 
-    chosen = open_chosen(image, platform)
+    chosen = open_chosen(image, platform, verbose=verbose)
     warn_unmatched(chosen, quiet=quiet)
     if size:
         load_layers([chosen.layers[row.layer] for row in chosen.history if row.layer is not None])

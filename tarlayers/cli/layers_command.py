@@ -28,7 +28,7 @@ def command(
     from tarlayers.image import load_layers
     from tarlayers.render.images import LAYER_ALIGN, LAYER_HEADER, layer_cells, layer_document
 
-    chosen = open_chosen(image, platform)
+    chosen = open_chosen(image, platform, verbose=verbose)
     load_layers(chosen.layers)
     if format is Format.json:
         rows = zip(chosen.layers, chosen.chain_ids, strict=True)

@@ -72,37 +72,49 @@ OnlyOption = Annotated[
 def split_reference(argument: str) -> tuple[str, str | None]:
     """Split `PATH#REF`; a path that exists with a `#` in its name is that path."""
     argument = argument.removeprefix(STREAM_MARK)
-    if "#" not in argument or os.path.exists(argument):  # noqa: PTH110 # a path is text here until it is opened
-        return argument, None
+    marks = [i for i, letter in enumerate(argument) if letter == "#"]
+    # No tag and no digest has a `#`, so the longest path that exists is the one that is meant.
+    for end in (len(argument), *reversed(marks)):
+        if os.path.exists(argument[:end]):  # noqa: PTH110 # a path is text here until it is opened
+            return argument[:end], argument[end + 1 :] or None
     path, _, reference = argument.partition("#")
-    while not os.path.exists(path) and path != "-" and "#" in reference:  # noqa: PTH110 # as above
-        more, _, reference = reference.partition("#")
-        path = f"{path}#{more}"
     return path, reference or None
 
 
 def open_archive(
-    argument: str, *, hashed: bool = True, contents: bool = False, keep: bool = False
+    argument: str, *, hashed: bool = True, contents: bool = False, keep: bool = False, verbose: bool = False
 ) -> tuple[ImageArchive, str | None]:
     """Open what IMAGE names; what is needed of a stream is said as for `open_images`."""
+    from tarlayers.cli.outcome import complain
     from tarlayers.imagearchive import open_images
 
     path, reference = split_reference(argument)
-    if path == "-":
-        if sys.stdin.isatty():
-            raise typer.BadParameter("standard input is a terminal: pipe an archive into it, or give a path")
-        return open_images(sys.stdin.buffer, hashed=hashed, contents=contents, keep=keep), reference
-    return open_images(path, hashed=hashed, contents=contents, keep=keep), reference
+    tell = complain if verbose else None
+    if path != "-":
+        return open_images(path, hashed=hashed, contents=contents, keep=keep, tell=tell), reference
+    if sys.stdin.isatty():
+        raise typer.BadParameter("standard input is a terminal: pipe an archive into it, or give a path")
+    return open_images(sys.stdin.buffer, hashed=hashed, contents=contents, keep=keep, tell=tell), reference
 
 
 def open_chosen(
-    argument: str, platform: str | None, *, hashed: bool = True, contents: bool = False, keep: bool = False
+    argument: str,
+    platform: str | None,
+    *,
+    hashed: bool = True,
+    contents: bool = False,
+    keep: bool = False,
+    verbose: bool = False,
 ) -> Image:
     """Open what IMAGE names and pick the one image that is meant."""
+    from tarlayers.errors import ContentAbsent, NoSuchImage
     from tarlayers.reference import choose_image
 
-    archive, reference = open_archive(argument, hashed=hashed, contents=contents, keep=keep)
-    return choose_image(archive.images, reference, platform)
+    archive, reference = open_archive(argument, hashed=hashed, contents=contents, keep=keep, verbose=verbose)
+    try:
+        return choose_image(archive.images, reference, platform, archive.others)
+    except (NoSuchImage, ContentAbsent) as error:
+        raise error.inside(archive.path if archive.path != "-" else "standard input") from error
 
 
 def warn_unmatched(image: Image, *, quiet: bool) -> None:

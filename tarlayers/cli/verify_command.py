@@ -20,7 +20,7 @@ def command(
     from tarlayers.analysis.verify import verify_archive
     from tarlayers.render.findings import verify_document, verify_lines
 
-    archive, _ = open_archive(image)
+    archive, _ = open_archive(image, verbose=verbose)
     report = verify_archive(archive)
     if format is Format.json:
         write_json("verify", verify_document(report))

@@ -82,6 +82,8 @@ def layer_document(layer: Layer, chain_id: object) -> dict[str, Any]:
     if layer.unreadable:
         return document
     census = layer.read().census
+    if layer.windows_parts:
+        document["windows"] = list(layer.windows_parts)
     return document | {
         "plain_size": layer.read().plain_size,
         "content_size": census.content_size,
@@ -226,9 +228,15 @@ def layer_cells(layer: Layer) -> tuple[str, ...]:
         human_size(layer.read().plain_size),
         human_size(census.content_size),
         str(census.entries),
-        layer.chunked_format or layer.compression or "-",
+        _form(layer),
         one_line(layer.created_by),
     )
+
+
+def _form(layer: Layer) -> str:
+    """How a layer is stored: its compression, and what is special about it."""
+    parts = ", ".join(layer.windows_parts)
+    return (layer.chunked_format or layer.compression or "-") + (f" windows ({parts})" if parts else "")
 
 
 def history_cells(row: HistoryRow, layers: Sequence[Layer], *, sizes: bool, full: bool) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ artifacts are no images.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from tarlayers.digest import Digest
 from tarlayers.errors import LimitExceeded, MalformedInput
@@ -26,9 +27,10 @@ _NOT_LAYERS = ("application/vnd.in-toto", "application/vnd.oci.empty", "applicat
 
 @dataclass(frozen=True, slots=True)
 class _Above:
-    """What stands above a document: the name it passes down, and the indexes between it and the top."""
+    """What stands above a document: the name and annotations it passes down, and the indexes on the way."""
 
     names: tuple[str, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
     indexes: tuple[Digest, ...] = ()
 
 
@@ -44,10 +46,12 @@ def _read_index(found: Inventory, place: str, raw: bytes, above: _Above) -> None
     depth = found.limits.index_depth
     if len(above.indexes) > depth:
         raise LimitExceeded(f"indexes nested deeper than {depth} (limit index_depth)", place=place)
-    for i, descriptor in enumerate(parse_index(raw, place).manifests):
+    index = parse_index(raw, place)
+    for i, descriptor in enumerate(index.manifests):
         found.count_manifest(place)
-        own = _Above(names_of(descriptor.annotations) or above.names, above.indexes)
-        read_descriptor(found, f"{place} manifests[{i}]", descriptor, own)
+        names = names_of(descriptor.annotations) or above.names
+        annotations = {**above.annotations, **index.annotations, **descriptor.annotations}
+        read_descriptor(found, f"{place} manifests[{i}]", descriptor, _Above(names, annotations, above.indexes))
 
 
 def read_descriptor(
@@ -65,20 +69,21 @@ def read_descriptor(
     nested = isinstance(value, dict) and "manifests" in value
     found.claim(place, descriptor, "index" if nested else "manifest", blob)
     if not nested:
-        read_manifest(found, blob, descriptor, above.names)
+        read_manifest(found, blob, descriptor, above)
     elif descriptor.digest in above.indexes:
         raise MalformedInput("an index that names itself", place=blob)
     else:
         before = len(found.images)
-        _read_index(found, blob, raw, _Above(above.names, (*above.indexes, descriptor.digest)))
+        _read_index(found, blob, raw, replace(above, indexes=(*above.indexes, descriptor.digest)))
         if len(found.images) == before:
             found.add_other(descriptor, "index", above.names)
 
 
 def read_manifest(
-    found: Inventory, blob: str, descriptor: Descriptor, names: tuple[str, ...], flavour: str = "oci"
+    found: Inventory, blob: str, descriptor: Descriptor, above: _Above = _TOP, flavour: str = "oci"
 ) -> None:
     """Read the manifest that the member `blob` holds: an image, or something else."""
+    names = above.names
     if descriptor.digest in found.images:
         found.add_names(descriptor.digest, names)
         return
@@ -95,7 +100,7 @@ def read_manifest(
         found.add_other(descriptor, kind, names)
         return
     found.check_layer_count(len(manifest.layers), blob)
-    found.images[descriptor.digest] = _make_image(found, manifest, descriptor, names, flavour)
+    found.images[descriptor.digest] = _make_image(found, manifest, descriptor, above, flavour)
 
 
 def _other_kind(manifest: Manifest, descriptor: Descriptor) -> str | None:
@@ -129,13 +134,13 @@ def _claim_parts(found: Inventory, manifest: Manifest, place: str) -> None:
 
 
 def _make_image(
-    found: Inventory, manifest: Manifest, descriptor: Descriptor, names: tuple[str, ...], flavour: str
+    found: Inventory, manifest: Manifest, descriptor: Descriptor, above: _Above, flavour: str
 ) -> ImageRecord:
     config_blob = found.find_blob(manifest.config.digest) if manifest.config else None
     config, image_id = found.read_config(config_blob)
     diff_ids = config.diff_ids if config and config.diff_ids is not None else ()
     return ImageRecord(
-        names=names,
+        names=above.names,
         image_id=image_id,
         manifest_digest=descriptor.digest,
         platform=(config.platform if config else None) or descriptor.platform,
@@ -148,6 +153,7 @@ def _make_image(
             )
             for layer, diff_id in pair_layers(manifest.layers, diff_ids)
         ),
-        annotations={**manifest.annotations, **descriptor.annotations},
+        # A descriptor's annotations say what the manifest's do, or more (where it came from, its name).
+        annotations={**manifest.annotations, **above.annotations, **descriptor.annotations},
         flavour=flavour,
     )  # fmt: skip

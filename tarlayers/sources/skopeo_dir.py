@@ -17,7 +17,7 @@ def read_dir(found: Inventory) -> None:
     raw = found.documents[_TOP]
     if "manifests" not in parse_json(raw, _TOP):
         media_type = parse_manifest(raw, _TOP).media_type
-        read_manifest(found, _TOP, Descriptor(media_type, Digest.of(raw), len(raw), {}, None, (), None), (), "dir")
+        read_manifest(found, _TOP, Descriptor(media_type, Digest.of(raw), len(raw), {}, None, (), None), flavour="dir")
         return
     for i, descriptor in enumerate(parse_index(raw, _TOP).manifests):
         found.count_manifest(_TOP)
