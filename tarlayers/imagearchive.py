@@ -8,7 +8,6 @@ decides which.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -88,15 +87,15 @@ class _Needs:
 
 
 def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
-    try:
-        if Path(path).is_dir():
+    if Path(path).is_dir():
+        with _naming(path):
             archive = open_directory(path)
             return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits, directory=True)
+    try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise MalformedInput(error.strerror or str(error), place=path) from error
-    stream = os.fdopen(descriptor, "rb", buffering=0)
-    with stream, _naming(path):
+    with os.fdopen(descriptor, "rb", buffering=0) as stream, _naming(path):
         if not stream.seekable() or sniff(os.pread(descriptor, SNIFF_BYTES, 0)) != "none":
             return _open_stream(path, _read_stream(stream), needs, limits)
         if not os.fstat(descriptor).st_size:
@@ -115,6 +114,9 @@ class _naming:  # noqa: N801 # reads as the word it is: with _naming(path)
         return None
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, MalformedInput) and not error.place and error.offset == 0:
+            # Not even the first header is one: what was given is something else altogether.
+            raise MalformedInput(f"this is no tar: {error.reason}", place=self._path) from error
         if isinstance(error, TarlayersError) and not error.place.startswith(self._path):
             raise error.inside(self._path) from error
 
@@ -147,8 +149,7 @@ def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limi
     name = "standard input" if path == "-" else path
     with _naming(name):
         if needs.keep:
-            needs.tell(f"{name} is spooled to an unnamed file in {tempfile.gettempdir()}, gone when this ends")
-            store: Store = _spool(path, plain, limits)
+            store: Store = _spool(name, plain, needs, limits)
         else:
             needs.tell(f"{name} is read in one pass, nothing is kept on disk")
             store = pass_stream(plain, hashed=needs.hashed, contents=needs.contents, limits=limits)
@@ -160,19 +161,19 @@ def _chain(head: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def _spool(path: str, plain: Iterator[bytes], limits: Limits) -> SeekStore:
+def _spool(name: str, plain: Iterator[bytes], needs: _Needs, limits: Limits) -> SeekStore:
     """Keep a stream in a temporary file that has no name, so that it is gone however we end."""
-    with tempfile.TemporaryFile() as spool:
-        try:
+    place = "a temporary file"
+    try:
+        place = tempfile.gettempdir()
+        needs.tell(f"{name} is spooled to an unnamed file in {place}, gone when this ends")
+        with tempfile.TemporaryFile() as spool:
             for chunk in plain:
                 spool.write(chunk)
             spool.flush()
-        except OSError as error:
-            place = tempfile.gettempdir()
-            free = shutil.disk_usage(place).free
-            reason = f"cannot spool the stream ({error.strerror}; {free} bytes free, TMPDIR says where)"
-            raise UnsupportedInput(reason, place=place) from error
-        return SeekStore(open_tar(path, os.dup(spool.fileno()), limits), limits)
+            return SeekStore(open_tar(name, os.dup(spool.fileno()), limits), limits)
+    except OSError as error:
+        raise UnsupportedInput(f"cannot be spooled to {place} ({error.strerror}): set TMPDIR") from error
 
 
 # -- assembling ------------------------------------------------------------------------------------

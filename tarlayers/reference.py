@@ -53,7 +53,12 @@ def _fits(index: int, image: Image, images: Sequence[Image], reference: str) -> 
     if _is_identity((image.manifest_digest, image.image_id), reference):
         return True
     whole = any(_normal(name) == _normal(reference) for other in images for name in other.names)
-    return not whole and any(_tag(name) == reference for name in image.names)
+    return not whole and any(_ends_in(name, reference) for name in image.names)
+
+
+def _ends_in(name: str, reference: str) -> bool:
+    """Say whether a reference is the tag of a name, or the name without its first components."""
+    return _tag(name) == reference or _normal(name).endswith(f"/{_normal(reference)}")
 
 
 def _is_identity(digests: Iterable[Digest | None], reference: str) -> bool:
@@ -119,7 +124,7 @@ def _is_meant(other: OtherRecord, reference: str | None, platform: str | None) -
 
 
 def _bears(names: Sequence[str], reference: str) -> bool:
-    return any(_normal(name) == _normal(reference) or _tag(name) == reference for name in names)
+    return any(_normal(name) == _normal(reference) or _ends_in(name, reference) for name in names)
 
 
 def _words(reference: str | None, platform: str | None) -> str:

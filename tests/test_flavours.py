@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
 import lzma
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import zstandard
 
-from tests.build import Image, directory, file, hardlink, image, layer, pack, symlink, unpack, whiteout
-from tests.flavours import PRODUCERS
+from tests.build import (
+    OCI,
+    REF_NAME,
+    Files,
+    Image,
+    compact,
+    descriptor,
+    directory,
+    file,
+    hardlink,
+    image,
+    layer,
+    oci_manifest,
+    pack,
+    sha256,
+    symlink,
+    unpack,
+    whiteout,
+)
+from tests.flavours import INDEX, PRODUCERS, index, oci_layout
 from tests.run import run
 
 BASE = layer(
@@ -82,9 +102,96 @@ def test_every_flavour_gives_the_same_answers(flavour: str, expected: dict[str, 
     assert run("verify", lay_out(flavour, [app()], tmp_path), "-q").code == 0
 
 
+MULTIPLE = [name for name in PRODUCERS if name not in ("jib", "dir", "docker-1.0-by-id")]
+"""Those that can hold several images; v1.0 without `repositories` could, but has no names to tell them by."""
+
+
+@pytest.mark.parametrize("flavour", MULTIPLE)
+def test_every_flavour_holds_several_images(flavour: str, expected: dict[str, Any], tmp_path: Path) -> None:
+    second = image(BASE, APP, names=("example.org/other:v2",))
+    path = lay_out(flavour, [app(), second], tmp_path)
+    found = run("inspect", path, "-f", "json").json["images"]
+    lacks = PRODUCERS[flavour].lacks
+    assert [row["names"] for row in found] == (
+        [[], []] if "names" in lacks else [expected["names"], ["example.org/other:v2"]]
+    )
+    assert [[layer["diff_id"] for layer in row["layers"]] for row in found] == [app().diff_ids, second.diff_ids]
+    assert run("ls", path).code == 2
+    reference = "@1" if "names" in lacks else "other:v2" if flavour == "docker-25" else "v2"
+    assert run("cat", f"{path}#{reference}", "/app").stdout == b"app"
+
+
+# -- how it comes ------------------------------------------------------------------------------------
+
 OUTER: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "zstd": zstandard.ZstdCompressor().compress,
     "xz": lzma.compress,
     "bzip2": bz2.compress,
 }
+QUESTIONS: tuple[tuple[str, ...], ...] = (
+    ("inspect",), ("layers",), ("history",), ("ls", "-R", "--digests"), ("ls", "--only", "0"), ("verify",),
+)  # fmt: skip
+
+
+def every_answer(source: str | Path, stdin: bytes = b"") -> list[Any]:
+    found = []
+    for question in QUESTIONS:
+        ran = run(*question, source, "-f", "json", stdin=stdin)
+        document = json.loads(ran.stdout) if ran.stdout else {}
+        document.pop("archive", None)
+        found.append(
+            (ran.code, orjson.dumps(document), ran.stderr.replace(str(source), "-").replace("standard input", "-"))
+        )
+    return found
+
+
+TARS = [name for name, producer in PRODUCERS.items() if producer.tar]
+
+
+@pytest.mark.parametrize("flavour", TARS)
+def test_a_stream_answers_as_the_file_does(flavour: str, tmp_path: Path) -> None:
+    path = lay_out(flavour, [app()], tmp_path)
+    assert every_answer("-", path.read_bytes()) == every_answer(path)
+
+
+@pytest.mark.parametrize("outer", OUTER)
+def test_outer_compression_changes_nothing_but_itself(outer: str, tmp_path: Path) -> None:
+    path = lay_out("podman skopeo", [app()], tmp_path)
+    packed = tmp_path / "image.packed"
+    packed.write_bytes(OUTER[outer](path.read_bytes()))
+    assert every_answer(packed) == every_answer("-", packed.read_bytes()) == every_answer(path)
+    assert run("inspect", packed, "-f", "json").json["archive"] == {
+        "path": str(packed), "kind": "docker-archive", "size": packed.stat().st_size, "compression": outer,
+    }  # fmt: skip
+    assert run("cat", packed, "/etc/os-release").stdout == run("cat", path, "/etc/os-release").stdout == b"ID=x\n"
+
+
+@pytest.mark.parametrize("compress", [bytes, *OUTER.values()], ids=["none", *OUTER])
+def test_a_bare_layer_is_an_image_of_one_layer(compress: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    """A layer blob, or what `docker export` writes: nothing tells of it, so everything is computed."""
+    path = tmp_path / "layer"
+    path.write_bytes(compress(BASE))
+    found = run("inspect", path, "-f", "json").json
+    assert found["archive"]["kind"] == "layer"
+    assert [layer["diff_id"] for layer in found["images"][0]["layers"]] == [f"sha256:{sha256(BASE)}"]
+    assert run("cat", path, "/etc/os-release").stdout == b"ID=x\n"
+    assert every_answer("-", path.read_bytes()) == every_answer(path)
+
+
+def test_annotations_come_down_from_every_document(tmp_path: Path) -> None:
+    """The manifest's, the indexes' above it and those of the descriptors, with labels beside them."""
+    files: Files = {}
+    built = app(run={"Labels": {"org.opencontainers.image.title": "app"}})
+    manifest = json.loads(oci_manifest(files, built, "gzip")) | {"annotations": {"a": "manifest", "b": "manifest"}}
+    inner = descriptor(files, f"{OCI}.manifest.v1+json", compact(manifest), annotations={"a": "descriptor"})
+    nested_index = descriptor(
+        files, INDEX, index([inner], annotations={"c": "index"}), annotations={REF_NAME: "app:v1"}
+    )
+    path = tmp_path / "annotated.tar"
+    path.write_bytes(pack(oci_layout(files, [nested_index])))
+    (found,) = run("inspect", path, "-f", "json").json["images"]
+    assert found["annotations"] == {"a": "descriptor", "b": "manifest", "c": "index", REF_NAME: "app:v1"}
+    text = run("inspect", path).stdout.decode()
+    assert "label       org.opencontainers.image.title=app" in text
+    assert f"annotation  {REF_NAME}=app:v1" in text
