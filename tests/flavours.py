@@ -7,6 +7,7 @@ The plain layouts are in `tests.build`; here are those that differ in names, ord
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from tests.build import (
     COMPRESS,
     FLAVOURS,
+    FULL_NAME,
     OCI,
     REF_NAME,
     Files,
@@ -342,6 +344,15 @@ def untagged_manifest_json(images: Sequence[Image]) -> Files:
     return files | {"manifest.json": compact(manifest)}
 
 
+def tags_alone(images: Sequence[Image]) -> Files:
+    """docker 25 without containerd's annotation: the index has tags, manifest.json the full names."""
+    files = docker_25(images)
+    document = json.loads(bytes(files["index.json"]))  # type: ignore[arg-type] # no link
+    for entry in document["manifests"]:
+        del entry["annotations"][FULL_NAME]
+    return files | {"index.json": compact(document)}
+
+
 def shared_blobs(images: Sequence[Image]) -> Files:
     """skopeo --dest-shared-blob-dir: layouts side by side, their blobs in a directory of their own."""
     files: Files = {}
@@ -397,6 +408,7 @@ PRODUCERS: dict[str, Producer] = {
     "doubled-slashes": Producer(lambda images: rename(docker_25(images), lambda name: name.replace("/", "//"))),
     "no-directories": Producer(lambda images: no_directories(docker_25(images, "gzip"))),
     "repo-tags-null": Producer(untagged_manifest_json),
+    "tags-alone": Producer(tags_alone),
     "podman-oci": Producer(podman_oci),
     "crane-oci": Producer(crane_oci),
     "nested-index": Producer(nested([INDEX, INDEX])),

@@ -186,7 +186,7 @@ def test_annotations_come_down_from_every_document(tmp_path: Path) -> None:
     manifest = json.loads(oci_manifest(files, built, "gzip")) | {"annotations": {"a": "manifest", "b": "manifest"}}
     inner = descriptor(files, f"{OCI}.manifest.v1+json", compact(manifest), annotations={"a": "descriptor"})
     nested_index = descriptor(
-        files, INDEX, index([inner], annotations={"c": "index"}), annotations={REF_NAME: "app:v1"}
+        files, INDEX, index([inner], annotations={"b": "index", "c": "index"}), annotations={REF_NAME: "app:v1"}
     )
     path = tmp_path / "annotated.tar"
     path.write_bytes(pack(oci_layout(files, [nested_index])))

@@ -107,7 +107,8 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
         {"ls": (3, "content not readable: absent"), "verify": ["V006"]},
     ),
     "layer behind three links": (
-        docker({"0.tar": BASE, "1.tar": Link("a/b")}) | {"a/b": Link("../c"), "c": Link("d", hard=True), "d": AGAIN},
+        docker({"0.tar": BASE, "1.tar": Link("a/b")})
+        | {"a/b": Link("c"), "a/c": Link("../d"), "d": Link("e", hard=True), "e": AGAIN},
         {"ls": LISTED},
     ),
     "layer that is JSON": (

@@ -153,7 +153,6 @@ def _make_image(
             )
             for layer, diff_id in pair_layers(manifest.layers, diff_ids)
         ),
-        # A descriptor's annotations say what the manifest's do, or more (where it came from, its name).
-        annotations={**manifest.annotations, **above.annotations, **descriptor.annotations},
+        annotations={**above.annotations, **manifest.annotations, **descriptor.annotations},
         flavour=flavour,
     )  # fmt: skip
