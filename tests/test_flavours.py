@@ -179,6 +179,22 @@ def test_a_bare_layer_is_an_image_of_one_layer(compress: Callable[[bytes], bytes
     assert every_answer("-", path.read_bytes()) == every_answer(path)
 
 
+@pytest.mark.parametrize(
+    ("flavour", "others"),
+    [
+        ("attested", ["attestation"]),
+        ("absent-platform", ["absent"]),
+        ("nested-index", []),
+        ("docker-25", []),
+    ],
+)
+def test_what_is_no_image_is_listed_once(flavour: str, others: list[str], tmp_path: Path) -> None:
+    """Each of the two names leads to the same index, which therefore is met twice."""
+    found = run("inspect", lay_out(flavour, [app()], tmp_path), "-f", "json").json
+    assert [other["kind"] for other in found["others"]] == others
+    assert len(found["images"]) == 1
+
+
 def test_annotations_come_down_from_every_document(tmp_path: Path) -> None:
     """The manifest's, the indexes' above it and those of the descriptors, with labels beside them."""
     files: Files = {}

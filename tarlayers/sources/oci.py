@@ -42,65 +42,72 @@ def read_index(found: Inventory, place: str) -> None:
     _read_index(found, place, found.documents[place], _TOP)
 
 
-def _read_index(found: Inventory, place: str, raw: bytes, above: _Above) -> None:
+def _read_index(found: Inventory, place: str, raw: bytes, above: _Above) -> bool:
+    """Read an index; say whether there is an image below it."""
     depth = found.limits.index_depth
     if len(above.indexes) > depth:
         raise LimitExceeded(f"indexes nested deeper than {depth} (limit index_depth)", place=place)
     index = parse_index(raw, place)
+    images = 0
     for i, descriptor in enumerate(index.manifests):
         found.count_manifest(place)
         names = names_of(descriptor.annotations) or above.names
         annotations = {**above.annotations, **index.annotations, **descriptor.annotations}
-        read_descriptor(found, f"{place} manifests[{i}]", descriptor, _Above(names, annotations, above.indexes))
+        own = _Above(names, annotations, above.indexes)
+        images += read_descriptor(found, f"{place} manifests[{i}]", descriptor, own)
+    return images > 0
 
 
 def read_descriptor(
     found: Inventory, place: str, descriptor: Descriptor, above: _Above = _TOP, blob: str | None = None
-) -> None:
-    """Read what a descriptor points at; `blob` names its member where it is not called by its digest."""
+) -> bool:
+    """Read what a descriptor points at; say whether that is or leads to an image.
+
+    `blob` names its member where that is not called by its digest.
+    """
     blob = blob or found.find_blob(descriptor.digest)
     if blob is None or blob not in found.documents:
         found.claim(place, descriptor, "manifest", blob)
         kind = "attestation" if _is_attestation(descriptor) else "absent" if blob is None else "artifact"
         found.add_other(descriptor, kind, above.names)
-        return
+        return False
     raw = found.documents[blob]
     value = parse_json(raw, blob)
     nested = isinstance(value, dict) and "manifests" in value
     found.claim(place, descriptor, "index" if nested else "manifest", blob)
     if not nested:
-        read_manifest(found, blob, descriptor, above)
-    elif descriptor.digest in above.indexes:
+        return read_manifest(found, blob, descriptor, above)
+    if descriptor.digest in above.indexes:
         raise MalformedInput("an index that names itself", place=blob)
-    else:
-        before = len(found.images)
-        _read_index(found, blob, raw, replace(above, indexes=(*above.indexes, descriptor.digest)))
-        if len(found.images) == before:
-            found.add_other(descriptor, "index", above.names)
+    if _read_index(found, blob, raw, replace(above, indexes=(*above.indexes, descriptor.digest))):
+        return True
+    found.add_other(descriptor, "index", above.names)
+    return False
 
 
 def read_manifest(
     found: Inventory, blob: str, descriptor: Descriptor, above: _Above = _TOP, flavour: str = "oci"
-) -> None:
-    """Read the manifest that the member `blob` holds: an image, or something else."""
+) -> bool:
+    """Read the manifest that the member `blob` holds; say whether it is an image."""
     names = above.names
     if descriptor.digest in found.images:
         found.add_names(descriptor.digest, names)
-        return
+        return True
     raw = found.documents[blob]
     value = parse_json(raw, blob)
     if isinstance(value, dict) and "fsLayers" in value:
         # Docker's schema 1 has neither a configuration nor diff IDs.
         found.add_other(descriptor, "artifact", names)
-        return
+        return False
     manifest = parse_manifest(raw, blob)
     _claim_parts(found, manifest, blob)
     kind = _other_kind(manifest, descriptor)
     if kind is not None:
         found.add_other(descriptor, kind, names)
-        return
+        return False
     found.check_layer_count(len(manifest.layers), blob)
     found.images[descriptor.digest] = _make_image(found, manifest, descriptor, above, flavour)
+    return True
 
 
 def _other_kind(manifest: Manifest, descriptor: Descriptor) -> str | None:
