@@ -9,6 +9,7 @@ from tarlayers.errors import ContentAbsent, NoSuchImage, TarlayersError
 from tarlayers.formats.documents import Platform
 from tarlayers.image import Image
 from tarlayers.sources.layout import OtherRecord
+from tarlayers.sources.names import spell_out, tag_of
 
 _PREFIX = 12
 # Other spellings, as containerd reads them (platforms/database.go).
@@ -48,34 +49,23 @@ def choose_image(
 def _fits(index: int, image: Image, images: Sequence[Image], reference: str) -> bool:
     if reference.startswith("@"):
         return reference == f"@{index}"
-    if any(_normal(name) == _normal(reference) for name in image.names):
+    if any(spell_out(name) == spell_out(reference) for name in image.names):
         return True
     if _is_identity((image.manifest_digest, image.image_id), reference):
         return True
-    whole = any(_normal(name) == _normal(reference) for other in images for name in other.names)
+    whole = any(spell_out(name) == spell_out(reference) for other in images for name in other.names)
     return not whole and any(_ends_in(name, reference) for name in image.names)
 
 
 def _ends_in(name: str, reference: str) -> bool:
     """Say whether a reference is the tag of a name, or the name without its first components."""
-    return _tag(name) == reference or _normal(name).endswith(f"/{_normal(reference)}")
+    return tag_of(name) == reference or spell_out(name).endswith(f"/{spell_out(reference)}")
 
 
 def _is_identity(digests: Iterable[Digest | None], reference: str) -> bool:
     """Say whether a reference is one of these digests, or 12 or more of its hex digits."""
     digits = reference.removeprefix("sha256:")
     return len(digits) >= _PREFIX and any(d is not None and d.hex.startswith(digits) for d in digests)
-
-
-def _normal(name: str) -> str:
-    """Spell a name in full, as docker does: the default registry, its library and the tag `latest` implied."""
-    name = name.removeprefix("docker.io/").removeprefix("library/")
-    return name if _tag(name) else f"{name}:latest"
-
-
-def _tag(name: str) -> str:
-    last = name.rpartition("/")[2]
-    return last.partition(":")[2]
 
 
 def _on_platform(platform: Platform | None, wanted: str) -> bool:
@@ -124,7 +114,7 @@ def _is_meant(other: OtherRecord, reference: str | None, platform: str | None) -
 
 
 def _bears(names: Sequence[str], reference: str) -> bool:
-    return any(_normal(name) == _normal(reference) or _ends_in(name, reference) for name in names)
+    return any(spell_out(name) == spell_out(reference) or _ends_in(name, reference) for name in names)
 
 
 def _words(reference: str | None, platform: str | None) -> str:

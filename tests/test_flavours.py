@@ -179,6 +179,17 @@ def test_a_bare_layer_is_an_image_of_one_layer(compress: Callable[[bytes], bytes
     assert every_answer("-", path.read_bytes()) == every_answer(path)
 
 
+@pytest.mark.parametrize("linked", ["blobs", "blobs/sha256", "blobs/sha256/*"])
+def test_blobs_that_are_linked_into_a_layout(linked: str, expected: dict[str, Any], tmp_path: Path) -> None:
+    """As Bazel lays out an image, and as people share blobs between layouts."""
+    root = unpack(PRODUCERS["oci-gzip"].make([app()]), tmp_path / "layout")
+    for path in list(root.glob(linked)):
+        path.rename(away := tmp_path / f"away-{path.name}")
+        path.symlink_to(away)
+    (root / "elsewhere").symlink_to("/usr")
+    assert answers(root) == expected
+
+
 @pytest.mark.parametrize(
     ("flavour", "others"),
     [

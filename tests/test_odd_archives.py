@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.build import OCI, Files, Link, compact, descriptor, image, pack, sha256
+from tests.build import OCI, Files, Link, compact, descriptor, docker_25, image, pack, sha256
 from tests.flavours import INDEX, nested, oci_layout
 from tests.run import run
 from tests.test_flavours import AGAIN, BASE, app, every_answer
@@ -142,6 +142,16 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
     "OCI layer twice": (
         oci_image(config_of({"0": BASE, "1": BASE}), [BASE, BASE]),
         {"layers": [2], "ls": ["/bin", "/etc", "/usr"]},
+    ),
+    "names that differ": (
+        docker_25([image(BASE, names=["app:1"])])
+        | {"manifest.json": docker_25([image(BASE, names=["app:2"])])["manifest.json"]},
+        {"names": [["app:1", "app:2"]], "ls": ["/bin", "/etc", "/usr"], "verify": ["V010"]},
+    ),
+    "names spelled as containerd and as docker do": (
+        docker_25([image(BASE, names=["docker.io/library/app:1"])])
+        | {"manifest.json": docker_25([image(BASE, names=["app:1"])])["manifest.json"]},
+        {"names": [["app:1"]], "ls": ["/bin", "/etc", "/usr"]},
     ),
     "no oci-layout": (without(oci_image(), "oci-layout"), {"kind": "oci-archive", "ls": LISTED}),
     "artifact with an empty configuration": (

@@ -22,6 +22,7 @@ from tarlayers.limits import DEFAULT_LIMITS, Limits
 CHUNK = 1 << 18
 _LINK_HOPS = 40  # ELOOP of Linux
 _DIRECTORY_DEPTH = 4
+_LINKED_DIRECTORIES = frozenset(("blobs", "sha256", "sha512"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +198,16 @@ def open_directory(path: str) -> Archive:
     blobs: dict[str, Blob] = {}
     root = Path(path)
     total = 0
-    for directory, subdirectories, files in os.walk(root, followlinks=False):
+    for directory, subdirectories, files in os.walk(root, followlinks=True):
         below = Path(directory).relative_to(root)
-        if len(below.parts) >= _DIRECTORY_DEPTH:
-            subdirectories.clear()
-        subdirectories.sort()
+        deep = len(below.parts) >= _DIRECTORY_DEPTH
+        # Blobs that layouts share are linked into each of them, the directory as a whole or file by file. Other
+        # links to directories lead elsewhere.
+        subdirectories[:] = sorted(
+            name
+            for name in subdirectories
+            if not deep and (name in _LINKED_DIRECTORIES or not (Path(directory) / name).is_symlink())
+        )
         for name in sorted(files):
             blob = _file_blob(str(below / name), Path(directory) / name)
             if blob is not None:

@@ -24,7 +24,7 @@ from tarlayers.formats.documents import (
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.sources.inventory import Inventory, digest_of_name
 from tarlayers.sources.layout import Disagreement, ImageRecord, LayerRecord, pair_layers
-from tarlayers.sources.names import merge_names
+from tarlayers.sources.names import is_same_name, merge_names
 
 _V1_DOCUMENT = re.compile(r"([0-9a-f]{64})/json")
 
@@ -43,24 +43,25 @@ def read_docker_archive(found: Inventory) -> None:
             raise MalformedInput(f"its Config {item.config!r} is not in the archive", place=place)
         known = by_id.get(image_id)
         if known is not None:
-            _compare_layers(found, found.images[known], item, place)
+            _compare(found, found.images[known], item, place)
             found.add_names(known, item.repo_tags)
             continue
         key = by_id[image_id] = ("docker", image_id)
         found.images[key] = _make_image(found, item, config, image_id, config_blob)
 
 
-def _compare_layers(found: Inventory, image: ImageRecord, item: DockerManifestItem, place: str) -> None:
+def _compare(found: Inventory, image: ImageRecord, item: DockerManifestItem, place: str) -> None:
+    """Take note of what `manifest.json` tells otherwise than the OCI documents. To tell less is no contradiction."""
+    if image.flavour != "oci":
+        return
     count = len(image.layers)
-    if image.flavour == "oci" and all(layer.blob for layer in image.layers) and len(item.layers) != count:
-        found.disagreements.append(
-            Disagreement(
-                place,
-                f"{len(item.layers)} layers",
-                f"{count} layers",
-                "manifest.json lists other layers than the OCI manifest",
-            )
-        )
+    if all(layer.blob for layer in image.layers) and len(item.layers) != count:
+        message = "manifest.json lists other layers than the OCI manifest"
+        found.disagreements.append(Disagreement(place, f"{len(item.layers)} layers", f"{count} layers", message))
+    shared = any(is_same_name(name, tag) for tag in item.repo_tags for name in image.names)
+    if image.names and item.repo_tags and not shared:
+        message = "manifest.json and the index have no name of the image in common"
+        found.disagreements.append(Disagreement(place, " ".join(item.repo_tags), " ".join(image.names), message))
 
 
 def _make_image(

@@ -19,7 +19,23 @@ def names_of(annotations: Mapping[str, str]) -> tuple[str, ...]:
     return (name,) if name else ()
 
 
+def spell_out(name: str) -> str:
+    """Spell a name as docker compares it: the default registry, its library and the tag `latest` go without saying."""
+    name = name.removeprefix("docker.io/").removeprefix("library/")
+    return name if tag_of(name) else f"{name}:latest"
+
+
+def tag_of(name: str) -> str:
+    """Give the tag of a name; the empty string when it has none."""
+    return name.rpartition("/")[2].partition(":")[2]
+
+
+def is_same_name(known: str, full: str) -> bool:
+    """Say whether `known` means the full name: spelled otherwise, or as its bare tag."""
+    return spell_out(known) == spell_out(full) or (":" not in known and tag_of(full) == known)
+
+
 def merge_names(known: tuple[str, ...], more: Sequence[str]) -> tuple[str, ...]:
-    """Add names that are new; a bare tag gives way to the full name that ends in it."""
-    kept = [name for name in known if not any(full.endswith(f":{name}") for full in more if ":" not in name)]
+    """Add names that are new; one that is spelled otherwise, and a bare tag, give way to the new full name."""
+    kept = [name for name in known if not any(is_same_name(name, full) and ":" in full for full in more)]
     return (*kept, *(name for name in dict.fromkeys(more) if name and name not in kept))
