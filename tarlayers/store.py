@@ -21,6 +21,7 @@ from tarlayers.sources.archive import (
     Archive,
     Blob,
     clean_name,
+    find_top,
     link_targets,
     looks_like_json,
     oversized,
@@ -37,7 +38,7 @@ _ARCHIVE_NAMES = re.compile(r"blobs/sha(256|512)(/|$)|oci-layout$|(sha256:)?[0-9
 # Documents and layers are never deeper than `blobs/sha256/<hex>`, or that in a directory of several layouts. The
 # JSON and gzip files of a root file system mostly are: none of them need be kept or looked into.
 _DEPTH = 3
-_DIGITS = re.compile(r".*/[0-9a-f]{64,128}")
+_DIGITS = re.compile(r".*/[0-9a-f]{64,128}(\.tar(\.gz)?)?")
 
 
 class Store(Protocol):
@@ -215,6 +216,7 @@ class _Pass:
             entries.append(entry._replace(sha256=sha256) if sha256 and self._contents else entry)
         trailing = walker.drain()
         self._follow_links()
+        self._strip_top()
         store = self._store
         store.documents = self._documents
         digest = meter.digest()
@@ -287,6 +289,13 @@ class _Pass:
             for kept in (store.indexes, store.digests, self._documents):
                 with suppress(KeyError):
                     kept[name] = kept[target]  # type: ignore[assignment] # one loop over three value types
+
+    def _strip_top(self) -> None:
+        store = self._store
+        top = find_top(store.sizes)
+        for kept in (store.sizes, store.compressions, store.indexes, store.digests, self._documents):
+            for name in [name for name in kept if top and name.startswith(top)]:
+                kept[name[len(top) :]] = kept.pop(name)  # type: ignore[assignment] # one loop over five value types
 
 
 def _rejoin(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

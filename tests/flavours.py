@@ -222,6 +222,11 @@ def rename(files: Files, spell: Callable[[str], str]) -> Files:
     return {spell(name): content for name, content in files.items()}
 
 
+def in_directory(make: Callable[[Sequence[Image]], Files]) -> Callable[[Sequence[Image]], Files]:
+    """Somebody unpacked an archive and packed the directory, not what is in it."""
+    return lambda images: rename(make(images), lambda name: f"./app/{name}")
+
+
 def no_directories(files: Files) -> Files:
     return {name: content for name, content in files.items() if not name.endswith("/")}
 
@@ -406,6 +411,10 @@ PRODUCERS: dict[str, Producer] = {
     "dot-slash": Producer(lambda images: rename(docker_25(images), lambda name: f"./{name}")),
     "leading-slash": Producer(lambda images: rename(docker_20(images), lambda name: f"/{name}")),
     "doubled-slashes": Producer(lambda images: rename(docker_25(images), lambda name: name.replace("/", "//"))),
+    "docker-1.10 in a directory": Producer(in_directory(docker_1_10)),
+    "podman in a directory": Producer(in_directory(podman)),
+    "oci in a directory": Producer(in_directory(oci)),
+    "rules_oci in a directory": Producer(in_directory(rules_oci)),
     "no-directories": Producer(lambda images: no_directories(docker_25(images, "gzip"))),
     "repo-tags-null": Producer(untagged_manifest_json),
     "tags-alone": Producer(tags_alone),

@@ -145,7 +145,8 @@ def _member_table(read_at: Callable[[int, int], bytes], size: int, limits: Limit
             blobs[name] = Blob(name, 0, lambda _offset, _count: b"")
     for name, target in resolve_links(links, blobs).items():
         blobs[name] = blobs[target]
-    return blobs
+    top = find_top(blobs)
+    return {name[len(top) :]: blob for name, blob in blobs.items()} if top else blobs
 
 
 def _member_blob(name: str, member: tar.Member, start: int, read_at: Callable[[int, int], bytes]) -> Blob:
@@ -191,6 +192,16 @@ def resolve_links(links: Mapping[str, tuple[str, ...]], blobs: Mapping[str, obje
         if at is not None and at in blobs:
             found[name] = at
     return found
+
+
+def find_top(names: Mapping[str, object]) -> str:
+    """Give the directory, with its slash, that holds a whole archive: a directory was packed, not its contents.
+
+    The empty string where there is none.
+    """
+    top = next(iter(names), "").partition("/")[0] + "/"
+    documents = any(f"{top}{name}" in names for name in ("manifest.json", "index.json", "repositories"))
+    return top if documents and all(name.startswith(top) for name in names) else ""
 
 
 def open_directory(path: str) -> Archive:
