@@ -33,7 +33,8 @@ from tests.build import (
     unpack,
     whiteout,
 )
-from tests.flavours import INDEX, PRODUCERS, index, oci_layout
+from tests.flavours import PRODUCERS
+from tests.oci_flavours import INDEX, index, oci_layout
 from tests.run import run
 
 BASE = layer(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.build import OCI, Files, Link, compact, descriptor, docker_25, image, pack, sha256
-from tests.flavours import INDEX, nested, oci_layout
+from tests.oci_flavours import INDEX, nested, oci_layout
 from tests.run import run
 from tests.test_flavours import AGAIN, BASE, app, every_answer
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.build import Files, archive, descriptor, file, image, layer, oci_manifest, pack, sha256
-from tests.flavours import INDEX, OCI, index, named, oci_layout
+from tests.build import OCI, Files, archive, descriptor, file, image, layer, oci_manifest, pack, sha256
+from tests.oci_flavours import INDEX, index, named, oci_layout
 from tests.run import run
 
 ONE = image(layer(file("one")), names=("example.org/app:1.0", "example.org/app:latest"))

@@ -154,9 +154,10 @@ def inspect_lines(archive: ImageArchive) -> Iterator[str]:
     """The text that `inspect` prints."""
     packed = "" if archive.compression == "none" else f", {archive.compression}"
     count = len(archive.images)
+    absent = sum(other.kind == "absent" for other in archive.others)
     yield (
         f"{escape_text(archive.path)}: {archive.kind}{packed}, {human_size(archive.size)}, "
-        f"{count} image{'' if count == 1 else 's'}"
+        f"{count} image{'' if count == 1 else 's'}{f', {absent} not in the archive' if absent else ''}"
     )
     for number, image in enumerate(archive.images):
         yield ""
