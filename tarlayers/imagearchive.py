@@ -114,9 +114,6 @@ class _naming:  # noqa: N801 # reads as the word it is: with _naming(path)
         return None
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, MalformedInput) and not error.place and error.offset == 0:
-            # Not even the first header is one: what was given is something else altogether.
-            raise MalformedInput(f"this is no tar: {error.reason}", place=self._path) from error
         if isinstance(error, TarlayersError) and not error.place.startswith(self._path):
             raise error.inside(self._path) from error
 

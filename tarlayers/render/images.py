@@ -51,7 +51,7 @@ def image_document(image: Image) -> dict[str, Any]:
         "config": dict(config.config) if config else None,
         "layers": [layer_identity(layer) | {"chain_id": _text(chain_ids[layer.index])} for layer in image.layers],
         "history": [history_row(row) for row in reversed(image.history)],
-        "annotations": dict(image.annotations),
+        "annotations": dict(sorted(image.annotations.items())),
     }
 
 
