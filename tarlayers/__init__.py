@@ -19,6 +19,7 @@ Inside a floor these edges are meant, and no others:
 
     digest -> errors
     formats.tar -> formats.tar_fields
+    formats.toc -> formats.tar formats.compression
     store -> layer
     image -> layer store
     reference -> image

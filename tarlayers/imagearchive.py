@@ -18,6 +18,7 @@ from typing import BinaryIO
 from tarlayers.digest import Meter
 from tarlayers.errors import MalformedInput, TarlayersError, UnsupportedInput
 from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
+from tarlayers.formats.mediatypes import read_layer_type, why_unreadable
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.reference import choose_image
@@ -220,7 +221,6 @@ def _make_image(record: ImageRecord, store: Store) -> Image:
 
 
 def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: Store) -> Layer:
-    present = record.blob is not None
     return Layer(
         index=index,
         claimed_digest=record.claimed_digest,
@@ -233,17 +233,14 @@ def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: 
         annotations=record.annotations,
         urls=record.urls,
         blob=record.blob,
-        unreadable=_why_unreadable(record.media_type or "", present, bool(record.urls)),
+        unreadable=_why_unreadable(record, store),
         bare=False,
         _store=store,
     )
 
 
-def _why_unreadable(media_type: str, present: bool, foreign: bool) -> str | None:
-    if not present:
-        return "foreign" if foreign else "absent"
-    if media_type.endswith("+encrypted"):
-        return "encrypted"
-    if "erofs" in media_type or "squashfs" in media_type:
-        return media_type
-    return None
+def _why_unreadable(record: LayerRecord, store: Store) -> str | None:
+    if record.blob is not None:
+        return why_unreadable(record.media_type, store.compression(record.blob))
+    claimed = read_layer_type(record.media_type)
+    return "foreign" if record.urls or (claimed and claimed.foreign) else "absent"

@@ -43,9 +43,6 @@ SEVERITIES = {
 """Every code and its severity."""
 
 _RANK = {"error": 0, "warning": 1, "note": 2}
-_COMPRESSIONS = {
-    ".tar": "none", ".tar+gzip": "gzip", ".tar.gzip": "gzip", ".tar+zstd": "zstd", ".tar.zstd": "zstd",
-}  # fmt: skip
 
 
 class Finding(NamedTuple):
@@ -188,7 +185,8 @@ class _Verifying:
         if claim.media_type is None or claim.role == "name":
             return
         if claim.role == "layer":
-            wanted = expected_compression(claim.media_type)
+            layer_type = read_layer_type(claim.media_type)
+            wanted = layer_type.compression if layer_type else None
             found = self._store.compression(blob)
             what = "no compression" if found == "none" else f"{found} by its first bytes"
         else:
@@ -278,12 +276,6 @@ def _digest_anyway(store: Store, name: str) -> Digest | None:
         return store.digest(name)
     except TarlayersError:
         return None
-
-
-def expected_compression(media_type: str) -> str | None:
-    """Give the compression that a layer's media type claims; None where it claims nothing that we know."""
-    ending = media_type[media_type.rfind(".tar") :] if ".tar" in media_type else ""
-    return _COMPRESSIONS.get(ending)
 
 
 def _own_media_type(document: bytes | None) -> str | None:

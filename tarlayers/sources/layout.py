@@ -32,6 +32,7 @@ from tarlayers.formats.documents import (
     parse_repositories,
     parse_v1_image,
 )
+from tarlayers.formats.mediatypes import ARTIFACT_LAYERS, IMAGE_CONFIGS
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 
@@ -42,11 +43,6 @@ _ATTESTATION = "vnd.docker.reference.type"
 _BLOB_NAME = re.compile(r"blobs/(sha256|sha512)/([0-9a-f]{64,128})")
 _SHARED_NAME = re.compile(r"(?:.*/)?(sha256|sha512)/([0-9a-f]{64,128})")
 _CONFIG_NAME = re.compile(r"(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
-_IMAGE_CONFIGS = (
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.container.image.v1+json",
-)
-_NOT_LAYERS = ("application/vnd.in-toto", "application/vnd.oci.empty", "application/vnd.dev.cosign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,9 +309,9 @@ class _Reader:
         if manifest.artifact_type or manifest.config is None:
             return "artifact"
         media_type = manifest.config.media_type
-        if media_type is not None and media_type not in _IMAGE_CONFIGS:
+        if media_type is not None and media_type not in IMAGE_CONFIGS:
             return "artifact"
-        if manifest.layers and all((layer.media_type or "").startswith(_NOT_LAYERS) for layer in manifest.layers):
+        if manifest.layers and all((layer.media_type or "").startswith(ARTIFACT_LAYERS) for layer in manifest.layers):
             return "artifact"
         return None
 
