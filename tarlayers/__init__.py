@@ -10,7 +10,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     1  formats
     2  sources
     3  layer store image reference imagearchive
-    4  tree unpack inplace rootfs
+    4  tree unpack inplace rootfs toc
     5  analysis export
     6  render
     7  cli
@@ -20,6 +20,7 @@ Inside a floor these edges are meant, and no others:
     digest -> errors
     formats.tar -> formats.tar_fields
     formats.toc -> formats.tar formats.compression
+    sources.layout -> sources.agreement
     store -> layer
     image -> layer store
     reference -> image

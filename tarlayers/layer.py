@@ -152,9 +152,9 @@ def index_layer(
 ) -> LayerIndex:
     """Read a layer blob, compressed or not, from its first stored byte to its last.
 
-    With `hashed` both digests are computed (the blob's by `algorithm`), with `contents` that of every file. MalformedInput,
-    UnsupportedInput and LimitExceeded name the offset in the uncompressed tar, or in the blob where
-    decompression failed.
+    With `hashed` both digests are computed (the blob's by `algorithm`), with `contents` that of every file.
+    MalformedInput, UnsupportedInput and LimitExceeded name the offset in the uncompressed tar, or in the blob
+    where decompression failed.
     """
     stored = Meter(hashed=hashed, algorithm=algorithm)
     return index_metered(stored.watch(chunks), stored, hashed=hashed, contents=contents, limits=limits)

@@ -1,4 +1,4 @@
-"""A layer's table of contents against the layer: do those who pull lazily see what those who read the tar see?
+"""A layer's table of contents against the layer: whether lazy pullers see what readers of the tar see.
 
 Lazy pullers mount a layer by its table alone, so a table that tells another story is another image.
 """

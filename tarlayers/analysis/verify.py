@@ -14,13 +14,15 @@ from typing import NamedTuple
 
 import orjson
 
-from tarlayers.digest import Digest
-from tarlayers.errors import TarlayersError
+from tarlayers.digest import Digest, name_algorithm
+from tarlayers.errors import MalformedInput, TarlayersError
+from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import LayerIndex
 from tarlayers.sources.layout import BlobClaim
 from tarlayers.store import WHOLE, Store
+from tarlayers.toc import check_toc
 
 SEVERITIES = {
     "V001": "error",  # digest of a blob
@@ -39,10 +41,22 @@ SEVERITIES = {
     "V014": "note",  # content that cannot be read: foreign, encrypted, a file system image
     "V015": "note",  # a digest algorithm that is not computed
     "V016": "note",  # layers without a diff ID to check
+    "V017": "warning",  # several members of one name
+    "V018": "note",  # a table of contents that cannot be compared
 }
 """Every code and its severity."""
 
 _RANK = {"error": 0, "warning": 1, "note": 2}
+_CLAIMANTS = {
+    "name": "its name",
+    "layer": "the manifest",
+    "config": "the manifest",
+    "manifest": "the index",
+    "index": "the index",
+}
+"""Who claims something of a blob, by the claim's role."""
+
+_TOC_CODES = {"digest": "V007", "content": "V008", "unchecked": "V018"}
 
 
 class Finding(NamedTuple):
@@ -66,6 +80,18 @@ class Checked(NamedTuple):
     bytes: int
 
 
+class CheckedBlob(NamedTuple):
+    """One blob that was read."""
+
+    blob: str
+    """Its name in the archive; empty for a bare layer."""
+    place: str
+    """Which image uses it as what; empty where none does."""
+    size: int
+    ok: bool
+    """No finding about it is an error."""
+
+
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
     """What `verify_archive` found."""
@@ -74,7 +100,9 @@ class VerifyReport:
     """No finding is an error."""
     checked: Checked
     findings: tuple[Finding, ...]
-    """Errors first, then warnings, then notes; within those in the order of the archive's documents."""
+    """Errors first, then warnings, then notes; within those by place, in the order of the archive's documents."""
+    blobs: tuple[CheckedBlob, ...]
+    """Every blob that was read, by name."""
 
 
 def verify_archive(
@@ -83,8 +111,11 @@ def verify_archive(
     """Recompute every claim of an archive's documents and names, several blobs at a time, the largest first.
 
     `progress` hears the stored size of each blob that is done, from the thread that read it. A layer that is
-    malformed is a finding, and the others are still verified.
+    malformed is a finding, and the others are still verified. An archive that ends without its end mark is cut
+    short, whatever else it claims: MalformedInput.
     """
+    if not archive.store.end_mark:
+        raise MalformedInput("ends without its end-of-archive mark: it is cut short", place=archive.path)
     return _Verifying(archive).run(workers or len(os.sched_getaffinity(0)), progress or (lambda _: None))
 
 
@@ -106,6 +137,7 @@ class _Verifying:
         self._layers = {layer.blob: layer for image in archive.images for layer in image.layers if not layer.unreadable}
         self._computed: dict[str, _Computed] = {}
         self._findings: list[Finding] = []
+        self._wrong: set[str] = set()
 
     def run(self, workers: int, progress: Callable[[int], object]) -> VerifyReport:
         sizes = self._store.sizes
@@ -119,16 +151,20 @@ class _Verifying:
         with ThreadPoolExecutor(workers) as pool:
             for done in [pool.submit(compute, name) for name in todo]:
                 done.result()
+        self._check_archive()
         self._check_claims()
         for image, record in zip(self._archive.images, self._archive.layout.images, strict=False):
             self._check_image(image, docker=record.flavour == "docker")
         for name in self._layers:
             self._check_layer_blob(name or "")
-        for place, claimed, computed, message in self._archive.layout.disagreements:
-            self._add("V010", place, claimed, computed, message)
-        findings = tuple(sorted(dict.fromkeys(self._findings), key=lambda finding: _RANK[finding.severity]))
+        findings = _sort_findings(self._findings)
         checked = Checked(len(todo), len(self._layers), sum(self._stored_size(name) for name in todo))
-        return VerifyReport(all(finding.severity != "error" for finding in findings), checked, findings)
+        ok = all(finding.severity != "error" for finding in findings)
+        return VerifyReport(ok, checked, findings, tuple(self._list_blobs(todo)))
+
+    def _list_blobs(self, names: Iterable[str]) -> Iterator[CheckedBlob]:
+        for name in sorted(names):
+            yield CheckedBlob(name, self._users.get(name, ""), self._stored_size(name), name not in self._wrong)
 
     def _stored_size(self, name: str) -> int:
         if name != WHOLE:
@@ -136,12 +172,29 @@ class _Verifying:
         index = self._computed[name].layer
         return index.plain_size if index else 0
 
-    def _add(self, code: str, place: str, claimed: object = None, computed: object = None, message: str = "") -> None:
-        self._findings.append(Finding(code, SEVERITIES[code], place, _plain(claimed), _plain(computed), message))
+    def _add(
+        self, code: str, place: str, claimed: object = None, computed: object = None, message: str = "", blob: str = ""
+    ) -> None:
+        severity = SEVERITIES[code]
+        if blob and severity == "error":
+            self._wrong.add(blob)
+        place = ": ".join(part for part in (place, blob) if part)
+        self._findings.append(Finding(code, severity, place, _plain(claimed), _plain(computed), message))
 
-    def _place(self, blob: str, claim_place: str = "") -> str:
-        """Name a blob the way a user knows it: by what uses it, then by its name."""
-        return ": ".join(part for part in (self._users.get(blob, claim_place), blob) if part)
+    def _user(self, blob: str, claim_place: str = "") -> str:
+        """Name what uses a blob, as a user knows it; where nothing does, what claims something of it."""
+        return self._users.get(blob, claim_place if claim_place != blob else "")
+
+    # -- claims about the archive ------------------------------------------------------------------
+
+    def _check_archive(self) -> None:
+        for place, claimed, computed, message in self._archive.layout.disagreements:
+            self._add("V010", place, claimed, computed, message)
+        named = {claim.blob for claim in self._archive.layout.claims} | self._layers.keys()
+        for name, count in self._store.duplicates.items():
+            if name in named or name in self._store.documents:
+                message = f"{count} members have this name; the last counts, as for docker, others take the first"
+                self._add("V017", self._user(name), None, count, message, name)
 
     # -- claims about blobs ------------------------------------------------------------------------
 
@@ -163,48 +216,59 @@ class _Verifying:
                 self._check_size(blob, value, claims)
 
     def _check_digest(self, blob: str, claimed: Digest, claims: list[BlobClaim]) -> None:
-        place = self._place(blob, claims[0].place)
-        if claimed.algorithm != "sha256":
-            message = f"{claimed.algorithm} digests are not recomputed (sha256 alone is)"
-            self._add("V015", place, claimed, None, message)
-            return
+        place = self._user(blob, claims[0].place)
         computed = self._computed[blob]
-        if computed.digest is not None and computed.digest != claimed:
+        if name_algorithm(blob) != claimed.algorithm:
+            message = f"the {claimed.algorithm} digest is not recomputed: the blob is not called by it"
+            self._add("V015", place, claimed, None, message, blob)
+        elif computed.digest is not None and computed.digest != claimed:
             message = f"the bytes have another digest than {_join_claimants(claims)}"
-            self._add("V001", place, claimed, computed.digest, message)
+            self._add("V001", place, claimed, computed.digest, message, blob)
         elif computed.digest is None and blob not in self._layers:
-            self._add("V005", place, claimed, None, f"cannot be read: {computed.error}")
+            self._add("V005", place, claimed, None, f"cannot be read: {_describe(computed.error, blob)}", blob)
 
     def _check_size(self, blob: str, claimed: object, claims: list[BlobClaim]) -> None:
         size = self._store.sizes[blob]
         if claimed != size:
             message = f"{size} bytes, {_join_claimants(claims)} {claimed}"
-            self._add("V002", self._place(blob, claims[0].place), claimed, size, message)
+            self._add("V002", self._user(blob, claims[0].place), claimed, size, message, blob)
 
     def _check_media_type(self, claim: BlobClaim, blob: str) -> None:
         if claim.media_type is None or claim.role == "name":
             return
         if claim.role == "layer":
-            layer_type = read_layer_type(claim.media_type)
-            wanted = layer_type.compression if layer_type else None
-            found = self._store.compression(blob)
-            what = "no compression" if found == "none" else f"{found} by its first bytes"
+            wanted, found = self._compressions(claim.media_type, blob)
+            what = "not compressed" if found == "none" else f"it is {found}"
         else:
             wanted = claim.media_type
             found = _own_media_type(self._store.documents.get(blob)) or wanted
-            what = f"the document calls itself {found}"
-        if wanted is not None and wanted != found:
-            place = self._place(blob, claim.place)
-            self._add("V011", place, claim.media_type, found, f"{claim.place} says {claim.media_type}, but {what}")
+            what = f"it calls itself {found}"
+        if wanted != found:
+            message = f"called {claim.media_type}, but {what}"
+            self._add("V011", self._user(blob, claim.place), claim.media_type, found, message, blob)
+
+    def _compressions(self, media_type: str, blob: str) -> tuple[str, str]:
+        """Give the compression that a layer's type claims, and that of its bytes; where none is claimed, twice."""
+        claimed, found = read_layer_type(media_type), self._store.compression(blob)
+        if claimed is None or claimed.content == "encrypted":
+            return found, found
+        return claimed.compression or "none", found
 
     def _note_absent(self, claim: BlobClaim) -> None:
-        foreign = any(
-            layer.claimed_digest == claim.digest and layer.unreadable == "foreign"
-            for image in self._archive.images
-            for layer in image.layers
-        )
-        if not foreign:
-            self._add("V013", claim.place, claim.digest, None, f"a {claim.role} that is not in the archive")
+        if claim.role == "member":
+            self._add("V006", claim.place, None, None, "manifest.json lists this layer, but the archive lacks it")
+            return
+        for image in self._archive.images:
+            for layer in image.layers:
+                if layer.claimed_digest == claim.digest and claim.role == "layer":
+                    if layer.unreadable != "foreign":
+                        self._add("V013", _layer_place(image, layer), claim.digest, None, "not in the archive")
+                    return
+        other = next((other for other in self._archive.others if other.digest == claim.digest), None)
+        names = f"{other.names[0]}: " if other is not None and other.names else ""
+        platform = f" of {other.platform}" if other is not None and other.platform else ""
+        place = f"{names}{claim.role}{platform}" if other is not None else claim.place
+        self._add("V013", place, claim.digest, None, "not in the archive")
 
     # -- claims about images -----------------------------------------------------------------------
 
@@ -213,13 +277,13 @@ class _Verifying:
         for layer in image.layers:
             place = _layer_place(image, layer)
             if layer.unreadable == "absent":
-                if docker and layer.claimed_digest is None:
+                if docker:
                     self._add("V006", place, None, None, "manifest.json lists this layer, but the archive lacks it")
             elif layer.unreadable:
                 why = f"foreign, to be had from {' '.join(layer.urls)}" if layer.urls else layer.unreadable
-                self._add("V014", place, layer.claimed_diff_id, None, f"content not readable: {why}")
+                self._add("V014", place, layer.claimed_diff_id, None, f"content not readable: {why}", layer.blob or "")
             else:
-                self._check_diff_id(place, layer)
+                self._check_layer(place, layer)
 
     def _check_counts(self, image: Image) -> None:
         count = len(image.layers)
@@ -236,23 +300,33 @@ class _Verifying:
             message = f"{filled} steps of the history claim a layer, but there are {count}"
             self._add("V009", image.name, filled, count, message)
 
-    def _check_diff_id(self, place: str, layer: Layer) -> None:
-        computed = self._computed[layer.blob or ""]
-        where = f"{place}: {layer.blob}" if layer.blob else place
+    def _check_layer(self, place: str, layer: Layer) -> None:
+        blob = layer.blob or ""
+        computed = self._computed[blob]
+        claimed = layer.claimed_diff_id
         if computed.layer is None:
-            self._add("V005", where, layer.claimed_diff_id, None, f"cannot be read: {_describe(computed.error, layer)}")
-        elif layer.claimed_diff_id is not None and layer.claimed_diff_id != computed.layer.diff_id:
-            if layer.claimed_diff_id.algorithm != "sha256":
-                self._add("V015", where, layer.claimed_diff_id, None, "only sha256 diff IDs are recomputed")
-                return
+            self._add("V005", place, claimed, None, f"cannot be read: {_describe(computed.error, blob)}", blob)
+            return
+        if claimed is not None and claimed.algorithm != "sha256":
+            self._add("V015", place, claimed, None, "only sha256 diff IDs are recomputed", blob)
+        elif claimed is not None and claimed != computed.layer.diff_id:
             message = "the uncompressed layer has another digest than the configuration says"
-            self._add("V003", where, layer.claimed_diff_id, computed.layer.diff_id, message)
+            self._add("V003", place, claimed, computed.layer.diff_id, message, blob)
+        for fault in check_toc(computed.layer, layer.annotations):
+            self._add(_TOC_CODES[fault.kind], place, fault.claimed, fault.computed, fault.message, blob)
 
     def _check_layer_blob(self, name: str) -> None:
         index = self._computed[name].layer
         if index is not None and index.trailing:
             message = f"{index.trailing} bytes follow the end of the layer; no engine shows them, some refuse them"
-            self._add("V012", self._place(name), None, index.trailing, message)
+            self._add("V012", self._user(name), None, index.trailing, message, name)
+
+
+def _sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Put the worst first, and what is said of one place together."""
+    distinct = dict.fromkeys(findings)
+    order = {place: i for i, place in enumerate(dict.fromkeys(finding.place for finding in distinct))}
+    return tuple(sorted(distinct, key=lambda finding: (_RANK[finding.severity], order[finding.place])))
 
 
 def _plain(value: object) -> str | int | None:
@@ -288,16 +362,14 @@ def _own_media_type(document: bytes | None) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
-def _describe(error: TarlayersError | None, layer: Layer) -> str:
+def _describe(error: TarlayersError | None, blob: str) -> str:
     """Say what is wrong without the name that the place already gives."""
-    return str(error).removeprefix(f"{layer.blob} at ").removeprefix(f"{layer.blob}: ") if layer.blob else str(error)
+    return str(error).removeprefix(f"{blob} at ").removeprefix(f"{blob}: ") if blob else str(error)
 
 
 def _join_claimants(claims: Iterable[BlobClaim]) -> str:
-    places = dict.fromkeys("its name" if claim.role == "name" else claim.place for claim in claims)
-    names = list(places)
-    shown = " and ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
-    return f"{shown} {'says' if len(names) == 1 else 'say'}"
+    names = list(dict.fromkeys(_CLAIMANTS.get(claim.role, claim.role) for claim in claims))
+    return f"{' and '.join(names)} {'says' if len(names) == 1 else 'say'}"
 
 
 def _layer_place(image: Image, layer: Layer) -> str:

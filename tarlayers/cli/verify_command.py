@@ -25,6 +25,6 @@ def command(
     if format is Format.json:
         write_json("verify", verify_document(report))
     else:
-        write_lines(verify_lines(report))
+        write_lines(verify_lines(report, every_blob=verbose))
     if not report.ok:
         answer_no()

@@ -122,7 +122,7 @@ def read_toc_claims(annotations: Mapping[str, str]) -> TocClaims | None:
 
 def find_chunked(frames: Mapping[int, bytes], limits: Limits) -> StoredToc | None:
     """Find the table of zstd:chunked in the skippable frames that end a blob; None where no footer ends it."""
-    footer = next(reversed(frames.values()), b"")
+    footer = frames[max(frames)] if frames else b""
     if len(footer) not in FOOTER_SIZES or not footer.endswith(_FOOTER_MAGICS):
         return None
     numbers = [int.from_bytes(footer[i : i + 8], "little") for i in range(0, len(footer) - 8, 8)]
@@ -131,12 +131,12 @@ def find_chunked(frames: Mapping[int, bytes], limits: Limits) -> StoredToc | Non
     tar_split = frames.get(numbers[4]) if len(numbers) > 4 else None
     tar_split_digest = Digest.of(tar_split) if tar_split is not None else None
     if max(size, plain_size) > limits.toc_bytes:
-        problem = f"larger than {limits.toc_bytes} bytes (limit toc_bytes)"
-        return StoredToc("zstd:chunked", None, problem, None, position, tar_split_digest)
+        too_large = f"larger than {limits.toc_bytes} bytes (limit toc_bytes)"
+        return StoredToc("zstd:chunked", None, too_large, None, position, tar_split_digest)
     stored = frames.get(offset)
     if stored is None or len(stored) != size:
-        problem = f"the footer points at offset {offset}, where no frame of {size} bytes is"
-        return StoredToc("zstd:chunked", None, problem, None, position, tar_split_digest)
+        no_frame = f"the footer points at offset {offset}, where no frame of {size} bytes is"
+        return StoredToc("zstd:chunked", None, no_frame, None, position, tar_split_digest)
     data, problem = _decompress(stored, plain_size, limits)
     return StoredToc("zstd:chunked", data, problem, Digest.of(stored), position, tar_split_digest)
 
