@@ -52,6 +52,10 @@ class Store(Protocol):
         """The members that look like JSON."""
 
     @property
+    def aliases(self) -> Mapping[str, str]:
+        """Of each member that is a link the one that it leads to."""
+
+    @property
     def duplicates(self) -> Mapping[str, int]:
         """How many members have the same name, where there are several; the last of them is the blob."""
 
@@ -85,6 +89,7 @@ class SeekStore:
         self._lock = Lock()
         self.sizes: Mapping[str, int] = {name: blob.size for name, blob in archive.blobs.items()}
         self.documents: Mapping[str, bytes] = archive.documents(limits)
+        self.aliases = archive.aliases
         self.duplicates = archive.duplicates
         self.end_mark = archive.end_mark
 
@@ -99,6 +104,7 @@ class SeekStore:
 
     def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
         """Hop over a plain layer's contents unless digests are asked for; read it through otherwise."""
+        name = self.aliases.get(name, name)
         with self._lock:
             known = self._indexes.get(name)
         if known is not None and (known.diff_id or not hashed) and (known.contents or not contents):
@@ -125,6 +131,7 @@ class SeekStore:
 
     def digest(self, name: str) -> Digest:
         """Hash the blob, unless an index already did."""
+        name = self.aliases.get(name, name)
         if name not in self._digests:
             meter = Meter(algorithm=name_algorithm(name))
             for _ in meter.watch(self._blob(name).chunks()):
@@ -145,6 +152,7 @@ class PassedStore:
     def __init__(self) -> None:
         self.sizes: dict[str, int] = {}
         self.documents: Mapping[str, bytes] = {}
+        self.aliases: Mapping[str, str] = {}
         self.duplicates: dict[str, int] = {}
         self.end_mark = True
         self.indexes: dict[str, LayerIndex | TarlayersError] = {}
@@ -299,7 +307,8 @@ class _Pass:
 
     def _follow_links(self) -> None:
         store = self._store
-        for name, target in resolve_links(self._links, store.sizes).items():
+        store.aliases = resolve_links(self._links, store.sizes)
+        for name, target in store.aliases.items():
             store.sizes[name] = store.sizes[target]
             store.compressions[name] = store.compressions[target]
             for kept in (store.indexes, store.digests, self._documents):

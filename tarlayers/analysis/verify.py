@@ -102,7 +102,7 @@ class VerifyReport:
     findings: tuple[Finding, ...]
     """Errors first, then warnings, then notes; within those by place, in the order of the archive's documents."""
     blobs: tuple[CheckedBlob, ...]
-    """Every blob that was read, by name."""
+    """Every blob that was read, image by image, then those that no image uses."""
 
 
 def verify_archive(
@@ -134,15 +134,17 @@ class _Verifying:
         self._archive = archive
         self._store = archive.store
         self._users = _name_users(archive)
-        self._layers = {layer.blob: layer for image in archive.images for layer in image.layers if not layer.unreadable}
+        readable = (layer for image in archive.images for layer in image.layers if not layer.unreadable)
+        self._layers = dict.fromkeys(self._follow(layer.blob or WHOLE) for layer in readable)
+        named = [self._follow(claim.blob) for claim in archive.layout.claims if claim.blob is not None]
+        self._blobs = dict.fromkeys([*named, *self._layers])
         self._computed: dict[str, _Computed] = {}
         self._findings: list[Finding] = []
         self._wrong: set[str] = set()
 
     def run(self, workers: int, progress: Callable[[int], object]) -> VerifyReport:
         sizes = self._store.sizes
-        names = {claim.blob for claim in self._archive.layout.claims} | self._layers.keys()
-        todo = sorted((name for name in names if name is not None), key=lambda name: (-sizes.get(name, 0), name))
+        todo = sorted(self._blobs, key=lambda name: (-sizes.get(name, 0), name))
 
         def compute(name: str) -> None:
             self._computed[name] = _compute(self._store, name, layer=name in self._layers)
@@ -156,15 +158,20 @@ class _Verifying:
         for image, record in zip(self._archive.images, self._archive.layout.images, strict=False):
             self._check_image(image, docker=record.flavour == "docker")
         for name in self._layers:
-            self._check_layer_blob(name or "")
+            self._check_layer_blob(name)
         findings = _sort_findings(self._findings)
         checked = Checked(len(todo), len(self._layers), sum(self._stored_size(name) for name in todo))
         ok = all(finding.severity != "error" for finding in findings)
         return VerifyReport(ok, checked, findings, tuple(self._list_blobs(todo)))
 
     def _list_blobs(self, names: Iterable[str]) -> Iterator[CheckedBlob]:
-        for name in sorted(names):
+        order = {blob: i for i, blob in enumerate(self._users)}
+        for name in sorted(names, key=lambda name: (order.get(name, len(order)), name)):
             yield CheckedBlob(name, self._users.get(name, ""), self._stored_size(name), name not in self._wrong)
+
+    def _follow(self, blob: str) -> str:
+        """Give the member that holds the bytes, where the given one is a link."""
+        return self._store.aliases.get(blob, blob)
 
     def _stored_size(self, name: str) -> int:
         if name != WHOLE:
@@ -190,9 +197,8 @@ class _Verifying:
     def _check_archive(self) -> None:
         for place, claimed, computed, message in self._archive.layout.disagreements:
             self._add("V010", place, claimed, computed, message)
-        named = {claim.blob for claim in self._archive.layout.claims} | self._layers.keys()
         for name, count in self._store.duplicates.items():
-            if name in named or name in self._store.documents:
+            if name in self._blobs or name in self._store.documents:
                 message = f"{count} members have this name; the last counts, as for docker, others take the first"
                 self._add("V017", self._user(name), None, count, message, name)
 
@@ -204,11 +210,12 @@ class _Verifying:
             if claim.blob is None:
                 self._note_absent(claim)
                 continue
+            blob = self._follow(claim.blob)
             if claim.digest is not None:
-                by_value.setdefault((claim.blob, claim.digest), []).append(claim)
+                by_value.setdefault((blob, claim.digest), []).append(claim)
             if claim.size is not None:
-                by_value.setdefault((claim.blob, claim.size), []).append(claim)
-            self._check_media_type(claim, claim.blob)
+                by_value.setdefault((blob, claim.size), []).append(claim)
+            self._check_media_type(claim, blob)
         for (blob, value), claims in by_value.items():
             if isinstance(value, Digest):
                 self._check_digest(blob, value, claims)
@@ -281,7 +288,14 @@ class _Verifying:
                     self._add("V006", place, None, None, "manifest.json lists this layer, but the archive lacks it")
             elif layer.unreadable:
                 why = f"foreign, to be had from {' '.join(layer.urls)}" if layer.urls else layer.unreadable
-                self._add("V014", place, layer.claimed_diff_id, None, f"content not readable: {why}", layer.blob or "")
+                self._add(
+                    "V014",
+                    place,
+                    layer.claimed_diff_id,
+                    None,
+                    f"content not readable: {why}",
+                    self._follow(layer.blob or ""),
+                )
             else:
                 self._check_layer(place, layer)
 
@@ -301,7 +315,7 @@ class _Verifying:
             self._add("V009", image.name, filled, count, message)
 
     def _check_layer(self, place: str, layer: Layer) -> None:
-        blob = layer.blob or ""
+        blob = self._follow(layer.blob or WHOLE)
         computed = self._computed[blob]
         claimed = layer.claimed_diff_id
         if computed.layer is None:
@@ -381,7 +395,7 @@ def _name_users(archive: ImageArchive) -> dict[str, str]:
     users: dict[str, str] = {}
     for image in archive.images:
         for blob, name in _parts(image):
-            users.setdefault(blob, name)
+            users.setdefault(archive.store.aliases.get(blob, blob), name)
     manifests = {image.manifest_digest: image.name for image in archive.images}
     for claim in archive.layout.claims:
         if claim.blob is not None and claim.role == "manifest" and claim.digest in manifests:

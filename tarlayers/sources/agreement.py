@@ -1,7 +1,8 @@
 """Where `manifest.json` and the OCI documents of a hybrid archive tell different things of one image.
 
-docker load reads the one before version 25 and the other since, so a disagreement means that the image depends
-on who loads it. Names are spelled by either in several ways (`v1`, `app:v1`, `docker.io/library/app:v1`).
+Docker's classic store and podman load by the one, containerd (and with it Docker 29) by the other, so where they
+disagree the image depends on who loads it. Either spells names in several ways (`v1`, `app:v1`,
+`docker.io/library/app:v1`).
 """
 
 from __future__ import annotations

@@ -49,6 +49,8 @@ class MemberTable(NamedTuple):
     """The regular files of an archive, links resolved."""
 
     blobs: Mapping[str, Blob]
+    aliases: Mapping[str, str]
+    """Of each link the file that it leads to."""
     duplicates: Mapping[str, int]
     """How many members have the same name, where there are several."""
     end_mark: bool
@@ -64,6 +66,7 @@ class Archive:
         self.path = path
         self.size = size
         self.blobs = table.blobs
+        self.aliases = table.aliases
         self.duplicates = table.duplicates
         self.end_mark = table.end_mark
         self.whole = whole
@@ -155,9 +158,10 @@ def _member_table(read_at: Callable[[int, int], bytes], size: int, limits: Limit
             blobs[name] = _member_blob(name, member, walker.data_offset, read_at)
         elif member.typeflag in b"07S":
             blobs[name] = Blob(name, 0, lambda _offset, _count: b"")
-    for name, target in resolve_links(links, blobs).items():
+    aliases = resolve_links(links, blobs)
+    for name, target in aliases.items():
         blobs[name] = blobs[target]
-    return MemberTable(blobs, duplicates, ends_whole(walker, size))
+    return MemberTable(blobs, aliases, duplicates, ends_whole(walker, size))
 
 
 def ends_whole(walker: tar.Walker, size: int) -> bool:
@@ -225,7 +229,7 @@ def open_directory(path: str) -> Archive:
             if blob is not None:
                 blobs[blob.name] = blob
                 total += blob.size
-    return Archive("directory", path, total, MemberTable(blobs, {}, end_mark=True), None)
+    return Archive("directory", path, total, MemberTable(blobs, {}, {}, end_mark=True), None)
 
 
 def _file_blob(name: str, path: Path) -> Blob | None:
