@@ -10,7 +10,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     1  formats
     2  sources
     3  layer store image reference imagearchive
-    4  tree unpack inplace rootfs toc
+    4  tree unpack inplace rootfs toc finding
     5  analysis export
     6  render
     7  cli

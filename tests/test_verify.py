@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from tarlayers.analysis.verify import SEVERITIES
 from tarlayers.cli.app import build_app
 from tarlayers.cli.outcome import run_app
+from tarlayers.finding import SEVERITIES
 from tests.build import (
     BLOCK,
     FLAVOURS,

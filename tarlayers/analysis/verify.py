@@ -16,6 +16,7 @@ import orjson
 
 from tarlayers.digest import Digest, name_algorithm
 from tarlayers.errors import MalformedInput, TarlayersError
+from tarlayers.finding import SEVERITIES, Finding, sort_findings
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
@@ -24,29 +25,6 @@ from tarlayers.sources.layout import BlobClaim
 from tarlayers.store import WHOLE, Store
 from tarlayers.toc import check_toc
 
-SEVERITIES = {
-    "V001": "error",  # digest of a blob
-    "V002": "error",  # size of a blob
-    "V003": "error",  # diff ID of a layer
-    "V004": "error",  # as many layers as diff IDs
-    "V005": "error",  # a layer that cannot be read
-    "V006": "error",  # a layer member that manifest.json lists and the archive lacks
-    "V007": "error",  # digest of a table of contents
-    "V008": "error",  # a table of contents against its layer
-    "V009": "warning",  # history steps against layers
-    "V010": "warning",  # manifest.json against index.json
-    "V011": "warning",  # a media type against the bytes
-    "V012": "warning",  # bytes after the end of a layer
-    "V013": "note",  # an absent blob
-    "V014": "note",  # content that cannot be read: foreign, encrypted, a file system image
-    "V015": "note",  # a digest algorithm that is not computed
-    "V016": "note",  # layers without a diff ID to check
-    "V017": "warning",  # several members of one name
-    "V018": "note",  # a table of contents that cannot be compared
-}
-"""Every code and its severity."""
-
-_RANK = {"error": 0, "warning": 1, "note": 2}
 _CLAIMANTS = {
     "name": "its name",
     "layer": "the manifest",
@@ -57,19 +35,6 @@ _CLAIMANTS = {
 """Who claims something of a blob, by the claim's role."""
 
 _TOC_CODES = {"digest": "V007", "content": "V008", "unchecked": "V018"}
-
-
-class Finding(NamedTuple):
-    """One claim that is wrong, or could not be checked."""
-
-    code: str
-    severity: str
-    """`error`, `warning` or `note`."""
-    place: str
-    """Image, layer and blob, as far as they are known."""
-    claimed: str | int | None
-    computed: str | int | None
-    message: str
 
 
 class Checked(NamedTuple):
@@ -159,7 +124,7 @@ class _Verifying:
             self._check_image(image, docker=record.flavour == "docker")
         for name in self._layers:
             self._check_layer_blob(name)
-        findings = _sort_findings(self._findings)
+        findings = sort_findings(self._findings)
         checked = Checked(len(todo), len(self._layers), sum(self._stored_size(name) for name in todo))
         ok = all(finding.severity != "error" for finding in findings)
         return VerifyReport(ok, checked, findings, tuple(self._list_blobs(todo)))
@@ -334,13 +299,6 @@ class _Verifying:
         if index is not None and index.trailing:
             message = f"{index.trailing} bytes follow the end of the layer; no engine shows them, some refuse them"
             self._add("V012", self._user(name), None, index.trailing, message, name)
-
-
-def _sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Put the worst first, and what is said of one place together."""
-    distinct = dict.fromkeys(findings)
-    order = {place: i for i, place in enumerate(dict.fromkeys(finding.place for finding in distinct))}
-    return tuple(sorted(distinct, key=lambda finding: (_RANK[finding.severity], order[finding.place])))
 
 
 def _plain(value: object) -> str | int | None:
