@@ -20,7 +20,7 @@ Inside a floor these edges are meant, and no others:
     digest -> errors
     formats.tar -> formats.tar_fields
     formats.toc -> formats.tar formats.compression
-    sources.layout -> sources.agreement
+    sources.agreement -> sources.layout
     store -> layer
     image -> layer store
     reference -> image

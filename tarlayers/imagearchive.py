@@ -8,6 +8,7 @@ decides which.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,11 @@ from tarlayers.reference import choose_image
 from tarlayers.sources.archive import CHUNK, open_directory, open_tar
 from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, locate_images, map_history
 from tarlayers.store import WHOLE, PassedStore, SeekStore, Store, pass_stream
+
+# What members are called that no root file system has: without the documents they are no image, and no layer either.
+_IMAGE_MEMBER = re.compile(
+    r"blobs/sha(256|512)/[0-9a-f]{64,}$|[0-9a-f]{64}/(layer\.tar|json)$|(sha256:)?[0-9a-f]{64}(\.json|\.tar(\.gz)?)?$"
+)
 
 Source = str | os.PathLike[str] | BinaryIO
 
@@ -171,6 +177,10 @@ def _assemble(
     kind = layout.kind
     if kind == "none" and directory:
         raise UnsupportedInput("no image documents in this directory (no manifest.json, index.json)", place=path)
+    if kind == "none" and any(map(_IMAGE_MEMBER.match, store.sizes)):
+        cut = "" if store.end_mark else "it is cut short: "
+        reason = f"{cut}members of an image, but no index.json or manifest.json that tells of one"
+        raise MalformedInput(reason, place="standard input" if path == "-" else path)
     if kind == "none":
         images: tuple[Image, ...] = (_bare_image(store, size if isinstance(store, SeekStore) else None),)
         kind = "layer"

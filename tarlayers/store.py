@@ -33,9 +33,9 @@ from tarlayers.sources.archive import (
 WHOLE = ""
 """The name under which a store keeps the archive itself as a bare layer."""
 
-# What the members of image archives are called. A bare layer is hashed as a whole as it passes; an archive
-# of layers need not be, and its first such member tells.
-_ARCHIVE_NAMES = re.compile(r"blobs(/|$)|manifest\.json$|index\.json$|oci-layout$|repositories$|(sha256:)?[0-9a-f]{64}")
+# What members of image archives alone are called. A bare layer is hashed as a whole as it passes; an archive of
+# layers need not be, and its first such member tells. Root file systems do hold a `manifest.json` or `index.json`.
+_ARCHIVE_NAMES = re.compile(r"blobs/sha(256|512)(/|$)|oci-layout$|(sha256:)?[0-9a-f]{64}")
 # A document is never deeper than `blobs/sha256/<hex>`; the JSON files of a root file system mostly are.
 _DOCUMENT_DEPTH = 3
 

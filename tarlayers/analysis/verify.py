@@ -21,6 +21,7 @@ from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import LayerIndex
+from tarlayers.sources.agreement import compare_documents
 from tarlayers.sources.layout import BlobClaim
 from tarlayers.store import WHOLE, Store
 from tarlayers.toc import check_toc
@@ -160,8 +161,8 @@ class _Verifying:
     # -- claims about the archive ------------------------------------------------------------------
 
     def _check_archive(self) -> None:
-        for place, claimed, computed, message in self._archive.layout.disagreements:
-            self._add("V010", place, claimed, computed, message)
+        for place, claimed, computed, message in compare_documents(self._store.documents, self._store.sizes):
+            self._add("V006" if computed is None else "V010", place, claimed, computed, message)
         for name, count in self._store.duplicates.items():
             if name in self._blobs or name in self._store.documents:
                 message = f"{count} members have this name; the last counts, as for docker, others take the first"
@@ -227,9 +228,6 @@ class _Verifying:
         return claimed.compression or "none", found
 
     def _note_absent(self, claim: BlobClaim) -> None:
-        if claim.role == "member":
-            self._add("V006", claim.place, None, None, "manifest.json lists this layer, but the archive lacks it")
-            return
         for image in self._archive.images:
             for layer in image.layers:
                 if layer.claimed_digest == claim.digest and claim.role == "layer":

@@ -32,10 +32,8 @@ from tarlayers.formats.documents import (
     parse_repositories,
     parse_v1_image,
 )
-from tarlayers.formats.mediatypes import ARTIFACT_LAYERS, IMAGE_CONFIGS, read_layer_type
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.limits import DEFAULT_LIMITS, Limits
-from tarlayers.sources.agreement import Disagreement, compare_layers, compare_names
 
 _T = TypeVar("_T")
 _REF_NAME = "org.opencontainers.image.ref.name"
@@ -44,6 +42,11 @@ _ATTESTATION = "vnd.docker.reference.type"
 _BLOB_NAME = re.compile(r"blobs/(sha256|sha512)/([0-9a-f]{64,128})")
 _SHARED_NAME = re.compile(r"(?:.*/)?(sha256|sha512)/([0-9a-f]{64,128})")
 _CONFIG_NAME = re.compile(r"(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
+_IMAGE_CONFIGS = (
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+)
+_NOT_LAYERS = ("application/vnd.in-toto", "application/vnd.oci.empty", "application/vnd.dev.cosign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,16 @@ class BlobClaim(NamedTuple):
     size: int | None
     media_type: str | None
     role: str
-    """`index manifest config layer`, `name` for what the member's own name claims, or `member` for one that
-    `manifest.json` lists."""
+    """`index manifest config layer`, or `name` for what the member's own name claims."""
+
+
+class Disagreement(NamedTuple):
+    """Something that `manifest.json` and the OCI index tell differently."""
+
+    place: str
+    claimed: str
+    computed: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,9 +313,9 @@ class _Reader:
         if manifest.artifact_type or manifest.config is None:
             return "artifact"
         media_type = manifest.config.media_type
-        if media_type is not None and media_type not in IMAGE_CONFIGS:
+        if media_type is not None and media_type not in _IMAGE_CONFIGS:
             return "artifact"
-        if manifest.layers and all((layer.media_type or "").startswith(ARTIFACT_LAYERS) for layer in manifest.layers):
+        if manifest.layers and all((layer.media_type or "").startswith(_NOT_LAYERS) for layer in manifest.layers):
             return "artifact"
         return None
 
@@ -393,8 +404,6 @@ class _Reader:
         by_id: dict[Digest | None, object] = {
             image.image_id: key for key, image in self.images.items() if image.image_id is not None
         }
-        index_names = {key: image.names for key, image in self.images.items()}
-        tags: dict[object, list[str]] = {}
         for i, item in enumerate(items):
             place = f"manifest.json[{i}]"
             self._check_layer_count(len(item.layers), place)
@@ -405,27 +414,25 @@ class _Reader:
             key = by_id.get(image_id)
             if key is not None:
                 self._add_docker_names(key, item, place)
-                tags.setdefault(key, []).extend(item.repo_tags)
                 continue
-            if index_names:
-                message = "manifest.json lists an image that the index does not"
-                self.disagreements.append(Disagreement(place, str(image_id), "no such image", message))
             record = self._docker_image(item, config, image_id, config_blob)
             key = by_id[image_id] = ("docker", image_id)
             self.images[key] = record
-        for key, names in index_names.items():
-            self.disagreements += compare_names("manifest.json", tags.get(key, ()), names)
 
     def _add_docker_names(self, key: object, item: DockerManifestItem, place: str) -> None:
         image = self.images[key]
-        if image.flavour == "oci":
-            listed = [member_name(layer) for layer in item.layers]
-            self.disagreements += compare_layers(place, listed, [layer.claimed_digest for layer in image.layers])
-            foreign = {f"blobs/{d.algorithm}/{d.hex}" for d in map(foreign_digest, image.layers) if d is not None}
-            # docker load opens each of them, also where the OCI manifest may do without.
-            for j, name in enumerate(listed):
-                if name not in self.sizes and name not in foreign:
-                    self.claims[BlobClaim(f"{place} Layers[{j}]: {name}", None, None, None, None, "member")] = None
+        layers = tuple(member_name(layer) for layer in item.layers)
+        known = tuple(layer.blob for layer in image.layers)
+        present = all(blob is not None for blob in known)
+        if image.flavour == "oci" and present and layers != known and len(layers) != len(known):
+            self.disagreements.append(
+                Disagreement(
+                    place,
+                    f"{len(layers)} layers",
+                    f"{len(known)} layers",
+                    "manifest.json lists other layers than the OCI manifest",
+                )
+            )
         self.images[key] = replace(image, names=merge_names(image.names, item.repo_tags))
 
     def _docker_image(
@@ -516,12 +523,6 @@ class _Reader:
 def member_name(name: str) -> str:
     """Spell a name from a document as the member table does."""
     return clean_path(name)[1:]
-
-
-def foreign_digest(layer: LayerRecord) -> Digest | None:
-    """Give the digest of a layer that engines fetch from elsewhere; None of any other."""
-    claimed = read_layer_type(layer.media_type)
-    return layer.claimed_digest if layer.urls or (claimed and claimed.foreign) else None
 
 
 def is_unknown(platform: Platform | None) -> bool:
