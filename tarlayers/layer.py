@@ -264,8 +264,8 @@ class _Contents:
             if kept is not None:
                 kept.append(piece)
         if is_toc:
-            problem = None if kept is not None else f"larger than {self._keep} bytes (limit toc_bytes)"
-            self._toc = StoredToc("estargz", b"".join(kept) if kept is not None else None, problem)
+            data = b"".join(kept) if kept is not None else None
+            self._toc = StoredToc("estargz", data, limit=self._keep if data is None else None)
         if self._contents:
             return entry._replace(sha256=hasher.digest())
         self.digests[entry.offset] = hasher.digest()

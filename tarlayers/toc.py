@@ -44,10 +44,12 @@ def check_toc(index: LayerIndex, annotations: Mapping[str, str]) -> Iterator[Toc
         return
     if claims is not None:
         yield from _check_claims(claims, toc, index)
+    if toc.limit is not None:
+        message = f"its table of contents is larger than {toc.limit} bytes (limit toc_bytes)"
+        yield TocFault("unchecked", toc.limit, None, message)
+    if toc.problem is not None:
+        yield TocFault("content", None, None, f"its table of contents: {toc.problem}")
     if toc.data is None:
-        if toc.problem is not None:
-            kind = "unchecked" if "limit" in toc.problem else "content"
-            yield TocFault(kind, None, None, f"its table of contents: {toc.problem}")
         return
     try:
         parsed = parse_toc(toc.data)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tarlayers.cli.app import build_app
-from tarlayers.cli.outcome import run_app
 from tarlayers.finding import SEVERITIES
 from tests.build import (
     BLOCK,
@@ -37,58 +33,41 @@ from tests.build import (
     whiteout,
     xattrs,
 )
+from tests.edit import bytes_of, drop, edit_config, edit_manifest, set_layer, with_layers
 from tests.lazy import LazyLayer, estargz, zstd_chunked
 from tests.paths import ROOT
+from tests.run import Ran, run
 
 BASE = layer(directory("etc"), file("etc/x", b"x" * 700), symlink("l", "etc/x"), file("a" * 130, b"long"))
 TOP = layer(whiteout("etc/x"), file("etc/y", b"y" * 1500), hardlink("h", "etc/y"))
 APP = image(BASE, TOP)
 
 
-@dataclass(frozen=True)
-class Run:
-    """How one run of the command line ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def findings(self) -> list[dict[str, Any]]:
-        return json.loads(self.out)["findings"]
-
-    @property
-    def codes(self) -> set[str]:
-        return {finding["code"] for finding in self.findings}
-
-
-Runner = Callable[..., Run]
+Verify = Callable[..., Ran]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Runner:
-    """Run the command line in this process; `data` is what stands on standard input."""
-
-    def run_command(*arguments: str, data: bytes = b"") -> Run:
-        monkeypatch.setattr(sys, "argv", ["tarlayers", *arguments])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-        code = run_app(build_app(arguments))
-        captured = capsysbinary.readouterr()
-        return Run(code, captured.out.decode(), captured.err.decode())
-
-    return run_command
-
-
-@pytest.fixture
-def verify(run: Runner, tmp_path: Path) -> Runner:
+def verify(tmp_path: Path) -> Verify:
     """Verify the bytes of an archive as a file."""
 
-    def verify_bytes(data: bytes, *options: str) -> Run:
+    def verify_bytes(data: bytes, *options: str) -> Ran:
         path = tmp_path / "app.tar"
         path.write_bytes(data)
-        return run("verify", str(path), *options)
+        return run("verify", path, *options)
 
     return verify_bytes
+
+
+def verify_stream(data: bytes) -> Ran:
+    return run("verify", "-", "-f", "json", stdin=data)
+
+
+def text_of(ran: Ran) -> str:
+    return ran.stdout.decode()
+
+
+def codes(ran: Ran) -> set[str]:
+    return {finding["code"] for finding in ran.json["findings"]}
 
 
 def positions(size: int, count: int = 9) -> list[int]:
@@ -104,16 +83,16 @@ def flip(data: bytes, position: int, bit: int = 0x01) -> bytes:
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_what_is_whole_is_as_claimed(verify: Runner, flavour: str) -> None:
+def test_what_is_whole_is_as_claimed(verify: Verify, flavour: str) -> None:
     found = verify(pack(FLAVOURS[flavour]([APP, image(BASE, names=["other:2"])])))
-    assert (found.code, found.err) == (0, "")
-    assert re.fullmatch(r"verified \d blobs, 2 layers, \S+B: everything is as claimed\n", found.out)
+    assert (found.code, found.stderr) == (0, "")
+    assert re.fullmatch(r"verified \d blobs, 2 layers, \S+B: everything is as claimed\n", text_of(found))
 
 
-def test_verbose_lists_every_blob(verify: Runner) -> None:
+def test_verbose_lists_every_blob(verify: Verify) -> None:
     files = FLAVOURS["oci-gzip"]([APP])
     orphan = blob(files, b"nobody names me")
-    rows = verify(pack(files), "-v").out.splitlines()[:-1]
+    rows = text_of(verify(pack(files), "-v")).splitlines()[:-1]
     assert [row.split()[0] for row in rows] == ["ok"] * 5
     assert [row.split(maxsplit=3)[3] for row in rows] == [
         "example.org/app:v1: layer 0",
@@ -125,15 +104,15 @@ def test_verbose_lists_every_blob(verify: Runner) -> None:
     assert orphan.removeprefix("sha256:") in rows[-1]
 
 
-def test_orphans_are_checked_by_their_names(verify: Runner) -> None:
+def test_orphans_are_checked_by_their_names(verify: Verify) -> None:
     files = FLAVOURS["oci-gzip"]([APP])
     name = f"blobs/sha256/{blob(files, b'nobody names me').removeprefix('sha256:')}"
     files[name] = b"nobody names ME"
-    [finding] = verify(pack(files), "-f", "json").findings
+    [finding] = verify(pack(files), "-f", "json").json["findings"]
     assert (finding["code"], finding["place"]) == ("V001", name)
 
 
-def test_sha512_is_computed(verify: Runner, run: Runner) -> None:
+def test_sha512_is_computed(verify: Verify) -> None:
     files = FLAVOURS["oci-none"]([APP])
 
     def rename(manifest: dict[str, Any]) -> None:
@@ -142,12 +121,12 @@ def test_sha512_is_computed(verify: Runner, run: Runner) -> None:
         manifest["layers"][0]["digest"] = f"sha512:{digest}"
 
     edited = edit_manifest(files, rename)
-    assert verify(pack(edited), "-f", "json").findings == []
+    assert verify(pack(edited), "-f", "json").json["findings"] == []
     name = next(name for name in edited if name.startswith("blobs/sha512/"))
     edited[name] = flip(BASE, 1100)
     wrong = verify(pack(edited), "-f", "json")
-    assert (wrong.code, wrong.codes) == (1, {"V001", "V003"})
-    assert run("verify", "-", "-f", "json", data=pack(edited)).out == wrong.out
+    assert (wrong.code, codes(wrong)) == (1, {"V001", "V003"})
+    assert verify_stream(pack(edited)).stdout == wrong.stdout
 
 
 # -- damage ----------------------------------------------------------------------------------------
@@ -161,22 +140,22 @@ def blobs_of(flavour: str) -> Iterator[tuple[str, bytes]]:
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_a_flipped_byte_of_a_blob_is_found(verify: Runner, flavour: str) -> None:
+def test_a_flipped_byte_of_a_blob_is_found(verify: Verify, flavour: str) -> None:
     files = FLAVOURS[flavour]([APP])
     for name, content in blobs_of(flavour):
         is_layer = not content.startswith(b"{")
         for position in positions(len(content)):
             found = verify(pack({**files, name: flip(content, position)}))
             assert found.code in (1, 3), (name, position)
-            assert name in found.out + found.err, (name, position)
-            assert found.code == 3 or not is_layer or re.search(r"layer [01]", found.out), (name, position)
-            assert found.err.count("\n") == (found.code == 3)
+            assert name in text_of(found) + found.stderr, (name, position)
+            assert found.code == 3 or not is_layer or re.search(r"layer [01]", text_of(found)), (name, position)
+            assert found.stderr.count("\n") == (found.code == 3)
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_a_flipped_byte_elsewhere_changes_no_answer(verify: Runner, run: Runner, tmp_path: Path, flavour: str) -> None:
+def test_a_flipped_byte_elsewhere_changes_no_answer(verify: Verify, tmp_path: Path, flavour: str) -> None:
     whole = pack(FLAVOURS[flavour]([APP]))
-    intact = verify(whole, "-f", "json").out, run("inspect", str(tmp_path / "app.tar"), "-f", "json").out
+    intact = verify(whole, "-f", "json").stdout, run("inspect", tmp_path / "app.tar", "-f", "json").stdout
     blobs = {content for _, content in blobs_of(flavour)}
     headers = [at for at in range(0, len(whole), BLOCK) if whole[at + 257 : at + 262] == b"ustar"]
     outer = [at for at in headers if not any(content.find(whole[at : at + BLOCK]) >= 0 for content in blobs)]
@@ -186,20 +165,20 @@ def test_a_flipped_byte_elsewhere_changes_no_answer(verify: Runner, run: Runner,
             found = verify(flip(whole, position, 1 << number % 8), "-f", "json")
             assert found.code in (0, 1, 3), position
             if found.code == 0:
-                answers = found.out, run("inspect", str(tmp_path / "app.tar"), "-f", "json").out
+                answers = found.stdout, run("inspect", tmp_path / "app.tar", "-f", "json").stdout
                 assert answers == intact, position
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_a_cut_archive_is_an_error_of_one_line(verify: Runner, flavour: str) -> None:
+def test_a_cut_archive_is_an_error_of_one_line(verify: Verify, flavour: str) -> None:
     whole = pack(FLAVOURS[flavour]([APP]))
     for cut in sorted({*range(0, len(whole), BLOCK), *range(1, len(whole), 997), len(whole) - 1}):
         found = verify(whole[:cut])
-        assert (found.code, found.out, found.err.count("\n")) == (3, "", 1), cut
+        assert (found.code, found.stdout, found.stderr.count("\n")) == (3, b"", 1), cut
 
 
 @pytest.mark.parametrize("flavour", ["docker-20", "docker-25-gzip"])
-def test_a_cut_stream_is_an_error_of_one_line(run: Runner, flavour: str) -> None:
+def test_a_cut_stream_is_an_error_of_one_line(flavour: str) -> None:
     whole = pack(FLAVOURS[flavour]([APP]))
     packed = gzip.compress(whole, mtime=0)
     cuts = [(whole, cut) for cut in range(0, len(whole), 3 * BLOCK)] + [
@@ -207,8 +186,8 @@ def test_a_cut_stream_is_an_error_of_one_line(run: Runner, flavour: str) -> None
     ]
     cuts += [(gzip.compress(whole[:cut]), len(whole)) for cut in range(BLOCK, len(whole), 5 * BLOCK)]
     for data, cut in cuts:
-        found = run("verify", "-", data=data[:cut])
-        assert (found.code, found.out, found.err.count("\n")) == (3, "", 1), cut
+        found = run("verify", "-", stdin=data[:cut])
+        assert (found.code, found.stdout, found.stderr.count("\n")) == (3, b"", 1), cut
 
 
 def test_other_processes_see_the_same(tmp_path: Path) -> None:
@@ -237,60 +216,8 @@ def test_other_processes_see_the_same(tmp_path: Path) -> None:
 # -- codes -----------------------------------------------------------------------------------------
 
 
-def edit_manifest(files: Files, change: Callable[[dict[str, Any]], object]) -> Files:
-    """Change the manifest of an OCI layout's first image, and the digests that follow."""
-    index = json.loads(bytes_of(files, "index.json"))
-    entry = index["manifests"][0]
-    name = f"blobs/sha256/{entry['digest'].removeprefix('sha256:')}"
-    manifest = json.loads(bytes_of(files, name))
-    change(manifest)
-    edited = {key: content for key, content in files.items() if key != name}
-    entry |= {"digest": blob(edited, compact(manifest)), "size": len(compact(manifest))}
-    return {**edited, "index.json": compact(index)}
-
-
-def edit_config(files: Files, change: Callable[[dict[str, Any]], object]) -> Files:
-    """Change the configuration likewise."""
-    edited = dict(files)
-
-    def put(manifest: dict[str, Any]) -> None:
-        name = f"blobs/sha256/{manifest['config']['digest'].removeprefix('sha256:')}"
-        config = json.loads(bytes_of(files, name))
-        change(config)
-        del edited[name]
-        manifest["config"] |= {"digest": blob(edited, compact(config)), "size": len(compact(config))}
-
-    # The new configuration lands in `edited` while its manifest is changed.
-    changed = edit_manifest(files, put)
-    return {**edited, **{name: content for name, content in changed.items() if name not in files or name in edited}}
-
-
-def bytes_of(files: Files, name: str) -> bytes:
-    content = files[name]
-    assert isinstance(content, bytes)
-    return content
-
-
 def oci(*plain: bytes, flavour: str = "oci-gzip") -> Files:
     return FLAVOURS[flavour]([image(*plain) if plain else APP])
-
-
-def with_layers(*layers: LazyLayer) -> Files:
-    """An OCI layout of layers that are compressed already."""
-    files = FLAVOURS["oci-gzip"]([image(*(each.plain for each in layers))])
-
-    def put(manifest: dict[str, Any]) -> None:
-        for descriptor, each in zip(manifest["layers"], layers, strict=True):
-            suffix = "gzip" if each.blob.startswith(b"\x1f\x8b") else "zstd"
-            digest = blob(files, each.blob)
-            descriptor |= {"digest": digest, "size": len(each.blob), "annotations": dict(each.annotations)}
-            descriptor["mediaType"] = f"{OCI}.layer.v1.tar+{suffix}"
-
-    return edit_manifest(files, put)
-
-
-def set_layer(index: int, **fields: Any) -> Callable[[dict[str, Any]], object]:
-    return lambda manifest: manifest["layers"][index].update(fields)
 
 
 def replace_layer(data: bytes) -> Files:
@@ -298,10 +225,6 @@ def replace_layer(data: bytes) -> Files:
     files = oci()
     digest = blob(files, data)
     return edit_manifest(files, set_layer(1, digest=digest, size=len(data)))
-
-
-def drop(files: Files, wanted: Callable[[str, bytes], bool]) -> Files:
-    return {name: c for name, c in files.items() if not (isinstance(c, bytes) and wanted(name, c))}
 
 
 def rename_tag(files: Files) -> Files:
@@ -354,33 +277,33 @@ PROVOKED: Sequence[tuple[str, str, str, Files]] = [
 @pytest.mark.parametrize(
     ("code", "place", "files"), [(row[0], *row[2:]) for row in PROVOKED], ids=[f"{row[0]} {row[1]}" for row in PROVOKED]
 )
-def test_every_finding_names_its_place(verify: Runner, run: Runner, code: str, place: str, files: Files) -> None:
+def test_every_finding_names_its_place(verify: Verify, code: str, place: str, files: Files) -> None:
     data = pack(files)
     found = verify(data, "-f", "json")
-    places = [finding["place"] for finding in found.findings if finding["code"] == code]
-    severities = {finding["severity"] for finding in found.findings}
-    assert any(place in each for each in places), found.out
+    places = [finding["place"] for finding in found.json["findings"] if finding["code"] == code]
+    severities = {finding["severity"] for finding in found.json["findings"]}
+    assert any(place in each for each in places), found.stdout
     assert found.code == ("error" in severities)
     assert SEVERITIES[code] in severities
-    streams = run("verify", "-", "-f", "json", data=data), run("verify", "-", "-f", "json", data=gzip.compress(data))
-    assert {each.out for each in streams} == {found.out}
-    text = verify(data)
-    assert max(map(len, text.out.splitlines())) <= 100
-    assert f"{SEVERITIES[code]:7} {code} " in text.out
+    streams = verify_stream(data), verify_stream(gzip.compress(data))
+    assert {each.stdout for each in streams} == {found.stdout}
+    text = text_of(verify(data))
+    assert max(map(len, text.splitlines())) <= 100
+    assert f"{SEVERITIES[code]:7} {code} " in text
 
 
-def test_of_two_members_with_one_name_the_last_counts(verify: Runner, run: Runner) -> None:
+def test_of_two_members_with_one_name_the_last_counts(verify: Verify) -> None:
     files = FLAVOURS["docker-20"]([APP])
     name = next(name for name, content in files.items() if content == TOP)
     other = layer(file("etc/z", b"another layer"))
-    for first, second, codes in ((other, TOP, {"V017"}), (TOP, other, {"V017", "V003"})):
+    for first, second, wanted in ((other, TOP, {"V017"}), (TOP, other, {"V017", "V003"})):
         twice = pack({name: first})[:-1024] + pack({**files, name: second})
         found = verify(twice, "-f", "json")
-        assert found.codes == codes
-        [finding] = [each for each in found.findings if each["code"] == "V017"]
+        assert codes(found) == wanted
+        [finding] = [each for each in found.json["findings"] if each["code"] == "V017"]
         assert (finding["severity"], finding["computed"]) == ("warning", 2)
         assert name in finding["place"]
-        assert run("verify", "-", "-f", "json", data=twice).out == found.out
+        assert verify_stream(twice).stdout == found.stdout
 
 
 def test_every_code_is_provoked_and_explained() -> None:
@@ -432,46 +355,48 @@ TOLD_OTHERWISE = {
 
 
 @pytest.mark.parametrize("kind", LAZY)
-def test_a_table_that_tells_the_truth(verify: Runner, run: Runner, tmp_path: Path, kind: str) -> None:
+def test_a_table_that_tells_the_truth(verify: Verify, tmp_path: Path, kind: str) -> None:
     data = pack(with_layers(LAZY[kind](*RICH), LAZY[kind](*MEMBERS)))
     found = verify(data, "-f", "json")
-    assert (found.code, found.findings) == (0, [])
-    rows = json.loads(run("layers", str(tmp_path / "app.tar"), "-f", "json").out)["layers"]
+    assert (found.code, found.json["findings"]) == (0, [])
+    rows = run("layers", tmp_path / "app.tar", "-f", "json").json["layers"]
     assert [row["format"] for row in rows] == [kind.partition(" ")[0]] * 2
-    listed = run("ls", "-R", str(tmp_path / "app.tar")).out.splitlines()
+    listed = text_of(run("ls", "-R", tmp_path / "app.tar")).splitlines()
     assert ("/stargz.index.json" in listed) == (kind == "estargz")
 
 
 @pytest.mark.parametrize("kind", LAZY)
 @pytest.mark.parametrize("says", TOLD_OTHERWISE)
-def test_a_table_that_tells_another_story(verify: Runner, run: Runner, kind: str, says: str) -> None:
+def test_a_table_that_tells_another_story(verify: Verify, kind: str, says: str) -> None:
     data = pack(with_layers(LAZY[kind](*RICH, change=TOLD_OTHERWISE[says])))
     found = verify(data, "-f", "json")
-    assert (found.code, found.codes) == (1, {"V008"})
-    assert any(says in finding["message"] for finding in found.findings), found.out
-    assert run("verify", "-", "-f", "json", data=gzip.compress(data)).out == found.out
+    assert (found.code, codes(found)) == (1, {"V008"})
+    assert any(says in finding["message"] for finding in found.json["findings"]), found.stdout
+    assert verify_stream(gzip.compress(data)).stdout == found.stdout
 
 
 @pytest.mark.parametrize("kind", LAZY)
-def test_a_table_is_recognised_without_annotations(verify: Runner, run: Runner, tmp_path: Path, kind: str) -> None:
+def test_a_table_is_recognised_without_annotations(verify: Verify, tmp_path: Path, kind: str) -> None:
     bare = LAZY[kind](*RICH)
     data = pack(with_layers(LazyLayer(bare.blob, {}, bare.plain)))
-    assert verify(data, "-f", "json").findings == []
-    [row] = json.loads(run("layers", str(tmp_path / "app.tar"), "-f", "json").out)["layers"]
+    assert verify(data, "-f", "json").json["findings"] == []
+    [row] = run("layers", tmp_path / "app.tar", "-f", "json").json["layers"]
     assert row["format"] == kind.partition(" ")[0]
-    assert run("layers", "-", "-f", "json", data=data).out == run("layers", str(tmp_path / "app.tar"), "-f", "json").out
+    assert (
+        run("layers", "-", "-f", "json", stdin=data).stdout == run("layers", tmp_path / "app.tar", "-f", "json").stdout
+    )
 
 
-def test_a_footer_that_points_nowhere(verify: Runner) -> None:
+def test_a_footer_that_points_nowhere(verify: Verify) -> None:
     found = verify(pack(with_layers(zstd_chunked(*RICH, shift=1))), "-f", "json")
-    assert found.codes == {"V008"}
-    assert "where no frame" in found.findings[0]["message"]
+    assert codes(found) == {"V008"}
+    assert "where no frame" in found.json["findings"][0]["message"]
 
 
-def test_many_differences_are_told_in_short(verify: Runner) -> None:
+def test_many_differences_are_told_in_short(verify: Verify) -> None:
     def empty(toc: dict[str, Any]) -> None:
         toc["entries"].clear()
 
     found = verify(pack(with_layers(estargz(*RICH, change=empty))), "-f", "json")
-    assert len(found.findings) == 6
-    assert found.findings[-1]["message"].startswith("3 more differences")
+    assert len(found.json["findings"]) == 6
+    assert found.json["findings"][-1]["message"].startswith("3 more differences")

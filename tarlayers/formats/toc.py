@@ -14,6 +14,7 @@ from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -48,8 +49,10 @@ class StoredToc:
     format: str
     """`estargz` or `zstd:chunked`."""
     data: bytes | None
-    """The JSON; None where it was not kept, or `problem` says why not."""
+    """The JSON; None where it was not asked for, and where `problem` or `limit` says why."""
     problem: str | None = None
+    limit: int | None = None
+    """The bound that it passes."""
     stored_digest: Digest | None = None
     """sha256 of the compressed table, which is what zstd:chunked's `manifest-checksum` claims."""
     position: str | None = None
@@ -128,17 +131,17 @@ def find_chunked(frames: Mapping[int, bytes], limits: Limits) -> StoredToc | Non
     numbers = [int.from_bytes(footer[i : i + 8], "little") for i in range(0, len(footer) - 8, 8)]
     offset, size, plain_size = numbers[:3]
     position = ":".join(map(str, numbers[:4]))
-    tar_split = frames.get(numbers[4]) if len(numbers) > 4 else None
+    tar_split_offset, tar_split_size = numbers[4:6] or (0, 0)
+    tar_split = frames.get(tar_split_offset)
     tar_split_digest = Digest.of(tar_split) if tar_split is not None else None
-    if max(size, plain_size) > limits.toc_bytes:
-        too_large = f"larger than {limits.toc_bytes} bytes (limit toc_bytes)"
-        return StoredToc("zstd:chunked", None, too_large, None, position, tar_split_digest)
+    where = partial(StoredToc, "zstd:chunked", position=position, tar_split_digest=tar_split_digest)
+    if max(size + tar_split_size, plain_size) > limits.toc_bytes:
+        return where(None, limit=limits.toc_bytes)
     stored = frames.get(offset)
     if stored is None or len(stored) != size:
-        no_frame = f"the footer points at offset {offset}, where no frame of {size} bytes is"
-        return StoredToc("zstd:chunked", None, no_frame, None, position, tar_split_digest)
+        return where(None, f"the footer points at offset {offset}, where no frame of {size} bytes is")
     data, problem = _decompress(stored, plain_size, limits)
-    return StoredToc("zstd:chunked", data, problem, Digest.of(stored), position, tar_split_digest)
+    return where(data, problem, stored_digest=Digest.of(stored))
 
 
 def _decompress(stored: bytes, plain_size: int, limits: Limits) -> tuple[bytes | None, str | None]:
@@ -170,18 +173,18 @@ def read_behind(chunks: Iterable[bytes], keep: int) -> tuple[int, StoredToc | No
         kept += chunk[:room]
     if not kept:
         return 0, None
-    found = _read_stargz_member(bytes(kept), whole) if start % tar.BLOCK == 0 else None
+    found = _read_stargz_member(bytes(kept), whole, keep) if start % tar.BLOCK == 0 else None
     return (0, found) if found is not None else (total, None)
 
 
-def _read_stargz_member(data: bytes, whole: bool) -> StoredToc | None:
+def _read_stargz_member(data: bytes, whole: bool, keep: int) -> StoredToc | None:
     walker = tar.Walker(tar.ChunkFeed((data,)))
     try:
         member = next(iter(walker), None)
         if member is None or member.name != _STARGZ_NAME:
             return None
-        if not whole:
-            return StoredToc("estargz", None)
+        if not whole or member.size > keep:
+            return StoredToc("estargz", None, limit=keep or None)
         content = b"".join(walker.content())
         return StoredToc("estargz", content) if not any(1 for _ in walker) and not walker.drain() else None
     except TarlayersError:
