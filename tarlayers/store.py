@@ -36,8 +36,10 @@ WHOLE = ""
 # What members of image archives alone are called. A bare layer is hashed as a whole as it passes; an archive of
 # layers need not be, and its first such member tells. Root file systems do hold a `manifest.json` or `index.json`.
 _ARCHIVE_NAMES = re.compile(r"blobs/sha(256|512)(/|$)|oci-layout$|(sha256:)?[0-9a-f]{64}")
-# A document is never deeper than `blobs/sha256/<hex>`; the JSON files of a root file system mostly are.
-_DOCUMENT_DEPTH = 3
+# Documents and layers are never deeper than `blobs/sha256/<hex>`, or that in a directory of several layouts. The
+# JSON and gzip files of a root file system mostly are: none of them need be kept or looked into.
+_DEPTH = 3
+_DIGITS = re.compile(r".*/[0-9a-f]{64,128}")
 
 
 class Store(Protocol):
@@ -166,6 +168,11 @@ class PassedStore:
     def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
         """Give the index made in passing, or raise what went wrong then."""
         found = self.indexes.get(name)
+        if found is None and name in self.documents:
+            try:
+                return index_layer((self.documents[name],), hashed=hashed, contents=contents)
+            except TarlayersError as error:
+                raise error.inside(name) from error
         if found is None:
             raise ContentAbsent("this member is no layer", place=name)
         if isinstance(found, TarlayersError):
@@ -268,10 +275,11 @@ class _Pass:
             head += chunk
         self._store.compressions[name] = sniff(head)
         whole = _rejoin(head, stream)
-        if looks_like_json(head) and name.count("/") < _DOCUMENT_DEPTH:
-            self._keep_document(name, member.size, whole)
-        elif not self._bare or may_be_layer(head, member.size):
-            self._index(name, whole, meter)
+        if name.count("/") < _DEPTH or _DIGITS.fullmatch(name):
+            if looks_like_json(head):
+                self._keep_document(name, member.size, whole)
+            else:
+                self._index(name, whole, meter)
         for _ in stream:
             pass
         digest = meter.digest()
@@ -301,7 +309,8 @@ class _Pass:
         try:
             index = index_metered(whole, meter, hashed=self._hashed, contents=self._contents, limits=self._limits)
         except TarlayersError as error:
-            self._store.indexes[name] = place_error(error, name)
+            # A fresh one: that which was caught keeps the frames of its traceback, and most of these are never raised.
+            self._store.indexes[name] = error.inside(name)
             return
         self._store.indexes[name] = index
 
@@ -320,13 +329,3 @@ def _rejoin(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     if head:
         yield head
     yield from rest
-
-
-def may_be_layer(head: bytes, size: int) -> bool:
-    """Say whether a member may be a layer: compressed, empty, or led by something like a tar header."""
-    if size == 0 or sniff(head) != "none":
-        return True
-    if len(head) < tar.BLOCK:
-        return False
-    digits = head[148:156].strip(b" \0")
-    return not digits.strip(b"01234567") and (bool(digits) or not head.strip(b"\0"))

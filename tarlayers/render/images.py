@@ -81,22 +81,19 @@ def layer_document(layer: Layer, chain_id: object) -> dict[str, Any]:
     document = layer_identity(layer) | {"chain_id": _text(chain_id)}
     if layer.unreadable:
         return document
-    found = _found_format(layer)
+    if found := _found_format(layer):
+        document["format"] = found
     census = layer.read().census
-    return (
-        document
-        | ({"format": found} if found else {})
-        | {
-            "plain_size": layer.read().plain_size,
-            "content_size": census.content_size,
-            "entries": census.entries,
-            "files": census.files,
-            "dirs": census.dirs,
-            "links": census.links,
-            "whiteouts": census.whiteouts,
-            "opaques": census.opaques,
-        }
-    )
+    return document | {
+        "plain_size": layer.read().plain_size,
+        "content_size": census.content_size,
+        "entries": census.entries,
+        "files": census.files,
+        "dirs": census.dirs,
+        "links": census.links,
+        "whiteouts": census.whiteouts,
+        "opaques": census.opaques,
+    }
 
 
 def _found_format(layer: Layer) -> str | None:
