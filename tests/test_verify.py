@@ -190,6 +190,28 @@ def test_a_cut_stream_is_an_error_of_one_line(flavour: str) -> None:
         assert (found.code, found.stdout, found.stderr.count("\n")) == (3, b"", 1), cut
 
 
+def test_a_cut_in_the_padding_is_seen_where_it_can_be(verify: Verify) -> None:
+    whole = pack(FLAVOURS["docker-25"]([APP])) + bytes(8192)
+    for missing, code in ((0, 0), (512, 0), (8192, 0), (1, 3), (511, 3), (513, 3), (8192 + 512, 3), (8192 + 1024, 3)):
+        data = whole[: len(whole) - missing]
+        assert verify(data).code == code, missing
+        assert verify_stream(gzip.compress(data)).code == code, missing
+
+
+@pytest.mark.parametrize("command", ["verify", "inspect", "ls"])
+@pytest.mark.parametrize(
+    ("flavour", "lost"), [("docker-20", {"manifest.json": b'[{"Layerz": []}]'}), ("oci-gzip", {"index.json": b"[]"})]
+)
+def test_layers_without_documents_are_no_layer(tmp_path: Path, command: str, flavour: str, lost: Files) -> None:
+    files = {name: content for name, content in FLAVOURS[flavour]([APP]).items() if name != "oci-layout"}
+    path = tmp_path / "app.tar"
+    for damaged in ({**files, **lost}, {name: content for name, content in files.items() if name not in lost}):
+        path.write_bytes(pack(damaged))
+        for ran in (run(command, path), run(command, "-", stdin=path.read_bytes())):
+            assert (ran.code, ran.stdout) == (3, b"")
+            assert "members of an image, but no index.json or manifest.json" in ran.stderr
+
+
 def test_other_processes_see_the_same(tmp_path: Path) -> None:
     whole = pack(FLAVOURS["docker-25"]([APP]))
     middle = whole.index(b"y" * 1500) + 700
@@ -373,6 +395,13 @@ def test_a_table_that_tells_another_story(verify: Verify, kind: str, says: str) 
     assert (found.code, codes(found)) == (1, {"V008"})
     assert any(says in finding["message"] for finding in found.json["findings"]), found.stdout
     assert verify_stream(gzip.compress(data)).stdout == found.stdout
+
+
+@pytest.mark.parametrize("kind", LAZY)
+def test_the_very_first_content_is_compared_too(verify: Verify, kind: str) -> None:
+    other = tell("first", digest="sha256:" + "5" * 64)
+    found = verify(pack(with_layers(LAZY[kind](file("first", b"1" * 9), change=other))), "-f", "json")
+    assert ["/first: content" in finding["message"] for finding in found.json["findings"]] == [True]
 
 
 @pytest.mark.parametrize("kind", LAZY)
