@@ -99,7 +99,7 @@ def test_verbose_lists_every_blob(verify: Verify) -> None:
         "example.org/app:v1: layer 1",
         "example.org/app:v1: config",
         "example.org/app:v1: manifest",
-        "(no image uses it)",
+        "(nothing names it)",
     ]
     assert orphan.removeprefix("sha256:") in rows[-1]
 
@@ -219,7 +219,7 @@ def test_other_processes_see_the_same(tmp_path: Path) -> None:
         (whole, 0, "everything is as claimed"),
         (flip(whole, middle), 1, "layer 1"),
         (whole[:middle], 3, "app.tar"),
-        (whole[:-1024], 3, "end-of-archive mark"),
+        (whole[:-1024], 3, "app.tar: ends without its end-of-archive mark"),
     ):
         path = tmp_path / "app.tar"
         path.write_bytes(data)

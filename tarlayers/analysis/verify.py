@@ -52,7 +52,7 @@ class CheckedBlob(NamedTuple):
     blob: str
     """Its name in the archive; empty for a bare layer."""
     place: str
-    """Which image uses it as what; empty where none does."""
+    """Which image uses it as what, or what else names it; empty where nothing does."""
     size: int
     ok: bool
     """No finding about it is an error."""
@@ -68,7 +68,7 @@ class VerifyReport:
     findings: tuple[Finding, ...]
     """Errors first, then warnings, then notes; within those by place, in the order of the archive's documents."""
     blobs: tuple[CheckedBlob, ...]
-    """Every blob that was read, image by image, then those that no image uses."""
+    """Every blob that was read, image by image, then the others."""
 
 
 def verify_archive(
@@ -81,7 +81,8 @@ def verify_archive(
     short, whatever else it claims: MalformedInput.
     """
     if not archive.store.end_mark:
-        raise MalformedInput("ends without its end-of-archive mark: it is cut short", place=archive.path)
+        place = "standard input" if archive.path == "-" else archive.path
+        raise MalformedInput("ends without its end-of-archive mark: it is cut short", place=place)
     return _Verifying(archive).run(workers or len(os.sched_getaffinity(0)), progress or (lambda _: None))
 
 
@@ -131,9 +132,13 @@ class _Verifying:
         return VerifyReport(ok, checked, findings, tuple(self._list_blobs(todo)))
 
     def _list_blobs(self, names: Iterable[str]) -> Iterator[CheckedBlob]:
-        order = {blob: i for i, blob in enumerate(self._users)}
+        users = dict(self._users)
+        for claim in self._archive.layout.claims:
+            if claim.blob is not None and claim.role != "name":
+                users.setdefault(self._follow(claim.blob), claim.place)
+        order = {blob: i for i, blob in enumerate(users)}
         for name in sorted(names, key=lambda name: (order.get(name, len(order)), name)):
-            yield CheckedBlob(name, self._users.get(name, ""), self._stored_size(name), name not in self._wrong)
+            yield CheckedBlob(name, users.get(name, ""), self._stored_size(name), name not in self._wrong)
 
     def _follow(self, blob: str) -> str:
         """Give the member that holds the bytes, where the given one is a link."""
@@ -228,12 +233,17 @@ class _Verifying:
         return claimed.compression or "none", found
 
     def _note_absent(self, claim: BlobClaim) -> None:
-        for image in self._archive.images:
-            for layer in image.layers:
-                if layer.claimed_digest == claim.digest and claim.role == "layer":
-                    if layer.unreadable != "foreign":
-                        self._add("V013", _layer_place(image, layer), claim.digest, None, "not in the archive")
-                    return
+        layers = [
+            (_layer_place(image, layer), layer.unreadable)
+            for image in self._archive.images
+            for layer in image.layers
+            if claim.role == "layer" and layer.claimed_digest == claim.digest
+        ]
+        for place, unreadable in layers:
+            if unreadable != "foreign":
+                self._add("V013", place, claim.digest, None, "not in the archive")
+        if layers:
+            return
         other = next((other for other in self._archive.others if other.digest == claim.digest), None)
         names = f"{other.names[0]}: " if other is not None and other.names else ""
         platform = f" of {other.platform}" if other is not None and other.platform else ""
@@ -251,14 +261,8 @@ class _Verifying:
                     self._add("V006", place, None, None, "manifest.json lists this layer, but the archive lacks it")
             elif layer.unreadable:
                 why = f"foreign, to be had from {' '.join(layer.urls)}" if layer.urls else layer.unreadable
-                self._add(
-                    "V014",
-                    place,
-                    layer.claimed_diff_id,
-                    None,
-                    f"content not readable: {why}",
-                    self._follow(layer.blob or ""),
-                )
+                message = f"content not readable: {why}"
+                self._add("V014", place, layer.claimed_diff_id, None, message, self._follow(layer.blob or ""))
             else:
                 self._check_layer(place, layer)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tarlayers.cli.options import Format, FormatOption, ImageArgument, QuietOption, VerboseOption, open_archive
+from typing import Annotated
+
+import typer
+
+from tarlayers.cli.options import Format, FormatOption, ImageArgument, QuietOption, open_archive
 from tarlayers.cli.outcome import answer_no
 from tarlayers.cli.output import write_json, write_lines
 
@@ -10,7 +14,7 @@ from tarlayers.cli.output import write_json, write_lines
 def command(
     image: ImageArgument,
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
-    verbose: VerboseOption = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every blob that is checked.")] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Recompute every digest, size and count that an archive claims. Exit 1 when one is wrong.

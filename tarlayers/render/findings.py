@@ -58,7 +58,7 @@ def verify_lines(report: VerifyReport, *, every_blob: bool = False) -> Iterator[
 
 def _blob_line(blob: CheckedBlob) -> str:
     state = "ok" if blob.ok else "wrong"
-    use = escape_text(blob.place or "(no image uses it)")
+    use = escape_text(_LONG_NAME.sub(lambda match: match[0][:12], blob.place) or "(nothing names it)")
     return f"{state:7} {human_size(blob.size):>7} {escape_text(blob.blob or '(the layer itself)')} {use}"
 
 
