@@ -8,9 +8,13 @@ import json
 import re
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
 
+import orjson
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tarlayers.analysis.verify import verify_archive
 from tarlayers.errors import MalformedInput
@@ -51,6 +55,21 @@ def test_a_wrong_table_says_where(data: bytes) -> None:
     with pytest.raises(MalformedInput) as caught:
         parse_toc(data)
     assert WRONG[data] in str(caught.value)
+
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=9)
+)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner))
+KEYS = st.sampled_from(
+    ["name", "type", "size", "mode", "uid", "gid", "modtime", "linkName", "devMajor", "devMinor", "xattrs", "digest"]
+)
+
+
+@given(st.lists(st.dictionaries(KEYS, VALUES | st.just("2024-05-01T10:00:00+99:99")) | VALUES, max_size=4) | VALUES)
+def test_whatever_a_table_holds_is_parsed_or_refused(entries: object) -> None:
+    with suppress(MalformedInput):
+        parse_toc(orjson.dumps({"entries": entries}))
 
 
 @pytest.mark.parametrize(
