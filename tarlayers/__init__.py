@@ -10,7 +10,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     1  formats
     2  sources
     3  layer store windows image reference imagearchive
-    4  tree unpack inplace rootfs
+    4  tree unpack inplace rootfs toc finding
     5  analysis export
     6  render
     7  cli
@@ -19,11 +19,13 @@ Inside a floor these edges are meant, and no others:
 
     digest -> errors
     formats.tar -> formats.tar_fields
+    formats.toc -> formats.tar formats.compression
     sources.inventory -> sources.layout sources.names
     sources.oci -> sources.inventory sources.layout sources.names
     sources.docker_archive -> sources.inventory sources.layout sources.names
     sources.skopeo_dir -> sources.inventory sources.oci
     sources.locate -> sources.inventory sources.layout sources.oci sources.docker_archive sources.skopeo_dir
+    sources.agreement -> sources.layout sources.locate
     store -> layer
     windows -> layer
     image -> layer store windows

@@ -8,6 +8,7 @@ decides which.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import BinaryIO
 from tarlayers.digest import Meter
 from tarlayers.errors import MalformedInput, TarlayersError, UnsupportedInput
 from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
+from tarlayers.formats.mediatypes import read_layer_type, why_unreadable
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.reference import choose_image
@@ -24,6 +26,11 @@ from tarlayers.sources.archive import CHUNK, open_directory, open_tar
 from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, map_history
 from tarlayers.sources.locate import locate_images
 from tarlayers.store import WHOLE, PassedStore, SeekStore, Store, pass_stream
+
+# What members are called that no root file system has: without the documents they are no image, and no layer either.
+_IMAGE_MEMBER = re.compile(
+    r"blobs/sha(256|512)/[0-9a-f]{64,}$|[0-9a-f]{64}/(layer\.tar|json)$|(sha256:)?[0-9a-f]{64}(\.json|\.tar(\.gz)?)?$"
+)
 
 Source = str | os.PathLike[str] | BinaryIO
 
@@ -183,6 +190,10 @@ def _assemble(
     kind = layout.kind
     if kind == "none" and directory:
         raise UnsupportedInput("no image documents in this directory (no manifest.json, index.json)", place=path)
+    if kind == "none" and any(map(_IMAGE_MEMBER.match, store.sizes)):
+        cut = "" if store.end_mark else "it is cut short: "
+        reason = f"{cut}members of an image, but no index.json or manifest.json that tells of one"
+        raise MalformedInput(reason, place="standard input" if path == "-" else path)
     if kind == "none":
         images: tuple[Image, ...] = (_bare_image(store, size if isinstance(store, SeekStore) else None),)
         kind = "layer"
@@ -235,7 +246,6 @@ def _make_image(record: ImageRecord, store: Store) -> Image:
 
 
 def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: Store, windows: bool) -> Layer:
-    present = record.blob is not None
     return Layer(
         index=index,
         claimed_digest=record.claimed_digest,
@@ -248,18 +258,15 @@ def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: 
         annotations=record.annotations,
         urls=record.urls,
         blob=record.blob,
-        unreadable=_why_unreadable(record.media_type or "", present, bool(record.urls)),
+        unreadable=_why_unreadable(record, store),
         bare=False,
         _store=store,
         windows=windows,
     )
 
 
-def _why_unreadable(media_type: str, present: bool, foreign: bool) -> str | None:
-    if not present:
-        return "foreign" if foreign else "absent"
-    if media_type.endswith("+encrypted"):
-        return "encrypted"
-    if "erofs" in media_type or "squashfs" in media_type:
-        return media_type
-    return None
+def _why_unreadable(record: LayerRecord, store: Store) -> str | None:
+    if record.blob is not None:
+        return why_unreadable(record.media_type, store.compression(record.blob))
+    claimed = read_layer_type(record.media_type)
+    return "foreign" if record.urls or (claimed and claimed.foreign) else "absent"

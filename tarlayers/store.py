@@ -11,16 +11,18 @@ from contextlib import suppress
 from threading import Lock
 from typing import Protocol
 
-from tarlayers.digest import Digest, Meter
+from tarlayers.digest import Digest, Meter, name_algorithm
 from tarlayers.errors import ContentAbsent, TarlayersError
 from tarlayers.formats import tar
 from tarlayers.formats.compression import SNIFF_BYTES, sniff
-from tarlayers.layer import Entry, LayerIndex, decode_entry, hop_layer, index_layer, index_metered
+from tarlayers.formats.toc import read_behind
+from tarlayers.layer import Entry, LayerIndex, decode_entry, find_toc_member, hop_layer, index_layer, index_metered
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import (
     Archive,
     Blob,
     clean_name,
+    ends_whole,
     find_top,
     link_targets,
     looks_like_json,
@@ -52,6 +54,18 @@ class Store(Protocol):
     def documents(self) -> Mapping[str, bytes]:
         """The members that look like JSON."""
 
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Of each member that is a link the one that it leads to."""
+
+    @property
+    def duplicates(self) -> Mapping[str, int]:
+        """How many members have the same name, where there are several; the last of them is the blob."""
+
+    @property
+    def end_mark(self) -> bool:
+        """Whether the archive's tar ends as it has to."""
+
     def compression(self, name: str) -> str:
         """Give the compression by magic."""
 
@@ -59,7 +73,9 @@ class Store(Protocol):
         """Index a layer blob; the result is kept."""
 
     def digest(self, name: str) -> Digest:
-        """Compute (or give the computed) sha256 of a blob as stored."""
+        """Compute (or give the computed) digest of a blob as stored: sha512 for one that is called by such a
+        digest, else sha256.
+        """
 
     def open(self, name: str) -> Iterator[bytes]:
         """Yield the stored bytes; ContentAbsent when they have passed."""
@@ -76,6 +92,9 @@ class SeekStore:
         self._lock = Lock()
         self.sizes: Mapping[str, int] = {name: blob.size for name, blob in archive.blobs.items()}
         self.documents: Mapping[str, bytes] = archive.documents(limits)
+        self.aliases = archive.aliases
+        self.duplicates = archive.duplicates
+        self.end_mark = archive.end_mark
 
     def _blob(self, name: str) -> Blob:
         if name == WHOLE and self._archive.whole is not None:
@@ -88,6 +107,7 @@ class SeekStore:
 
     def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
         """Hop over a plain layer's contents unless digests are asked for; read it through otherwise."""
+        name = self.aliases.get(name, name)
         with self._lock:
             known = self._indexes.get(name)
         if known is not None and (known.diff_id or not hashed) and (known.contents or not contents):
@@ -97,7 +117,13 @@ class SeekStore:
             if not hashed and not contents and sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
                 index = hop_layer(blob.read_at, blob.size, limits=self._limits)
             else:
-                index = index_layer(blob.chunks(), hashed=hashed, contents=contents, limits=self._limits)
+                index = index_layer(
+                    blob.chunks(),
+                    hashed=hashed,
+                    contents=contents,
+                    algorithm=name_algorithm(name),
+                    limits=self._limits,
+                )
         except TarlayersError as error:
             raise place_error(error, name or self._archive.path) from error
         with self._lock:
@@ -108,10 +134,12 @@ class SeekStore:
 
     def digest(self, name: str) -> Digest:
         """Hash the blob, unless an index already did."""
+        name = self.aliases.get(name, name)
         if name not in self._digests:
-            meter = Meter()
+            meter = Meter(algorithm=name_algorithm(name))
             for _ in meter.watch(self._blob(name).chunks()):
-                digest = meter.digest()
+                pass
+            digest = meter.digest()
             if digest is not None:
                 self._digests[name] = digest
         return self._digests[name]
@@ -127,6 +155,9 @@ class PassedStore:
     def __init__(self) -> None:
         self.sizes: dict[str, int] = {}
         self.documents: Mapping[str, bytes] = {}
+        self.aliases: Mapping[str, str] = {}
+        self.duplicates: dict[str, int] = {}
+        self.end_mark = True
         self.indexes: dict[str, LayerIndex | TarlayersError] = {}
         self.digests: dict[str, Digest] = {}
         self.compressions: dict[str, str] = {}
@@ -214,15 +245,17 @@ class _Pass:
             entry = decode_entry(member, self._limits)
             sha256 = self._take(name, member, walker)
             entries.append(entry._replace(sha256=sha256) if sha256 and self._contents else entry)
-        trailing = walker.drain()
+        trailing, behind = read_behind(walker.rest(), 0)
         self._follow_links()
         self._strip_top()
         store = self._store
+        store.end_mark = ends_whole(walker, meter.size)
         store.documents = self._documents
         digest = meter.digest()
         store.indexes[WHOLE] = LayerIndex(
-            digest, meter.size, "none", digest, meter.size, tuple(entries), self._contents, trailing
-        )
+            digest, meter.size, "none", digest, meter.size, tuple(entries), self._contents, trailing,
+            behind or find_toc_member(entries),
+        )  # fmt: skip
         if digest is not None:
             store.digests[WHOLE] = digest
         return store
@@ -236,7 +269,8 @@ class _Pass:
         if member.typeflag not in b"07S":
             return None
         self._store.sizes[name] = member.size
-        meter = Meter(hashed=self._hashed or self._contents)
+        algorithm = "sha256" if self._bare else name_algorithm(name)
+        meter = Meter(hashed=self._hashed or self._contents, algorithm=algorithm)
         stream = meter.watch(walker.content())
         head = b""
         while len(head) < tar.BLOCK and (chunk := next(stream, b"")):
@@ -259,6 +293,7 @@ class _Pass:
     def _forget(self, name: str) -> None:
         """Of two members with one name the last counts."""
         if self._store.sizes.pop(name, None) is not None or name in self._links:
+            self._store.duplicates[name] = self._store.duplicates.get(name, 1) + 1
             self._links.pop(name, None)
             self._documents.pop(name, None)
             self._store.indexes.pop(name, None)
@@ -283,7 +318,8 @@ class _Pass:
 
     def _follow_links(self) -> None:
         store = self._store
-        for name, target in resolve_links(self._links, store.sizes).items():
+        store.aliases = resolve_links(self._links, store.sizes)
+        for name, target in store.aliases.items():
             store.sizes[name] = store.sizes[target]
             store.compressions[name] = store.compressions[target]
             for kept in (store.indexes, store.digests, self._documents):
@@ -293,6 +329,8 @@ class _Pass:
     def _strip_top(self) -> None:
         store = self._store
         top = find_top(store.sizes)
+        store.aliases = {name[len(top) :]: target[len(top) :] for name, target in store.aliases.items()}
+        store.duplicates = {name.removeprefix(top): count for name, count in store.duplicates.items()}
         for kept in (store.sizes, store.compressions, store.indexes, store.digests, self._documents):
             for name in [name for name in kept if top and name.startswith(top)]:
                 kept[name[len(top) :]] = kept.pop(name)  # type: ignore[assignment] # one loop over five value types

@@ -162,6 +162,8 @@ class Walker:
         self._sparse: tuple[tuple[int, int], ...] | None = None
         self._size = 0
         self._pending: _Pending | None = None
+        self.end_mark = False
+        """Two zero blocks were met. Go takes one of them, or none, for an end as well."""
         self._caches = HeaderCaches()
 
     # -- bytes -------------------------------------------------------------------------------------
@@ -262,19 +264,24 @@ class Walker:
         self._raw.clear()
         return taken
 
+    def rest(self) -> Iterator[bytes]:
+        """Yield what follows the end of the archive."""
+        chunk = self._buf[self._pos :]
+        self._buf, self._pos = b"", 0
+        while chunk or (chunk := self._feed.read()):
+            if self._raw is not None:
+                self._raw += chunk
+            yield chunk
+            chunk = b""
+
     def drain(self) -> int:
         """Read to the end of the feed. Say how many bytes follow the end of the archive, or 0 if they are
         all zero: engines ignore them, but the diff ID covers them.
         """
         rest, zero = 0, True
-        chunk = self._buf[self._pos :]
-        self._buf, self._pos = b"", 0
-        while chunk or (chunk := self._feed.read()):
+        for chunk in self.rest():
             rest += len(chunk)
             zero = zero and chunk.count(0) == len(chunk)
-            if self._raw is not None:
-                self._raw += chunk
-            chunk = b""
         return 0 if zero else rest
 
     def _error(self, reason: str) -> MalformedInput:
@@ -402,6 +409,7 @@ class Walker:
         if self._block() != _ZERO:
             self._pos -= BLOCK
             raise self._error("a zero block is followed by a header")
+        self.end_mark = True
 
     def _extension(self, size: int, flag: bytes) -> bytes:
         """Take the content of an extended header or long name, and its padding."""

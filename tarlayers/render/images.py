@@ -81,6 +81,8 @@ def layer_document(layer: Layer, chain_id: object) -> dict[str, Any]:
     document = layer_identity(layer) | {"chain_id": _text(chain_id)}
     if layer.unreadable:
         return document
+    if found := _found_format(layer):
+        document["format"] = found
     census = layer.read().census
     if layer.windows_parts:
         document["windows"] = list(layer.windows_parts)
@@ -96,6 +98,12 @@ def layer_document(layer: Layer, chain_id: object) -> dict[str, Any]:
     }
 
 
+def _found_format(layer: Layer) -> str | None:
+    """The format for lazy pulling of a layer that is read: by content, else as annotations claim."""
+    toc = layer.read().toc
+    return toc.format if toc else layer.chunked_format
+
+
 def other_document(other: OtherRecord) -> dict[str, Any]:
     """Something in the archive that is no image."""
     document = {
@@ -109,7 +117,7 @@ def other_document(other: OtherRecord) -> dict[str, Any]:
 
 
 def history_row(row: HistoryRow, layer: Layer | None = None) -> dict[str, Any]:
-    """One build step; with `layer` (which is read) also the bytes of content that it added."""
+    """One build step; with `layer` also the bytes of content that it added, unless that cannot be read."""
     document: dict[str, Any] = {
         "created": row.step.created,
         "created_by": row.step.created_by,
@@ -118,8 +126,8 @@ def history_row(row: HistoryRow, layer: Layer | None = None) -> dict[str, Any]:
         "empty_layer": row.step.empty_layer,
         "layer": row.layer,
     }
-    if layer is not None:
-        document["size"] = None if layer.unreadable else layer.read().census.content_size
+    if layer is not None and not layer.unreadable:
+        document["size"] = layer.read().census.content_size
     elif row.layer is None:
         document["size"] = 0
     return document
@@ -212,9 +220,17 @@ def _pairs(value: object) -> list[str]:
 
 def _layer_line(layer: Layer) -> str:
     size = human_size(layer.size) if layer.size is not None else "-"
-    state = f"not readable: {layer.unreadable}" if layer.unreadable else layer.chunked_format or layer.compression
+    state = _unreadable(layer) or layer.chunked_format or layer.compression
     identity = shorten(layer.diff_id or layer.digest)
     return f"layer {layer.index:<5} {identity} {size:>8} {state or '':5} {one_line(layer.created_by)}".rstrip()
+
+
+def _unreadable(layer: Layer) -> str:
+    """Why a layer's content cannot be read, and where it can be had; empty when it can."""
+    if not layer.unreadable:
+        return ""
+    urls = f" ({' '.join(escape_text(url) for url in layer.urls)})" if layer.urls else ""
+    return f"content not readable: {layer.unreadable}{urls}"
 
 
 def layer_cells(layer: Layer) -> tuple[str, ...]:
@@ -222,7 +238,7 @@ def layer_cells(layer: Layer) -> tuple[str, ...]:
     stored = human_size(layer.size) if layer.size is not None else "-"
     identity = (str(layer.index), shorten(layer.digest), shorten(layer.diff_id), stored)
     if layer.unreadable:
-        return (*identity, "-", "-", "-", f"not readable: {layer.unreadable}", one_line(layer.created_by))
+        return (*identity, "-", "-", "-", _unreadable(layer), one_line(layer.created_by))
     census = layer.read().census
     return (
         *identity,
@@ -237,7 +253,7 @@ def layer_cells(layer: Layer) -> tuple[str, ...]:
 def _form(layer: Layer) -> str:
     """How a layer is stored: its compression, and what is special about it."""
     parts = ", ".join(layer.windows_parts)
-    return (layer.chunked_format or layer.compression or "-") + (f" windows ({parts})" if parts else "")
+    return (_found_format(layer) or layer.compression or "-") + (f" windows ({parts})" if parts else "")
 
 
 def history_cells(row: HistoryRow, layers: Sequence[Layer], *, sizes: bool, full: bool) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, TarlayersError, UnsupportedInput
 from tarlayers.formats import tar
@@ -45,15 +46,30 @@ class Blob:
             yield chunk
 
 
+class MemberTable(NamedTuple):
+    """The regular files of an archive, links resolved."""
+
+    blobs: Mapping[str, Blob]
+    aliases: Mapping[str, str]
+    """Of each link the file that it leads to."""
+    duplicates: Mapping[str, int]
+    """How many members have the same name, where there are several."""
+    end_mark: bool
+    """Whether a tar ends as it has to: in two zero blocks and at a block boundary."""
+
+
 class Archive:
     """Named blobs with random access. Use it as a context manager, or let it be collected."""
 
-    def __init__(self, kind: str, path: str, size: int, blobs: Mapping[str, Blob], whole: Blob | None) -> None:
+    def __init__(self, kind: str, path: str, size: int, table: MemberTable, whole: Blob | None) -> None:
         self.kind = kind
         """`tar` or `directory`."""
         self.path = path
         self.size = size
-        self.blobs = blobs
+        self.blobs = table.blobs
+        self.aliases = table.aliases
+        self.duplicates = table.duplicates
+        self.end_mark = table.end_mark
         self.whole = whole
         """The tar itself, which may turn out to be a bare layer."""
 
@@ -120,33 +136,45 @@ def open_tar(path: str, descriptor: int, limits: Limits = DEFAULT_LIMITS) -> Arc
         return os.pread(descriptor, count, offset)
 
     try:
-        blobs = _member_table(read_at, size, limits)
+        table = _member_table(read_at, size, limits)
     except BaseException:
         os.close(descriptor)
         raise
-    archive = Archive("tar", path, size, blobs, Blob(path, size, read_at))
+    archive = Archive("tar", path, size, table, Blob(path, size, read_at))
     weakref.finalize(archive, os.close, descriptor)
     return archive
 
 
-def _member_table(read_at: Callable[[int, int], bytes], size: int, limits: Limits) -> dict[str, Blob]:
+def _member_table(read_at: Callable[[int, int], bytes], size: int, limits: Limits) -> MemberTable:
     walker = tar.Walker(tar.SeekFeed(read_at, size), limits=limits)
     blobs: dict[str, Blob] = {}
     links: dict[str, tuple[str, ...]] = {}
+    duplicates: dict[str, int] = {}
     for member in walker:
         name = clean_name(member.name)
-        blobs.pop(name, None)
-        links.pop(name, None)
+        if blobs.pop(name, None) is not None or links.pop(name, None) is not None:
+            duplicates[name] = duplicates.get(name, 1) + 1
         if member.typeflag in b"12":
             links[name] = link_targets(name, member)
         elif member.typeflag in b"07S" and member.stored:
             blobs[name] = _member_blob(name, member, walker.data_offset, read_at)
         elif member.typeflag in b"07S":
             blobs[name] = Blob(name, 0, lambda _offset, _count: b"")
-    for name, target in resolve_links(links, blobs).items():
+    aliases = resolve_links(links, blobs)
+    for name, target in aliases.items():
         blobs[name] = blobs[target]
     top = find_top(blobs)
-    return {name[len(top) :]: blob for name, blob in blobs.items()} if top else blobs
+    return MemberTable(
+        {name[len(top) :]: blob for name, blob in blobs.items()},
+        {name[len(top) :]: target[len(top) :] for name, target in aliases.items()},
+        {name.removeprefix(top): count for name, count in duplicates.items()},
+        ends_whole(walker, size),
+    )
+
+
+def ends_whole(walker: tar.Walker, size: int) -> bool:
+    """Say whether a tar that has been walked ends in its end mark and at a block boundary."""
+    return walker.end_mark and size % tar.BLOCK == 0
 
 
 def _member_blob(name: str, member: tar.Member, start: int, read_at: Callable[[int, int], bytes]) -> Blob:
@@ -224,7 +252,7 @@ def open_directory(path: str) -> Archive:
             if blob is not None:
                 blobs[blob.name] = blob
                 total += blob.size
-    return Archive("directory", path, total, blobs, None)
+    return Archive("directory", path, total, MemberTable(blobs, {}, {}, end_mark=True), None)
 
 
 def _file_blob(name: str, path: Path) -> Blob | None:

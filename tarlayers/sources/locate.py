@@ -37,7 +37,7 @@ def locate_images(documents: Mapping[str, bytes], sizes: Mapping[str, int], limi
     elif isinstance(listed, dict) and kind == "none":
         kind = "dir"
         read_dir(found)
-    elif kind == "none" and has_v1_images(found):
+    elif kind == "none" and "manifest.json" not in found.sizes and has_v1_images(found):
         kind = "docker-archive"
         read_v1_images(found)
     return Layout("none") if kind == "none" else found.close(kind)

@@ -13,16 +13,12 @@ from dataclasses import dataclass, field, replace
 from tarlayers.digest import Digest
 from tarlayers.errors import LimitExceeded, MalformedInput
 from tarlayers.formats.documents import Descriptor, Manifest, Platform, parse_index, parse_json, parse_manifest
+from tarlayers.formats.mediatypes import ARTIFACT_LAYERS, IMAGE_CONFIGS
 from tarlayers.sources.inventory import Inventory
 from tarlayers.sources.layout import ImageRecord, LayerRecord, pair_layers
 from tarlayers.sources.names import names_of
 
 _ATTESTATION = "vnd.docker.reference.type"
-_IMAGE_CONFIGS = (
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.container.image.v1+json",
-)
-_NOT_LAYERS = ("application/vnd.in-toto", "application/vnd.oci.empty", "application/vnd.dev.cosign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +113,9 @@ def _other_kind(manifest: Manifest, descriptor: Descriptor) -> str | None:
     if manifest.artifact_type or manifest.config is None:
         return "artifact"
     media_type = manifest.config.media_type
-    if media_type is not None and media_type not in _IMAGE_CONFIGS:
+    if media_type is not None and media_type not in IMAGE_CONFIGS:
         return "artifact"
-    if manifest.layers and all((layer.media_type or "").startswith(_NOT_LAYERS) for layer in manifest.layers):
+    if manifest.layers and all((layer.media_type or "").startswith(ARTIFACT_LAYERS) for layer in manifest.layers):
         return "artifact"
     return None
 
