@@ -9,8 +9,8 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits
     1  formats
     2  sources
-    3  layer store image reference imagearchive
-    4  difference tree unpack inplace rootfs
+    3  layer store windows image reference imagearchive
+    4  difference tree unpack inplace rootfs toc finding
     5  analysis export extract
     6  render
     7  cli
@@ -22,8 +22,16 @@ Inside a floor these edges are meant, and no others:
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
     sources.contents -> sources.archive
+    formats.toc -> formats.tar formats.compression
+    sources.inventory -> sources.layout sources.names
+    sources.oci -> sources.inventory sources.layout sources.names
+    sources.docker_archive -> sources.inventory sources.layout sources.names
+    sources.skopeo_dir -> sources.inventory sources.oci
+    sources.locate -> sources.inventory sources.layout sources.oci sources.docker_archive sources.skopeo_dir
+    sources.agreement -> sources.layout sources.locate
     store -> layer
-    image -> layer store
+    windows -> layer
+    image -> layer store windows
     reference -> image
     imagearchive -> image reference store
     unpack -> tree

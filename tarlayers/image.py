@@ -15,18 +15,12 @@ from tarlayers.digest import Digest, chain_ids
 from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.documents import Config, HistoryStep, Platform
+from tarlayers.formats.mediatypes import containerd_refusal
+from tarlayers.formats.toc import read_toc_claims
 from tarlayers.layer import Entry, LayerIndex, read_content
 from tarlayers.store import OnRead, Store
+from tarlayers.windows import find_parts, show_files
 
-_PLAIN_TYPES = (
-    "application/vnd.oci.image.layer.v1.tar",
-    "application/vnd.oci.image.layer.nondistributable.v1.tar",
-)
-_LAYER_TYPES = (
-    "application/vnd.oci.image.layer.",
-    "application/vnd.docker.image.rootfs.diff.",
-    "application/vnd.docker.image.rootfs.foreign.diff.",
-)
 _PREFIX = 12  # hex digits that name a layer or an image, as docker prints them
 
 
@@ -55,6 +49,8 @@ class Layer:
     bare: bool
     """No document speaks of this layer: all its digests are computed, which reads it whole."""
     _store: Store = field(repr=False, compare=False)
+    windows: bool = False
+    """The image is for Windows: what a container sees of the layer lies below `Files/`."""
 
     @property
     def name(self) -> str:
@@ -65,12 +61,8 @@ class Layer:
     @property
     def chunked_format(self) -> str | None:
         """`estargz` or `zstd:chunked` where the annotations claim a table of contents for lazy pulling."""
-        for key in self.annotations:
-            if key == "containerd.io/snapshot/stargz/toc.digest":
-                return "estargz"
-            if key.startswith(("io.github.containers.zstd-chunked.", "io.containers.zstd-chunked.")):
-                return "zstd:chunked"
-        return None
+        claims = read_toc_claims(self.annotations)
+        return claims.format if claims else None
 
     @property
     def digest(self) -> Digest | None:
@@ -86,8 +78,16 @@ class Layer:
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """Its members in tar order; the layer is indexed on first use."""
-        return self.read().entries
+        """What takes part in the merged file system, in tar order: its members, and of a Windows layer those below
+        `Files/`. The layer is indexed on first use; `read().entries` are its members as they stand.
+        """
+        entries = self.read().entries
+        return show_files(entries) if self.windows else entries
+
+    @property
+    def windows_parts(self) -> tuple[str, ...]:
+        """Which of `Files Hives UtilityVM` a Windows layer has; none for all other layers. Reads the layer."""
+        return find_parts(self.read().entries) if self.windows and not self.unreadable else ()
 
     def read(self, *, hashed: bool = False, contents: bool = False, on_read: OnRead | None = None) -> LayerIndex:
         """Index the layer, or give the index made before. With `hashed` digest and diff ID are computed,
@@ -109,22 +109,8 @@ class Layer:
 
     @property
     def blob_refusal(self) -> Refused | None:
-        """Why containerd would not even read this blob as a layer; None when it would.
-
-        It sniffs gzip and zstd alone; it never decompresses what claims to be OCI's plain type, and takes
-        nothing for a layer that has another than a layer's media type.
-        """
-        if self.compression in ("xz", "bzip2"):
-            return Refused("bad-compression", f"containerd reads no {self.compression}")
-        if self.media_type is None or self.compression is None:
-            return None
-        if self.media_type in _PLAIN_TYPES and self.compression != "none":
-            return Refused(
-                "bad-compression", f"{self.media_type} is never decompressed, but this is {self.compression}"
-            )
-        if not self.media_type.startswith(_LAYER_TYPES):
-            return Refused("bad-media-type", f"{self.media_type} is no layer type")
-        return None
+        """Why containerd would not even read this blob as a layer; None when it would."""
+        return containerd_refusal(self.media_type, self.compression)
 
     def require_readable(self) -> None:
         """Raise ContentAbsent, with the reason, for a layer whose content cannot be read."""

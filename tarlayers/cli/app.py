@@ -7,6 +7,8 @@ from importlib import import_module
 
 import typer
 
+from tarlayers.cli.words import Command
+
 COMMANDS = {
     "inspect": "What is in an archive: images, names, configuration.",
     "layers": "Each layer's digests, sizes and instruction.",
@@ -47,7 +49,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name, short_help=COMMANDS[name])
         else:
-            app.command(name, short_help=COMMANDS[name])(command)
+            app.command(name, cls=Command, short_help=COMMANDS[name])(command)
     return app
 
 

@@ -43,7 +43,7 @@ def command(
     from tarlayers.analysis.blame import blame_paths
     from tarlayers.render.blame import blame_document, blame_lines
 
-    chosen = open_chosen(image, platform, quiet=quiet, hashed=False)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False)
     warn_unmatched(chosen, quiet=quiet)
     load_chosen(chosen.layers, quiet=quiet)
     answer = blame_paths(chosen, path, engine=engine.value)

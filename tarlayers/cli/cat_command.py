@@ -40,10 +40,10 @@ def command(
     from tarlayers.errors import NoSuchPath
     from tarlayers.image import find_layer
 
-    chosen = open_chosen(image, platform, quiet=quiet, keep=True, hashed=False)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, keep=True, hashed=False)
     if only is not None:
         layer = find_layer(chosen, only)
-        write_bytes(layer.open_content(find_in_layer(layer.entries, path)))
+        write_bytes(layer.open_content(find_in_layer(layer.read().entries, path)))
         return
     rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at)
     warn_refused(rootfs.refused, quiet=quiet)

@@ -53,7 +53,7 @@ def command(
     from tarlayers.image import find_layer
     from tarlayers.render.changes import change_lines, changes_document
 
-    chosen = open_chosen(image, platform, quiet=quiet, hashed=False, contents=True)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, contents=True)
     warn_unmatched(chosen, quiet=quiet)
     index = None if layer is None else find_layer(chosen, layer).index
     load_chosen(chosen.layers if index is None else chosen.layers[: index + 1], quiet=quiet, contents=True)

@@ -44,7 +44,7 @@ def command(
     from tarlayers.analysis.log import trace_path
     from tarlayers.render.log import LOG_ALIGN, LOG_HEADER, log_cells, log_document
 
-    chosen = open_chosen(image, platform, quiet=quiet, hashed=False, contents=True)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, contents=True)
     warn_unmatched(chosen, quiet=quiet)
     load_chosen(chosen.layers, quiet=quiet, contents=True)
     log = trace_path(chosen, path, engine=engine.value)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tarlayers.cli.progress import watch_reading
+from tarlayers.cli.words import STREAM_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,19 +72,21 @@ OnlyOption = Annotated[
 
 def split_reference(argument: str) -> tuple[str, str | None]:
     """Split `PATH#REF`; a path that exists with a `#` in its name is that path."""
-    if "#" not in argument or os.path.exists(argument):  # noqa: PTH110 # a path is text here until it is opened
-        return argument, None
+    argument = argument.removeprefix(STREAM_MARK)
+    marks = [i for i, letter in enumerate(argument) if letter == "#"]
+    # No tag and no digest has a `#`, so the longest path that exists is the one that is meant.
+    for end in (len(argument), *reversed(marks)):
+        if os.path.exists(argument[:end]):  # noqa: PTH110 # a path is text here until it is opened
+            return argument[:end], argument[end + 1 :] or None
     path, _, reference = argument.partition("#")
-    while not os.path.exists(path) and path != "-" and "#" in reference:  # noqa: PTH110 # as above
-        more, _, reference = reference.partition("#")
-        path = f"{path}#{more}"
     return path, reference or None
 
 
 def open_archive(
-    argument: str, *, quiet: bool, hashed: bool = True, contents: bool = False, keep: bool = False
+    argument: str, *, quiet: bool, verbose: bool, hashed: bool = True, contents: bool = False, keep: bool = False
 ) -> tuple[ImageArchive, str | None]:
     """Open what IMAGE names; what is needed of a stream is said as for `open_images`."""
+    from tarlayers.cli.outcome import complain
     from tarlayers.imagearchive import open_images
 
     path, reference = split_reference(argument)
@@ -91,8 +94,10 @@ def open_archive(
         raise typer.BadParameter("standard input is a terminal: pipe an archive into it, or give a path")
     source = sys.stdin.buffer if path == "-" else path
     total = os.path.getsize(path) if os.path.isfile(path) else None  # noqa: PTH202, PTH113 # as above
+    tell = complain if verbose else None
     with watch_reading(total, quiet=quiet) as on_read:
-        return open_images(source, hashed=hashed, contents=contents, keep=keep, on_read=on_read), reference
+        archive = open_images(source, hashed=hashed, contents=contents, keep=keep, tell=tell, on_read=on_read)
+    return archive, reference
 
 
 def open_chosen(
@@ -100,15 +105,22 @@ def open_chosen(
     platform: str | None,
     *,
     quiet: bool,
+    verbose: bool,
     hashed: bool = True,
     contents: bool = False,
     keep: bool = False,
 ) -> Image:
     """Open what IMAGE names and pick the one image that is meant."""
+    from tarlayers.errors import ContentAbsent, NoSuchImage
     from tarlayers.reference import choose_image
 
-    archive, reference = open_archive(argument, quiet=quiet, hashed=hashed, contents=contents, keep=keep)
-    return choose_image(archive.images, reference, platform)
+    archive, reference = open_archive(
+        argument, quiet=quiet, verbose=verbose, hashed=hashed, contents=contents, keep=keep
+    )
+    try:
+        return choose_image(archive.images, reference, platform, archive.others)
+    except (NoSuchImage, ContentAbsent) as error:
+        raise error.inside(archive.path if archive.path != "-" else "standard input") from error
 
 
 def warn_unmatched(image: Image, *, quiet: bool) -> None:
@@ -133,12 +145,17 @@ def load_chosen(layers: Sequence[Layer], *, quiet: bool, contents: bool = False)
 
 def merge_chosen(image: Image, *, engine: Engine, quiet: bool, at: str | None = None, contents: bool = False) -> RootFS:
     """Merge an image's layers, up to and with layer `at`."""
+    from tarlayers.errors import ContentAbsent
     from tarlayers.image import find_layer
     from tarlayers.rootfs import merge_layers
 
     layers = image.layers if at is None else image.layers[: find_layer(image, at).index + 1]
     for layer in layers:
-        layer.require_readable()
+        try:
+            layer.require_readable()
+        except ContentAbsent as error:
+            below = f"; --at {layer.index - 1} shows what is below it" if layer.index else ""
+            raise ContentAbsent(f"{error.reason}{below}", place=error.place) from error
     load_chosen(layers, quiet=quiet, contents=contents)
     return merge_layers(layers, engine=engine.value)
 
