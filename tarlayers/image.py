@@ -7,14 +7,14 @@ image.layers[0].diff_id, image.chain_ids, image.history
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest, chain_ids
 from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError
 from tarlayers.formats.documents import Config, HistoryStep, Platform
-from tarlayers.layer import Entry, LayerIndex, open_plain, read_content
+from tarlayers.layer import Entry, LayerIndex, open_plain, read_content, read_heads
 from tarlayers.store import Store
 
 _PLAIN_TYPES = (
@@ -105,6 +105,11 @@ class Layer:
         """Yield the bytes of one of this layer's files."""
         with _named(self.name):
             yield from read_content(self.open_plain(), entry.offset)
+
+    def open_heads(self, size: int, wanted: Callable[[Entry], bool]) -> Iterator[tuple[Entry, bytes]]:
+        """Yield each wanted file of this layer with its first `size` bytes, in one pass."""
+        with _named(self.name):
+            yield from read_heads(self.open_plain(), size, wanted)
 
     @property
     def blob_refusal(self) -> Refused | None:
