@@ -13,6 +13,8 @@ COMMANDS = {
     "history": "Look",
     "ls": "Look",
     "cat": "Look",
+    "waste": "Ask",
+    "hidden": "Ask",
     "verify": "Check",
 }
 """Every command and the help panel it stands in; its module in this package has a function `command`."""

@@ -27,6 +27,12 @@ def command(
     path: Annotated[str, typer.Argument(metavar="PATH", help="File inside the image; symlinks are followed.")],
     at: AtOption = None,
     only: OnlyOption = None,
+    offset: Annotated[
+        int | None,
+        typer.Option(
+            "--offset", metavar="BYTE", help="With --only: which of several of that name.", show_default=False
+        ),
+    ] = None,
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
     verbose: VerboseOption = False,
@@ -39,10 +45,12 @@ def command(
     from tarlayers.analysis.listing import find_file, find_in_layer
     from tarlayers.image import find_layer
 
+    if offset is not None and only is None:
+        raise typer.BadParameter("means something only with --only", param_hint="--offset")
     chosen = open_chosen(image, platform, keep=True, hashed=False)
     if only is not None:
         layer = find_layer(chosen, only)
-        write_bytes(layer.open_content(find_in_layer(layer.entries, path)))
+        write_bytes(layer.open_content(find_in_layer(layer.entries, path, offset)))
         return
     rootfs = merge_chosen(chosen, engine=engine, at=at)
     warn_refused(rootfs.refused, quiet=quiet)
