@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import typer
@@ -21,7 +22,7 @@ from tarlayers.cli.options import (
 )
 from tarlayers.cli.output import write_json, write_lines, write_table
 
-_TOP = 20  # paths that text shows unless told otherwise: what fits a terminal
+_TOP = 20  # rows that text shows unless told otherwise: what fits a terminal
 
 
 def command(
@@ -38,7 +39,7 @@ def command(
 ) -> None:
     """Bytes that are shipped but not visible: which paths, which layers, and why. Dive's score beside it.
 
-    Text shows the 20 largest paths, JSON all, unless --top says otherwise.
+    Text shows the 20 largest, JSON all, unless --top says otherwise.
 
     Example: tarlayers waste --digests app.tar
     """
@@ -53,13 +54,18 @@ def command(
     if format is Format.json:
         write_json("waste", render.waste_document(waste, score, top or None))
         return
-    shown = waste.paths[: (_TOP if top is None else top) or None]
     if waste.paths:
-        write_table(render.PATH_HEADER, [render.path_cells(row) for row in shown], render.PATH_ALIGN)
-        if len(shown) < len(waste.paths):
-            write_lines([f"... and {len(waste.paths) - len(shown)} more (--top 0 shows all)"])
+        limit = _TOP if top is None else top
         by_size = sorted((row for row in waste.by_layer if row.bytes), key=lambda row: -row.bytes)
-        write_lines([""])
-        write_table(render.LAYER_HEADER, [render.layer_cells(row) for row in by_size], render.LAYER_ALIGN)
-        write_lines([""])
+        _write_rows(render.PATH_HEADER, map(render.path_cells, waste.paths), render.PATH_ALIGN, limit)
+        _write_rows(render.LAYER_HEADER, map(render.layer_cells, by_size), render.LAYER_ALIGN, limit)
     write_lines(render.total_lines(waste, score))
+
+
+def _write_rows(header: Sequence[str], rows: Iterable[Sequence[str]], align: str, limit: int) -> None:
+    """Write a table's first rows, how many more there are, and an empty line."""
+    every = list(rows)
+    shown = every[: limit or None]
+    write_table(header, shown, align)
+    more = len(every) - len(shown)
+    write_lines([f"... and {more} more (--top 0 shows all)", ""] if more else [""])
