@@ -93,7 +93,6 @@ class _Tracing:
             key = self._key(event.after)
             if key is not None:
                 self._names.setdefault(key, []).append(event.path)
-                self._hidden.pop(key, None)
         for event in trace.events:
             key = self._key(event.before)
             if key is not None:

@@ -79,6 +79,10 @@ HIDING: dict[str, tuple[list[bytes], list[tuple[str, int, int, str, str, str]]]]
         [layer(file("n", b"first"), file("n", b"second"))],
         [("/n", 1, 1, "overwritten", "entry", "/n")],
     ),
+    "its own layer, read by the image-spec's rule because it is refused": (
+        [layer(file("n", b"first"), whiteout("m"), whiteout("m"), file("n", b"second"))],
+        [("/n", 1, 1, "overwritten", "entry", "/n")],
+    ),
     "a refusal": (
         [layer(file("b" * 256, b"2"))],
         [("/" + "b" * 256, 1, 1, "not_unpacked", "refused", "/" + "b" * 256)],
@@ -91,6 +95,12 @@ def test_who_hid_it_and_how(case: str) -> None:
     layers, expected = HIDING[case]
     rows = hidden_of(opened(BASE, *layers))
     assert [(r.path, r.layer, r.hidden_by, r.cause, r.how, r.by) for r in rows] == expected
+
+
+def test_a_refused_layer_is_told_by_the_rule_that_it_is_shown_by() -> None:
+    """In place a whiteout spares its own layer's file; the first layer on its own would have deleted it."""
+    (row, _) = hidden_of(opened(layer(file("a", b"old"), whiteout("a"), file("a", b"n"), file("b" * 256, b""))))
+    assert (row.path, row.cause) == ("/a", "overwritten")
 
 
 @pytest.mark.parametrize("case", HIDING)
@@ -120,7 +130,10 @@ def test_what_a_symlink_moved_says_both_names() -> None:
 
 
 def test_other_types_are_there_on_demand() -> None:
-    stack = opened(layer(symlink("l", "x"), device("n", 1, 3), file("e")), layer(*map(whiteout, "lne")))
+    """But not a device 0:0, which is a whiteout."""
+    stack = opened(
+        layer(symlink("l", "x"), device("n", 1, 3), file("e")), layer(device("w", 0, 0), *map(whiteout, "lne"))
+    )
     assert [row.path for row in hidden_of(stack)] == ["/e"]
     assert [(row.path, row.type) for row in hidden_of(stack, types=NO_DIRECTORIES)] == [
         ("/e", "file"),
