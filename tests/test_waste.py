@@ -245,6 +245,9 @@ DIVE: dict[str, tuple[list[bytes], float, int]] = {
     "a deleted file": ([layer(file("a", b"x" * 100), file("b", b"1" * 100)), layer(whiteout("a"))], 0.5, 100),
     "a deleted directory is no waste": (
         [layer(directory("d"), file("d/x", b"x" * 150)), layer(whiteout("d"))], 1.0, 0),
+    "a deleted directory counts once more, as the whiteout": (
+        [layer(directory("d"), file("d/x", b"x" * 150), file("z", b"1" * 100)), layer(whiteout("d"), file("z", b"2" * 50))],
+        350 / 450, 150),
     "a whiteout of nothing ends the layer": (
         [layer(file("z", b"x" * 100)), layer(whiteout("a"), file("z", b"y" * 100))], 0.99, 0),
     "opaque markers are not seen": (

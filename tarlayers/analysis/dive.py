@@ -13,6 +13,7 @@ from posixpath import normpath
 
 from tarlayers.image import Image, load_layers
 from tarlayers.layer import Entry
+from tarlayers.rootfs import path_key
 
 _PREFIX = ".wh."
 _DROPPED = ".wh..wh.."  # so opaque markers are never seen
@@ -62,22 +63,23 @@ class _FileNode:
 
     def walk(self) -> Iterator[tuple[str, str, _FileNode]]:
         """Yield (parent's path, name, node) of everything below, children first, names in byte order."""
-        stack = [("", "", self, _sorted_names(self))]
+        stack = [("", "", "", self, _sorted_names(self))]
         while stack:
-            parent, name, node, rest = stack[-1]
-            child = next(rest, None)
-            if child is not None:
-                at = f"{parent}/{name}" if len(stack) > 1 else ""
+            parent, name, at, node, rest = stack[-1]
+            for child in rest:
                 below = node.children[child]
-                stack.append((at, child, below, _sorted_names(below)))
-                continue
-            stack.pop()
-            if stack:
-                yield parent, name, node
+                if below.children:
+                    stack.append((at, child, f"{at}/{child}", below, _sorted_names(below)))
+                    break
+                yield at, child, below
+            else:
+                stack.pop()
+                if stack:
+                    yield parent, name, node
 
 
 def _sorted_names(node: _FileNode) -> Iterator[str]:
-    return iter(sorted(node.children, key=lambda name: name.encode("utf-8", "surrogateescape")))
+    return iter(sorted(node.children, key=path_key))
 
 
 def score_image(image: Image) -> DiveScore:
@@ -108,9 +110,10 @@ def _file_bytes(entries: Sequence[Entry]) -> int:
 
 
 def _clean(entry: Entry) -> str:
-    """Clean a name as Go's path.Clean does."""
-    name = entry.path[1:] if entry.name is None else entry.name
-    cleaned = normpath(name) if name else "."
+    """Clean a name as Go's path.Clean does: unlike an entry's path it may climb, and `/` is not `.`."""
+    if entry.name is None or ".." not in entry.name:
+        return entry.path[1:] or ("/" if (entry.name or "").startswith("/") else ".")
+    cleaned = normpath(entry.name)
     return cleaned[1:] if cleaned.startswith("//") else cleaned
 
 
@@ -125,6 +128,15 @@ def _plant_tree(entries: Sequence[Entry]) -> _FileNode:
 
 def _add(root: _FileNode, path: str, size: int, *, is_dir: bool) -> None:
     """Set what a path is, whatever it was, and keep what is below it."""
+    parent, _, name = path.rpartition("/")
+    holder = _make(root, parent)
+    node = _make(holder, name) if holder is not None else None
+    if node is not None and node is not root:
+        node.size, node.is_dir = size, is_dir
+
+
+def _make(root: _FileNode, path: str) -> _FileNode | None:
+    """Give the node at a path, made if need be; None where a name of it is one that dive drops."""
     node = root
     for name in path.split("/"):
         if not name:
@@ -132,24 +144,34 @@ def _add(root: _FileNode, path: str, size: int, *, is_dir: bool) -> None:
         child = node.children.get(name)
         if child is None:
             if name.startswith(_DROPPED):
-                return
+                return None
             child = node.children[name] = _FileNode()
         node = child
-    if node is not root:
-        node.size, node.is_dir = size, is_dir
+    return node
 
 
 def _lay(stack: _FileNode, tree: _FileNode) -> None:
     """Lay a layer over a stack: names are removed or added, in the order of the walk."""
+    at: str | None = None
+    holder: _FileNode | None = None
     for parent, name, node in tree.walk():
         if name.startswith(_PREFIX):
-            target = f"{parent}/{name.removeprefix(_PREFIX)}"
-            above, _, base = target.rstrip("/").rpartition("/")
-            holder = _find(stack, above)
-            if holder is not None:
-                holder.children.pop(base, None)
+            target = f"{parent}/{name.removeprefix(_PREFIX)}".rstrip("/")
+            above, _, base = target.rpartition("/")
+            held = _find(stack, above)
+            if held is not None:
+                held.children.pop(base, None)
+            at = None  # what was removed may be the holder
+        elif name == "..":
+            continue  # climbing above the root is the root
         else:
-            _add(stack, normpath(f"{parent}/{name}"), node.size, is_dir=node.is_dir)
+            if parent != at:
+                at, holder = parent, _make(stack, normpath(f"{parent}/"))
+            if holder is not None:
+                laid = holder.children.get(name)
+                if laid is None:
+                    laid = holder.children[name] = _FileNode()
+                laid.size, laid.is_dir = node.size, node.is_dir
 
 
 def _find(root: _FileNode, path: str) -> _FileNode | None:
