@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zstandard import ZstdDecompressor
 
 import tarlayers
 from tarlayers.analysis.dive import score_image
@@ -23,7 +25,7 @@ from tarlayers.errors import TarlayersError
 from tarlayers.image import Image
 from tarlayers.shipped import trace_files
 from tests.build import archive, directory, file, hardlink, image, layer, opaque, symlink, whiteout, xattrs
-from tests.paths import CASES, needs_shared
+from tests.paths import CASES, SHARED, needs_shared
 
 ENGINES = ("containerd", "oci")
 
@@ -236,6 +238,31 @@ def test_every_case_adds_up(engine: str) -> None:
     assert count > 300
 
 
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small archives of real producers, unpacked."""
+    root = tmp_path_factory.mktemp("corpus")
+    with (
+        (SHARED / "corpus" / "small.tar.zst").open("rb") as packed,
+        ZstdDecompressor().stream_reader(packed) as plain,
+        tarfile.open(fileobj=plain, mode="r|") as tar,
+    ):
+        tar.extractall(root, filter="data")
+    return root
+
+
+@pytest.mark.conformance
+@needs_shared
+def test_every_archive_of_the_corpus_adds_up(corpus: Path) -> None:
+    count = 0
+    for path in sorted(corpus.glob("**/h1-*")):
+        for each in images_of(path):
+            for engine in ENGINES:
+                assert_adds_up(each, engine, digests=True)
+            count += 1
+    assert count > 100
+
+
 # -- dive ------------------------------------------------------------------------------------------
 
 # Of each case what dive 0.13.1 says: efficiency, wasted bytes. Its oddities, one a line.
@@ -246,8 +273,8 @@ DIVE: dict[str, tuple[list[bytes], float, int]] = {
     "a deleted directory is no waste": (
         [layer(directory("d"), file("d/x", b"x" * 150)), layer(whiteout("d"))], 1.0, 0),
     "a deleted directory counts once more, as the whiteout": (
-        [layer(directory("d"), file("d/x", b"x" * 150), file("z", b"1" * 100)), layer(whiteout("d"), file("z", b"2" * 50))],
-        350 / 450, 150),
+        [layer(directory("d"), file("d/x", b"x" * 150), file("z", b"1" * 100)),
+         layer(whiteout("d"), file("z", b"2" * 50))], 350 / 450, 150),
     "a whiteout of nothing ends the layer": (
         [layer(file("z", b"x" * 100)), layer(whiteout("a"), file("z", b"y" * 100))], 0.99, 0),
     "opaque markers are not seen": (
