@@ -59,6 +59,8 @@ NAMES = {
     "/root/.gnupg/private-keys-v1.d/0A.key": "gnupg-keys",
     "/opt/server.p12": "keystore",
     "/srv/.htpasswd": "password-file",
+    "/app/config/secrets.yml": "secret-file",
+    "/app/credentials.json": "secret-file",
 }
 HARMLESS_NAMES = [
     "/root/.ssh/id_rsa.pub",
@@ -75,6 +77,7 @@ HARMLESS_NAMES = [
     "/etc/docker/config.json",
     "/app/config.json",
     "/app/credentials.py",
+    "/usr/lib/python3/secrets.py",
     "/usr/lib/python3/netrc.py",
     "/app/config",
 ]
@@ -101,6 +104,7 @@ HARMLESS_CONTENTS: dict[str, bytes] = {
     "a public key": KEY.replace(b"RSA PRIVATE KEY", b"PUBLIC KEY"),
     "a program that reads keys": b'if line == "-----BEGIN ' + b'RSA PRIVATE KEY-----":\n    read()\n',
     "a key of nothing but X": b"-----BEGIN " + b"PRIVATE KEY-----\nXXXX\nXXXX\n-----END PRIVATE KEY-----",
+    "a key of nothing but X in a string": b'"-----BEGIN ' + b"PRIVATE KEY-----\\nXXXX\\nXXXX\\n-----END",
     "a header alone": b"-----BEGIN " + b"PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----",
     "AKIA inside base64": b"xxAKIA" + b"Z7Q4PL2MXW3B5TRYxx",
     "a token's prefix": b"tokens start with ghp_ or gho_",
@@ -190,6 +194,25 @@ def test_where_in_a_file_and_how_often() -> None:
 )
 def test_what_is_likely_an_example(path: str, content: bytes, fixture: bool) -> None:
     assert [match.fixture for match in match_content(path, content)] == [fixture]
+
+
+@pytest.mark.parametrize(
+    ("line", "masked"),
+    [
+        ("db.password = hunter22", "hu…(8)"),
+        ("export API_KEY='abcdefgh'", "ab…(8)"),
+        ("  token=abcdefgh1234", "abc…(12)"),
+        ("# password = hunter22", None),
+        ("password = ${PASSWORD}", None),
+        ("password_file = /run/x", None),
+        ("passwd: files", None),
+        ("token = true", None),
+    ],
+)
+def test_settings_named_like_secrets(line: str, masked: str | None) -> None:
+    found = [(match.rule, match.masked) for match in match_content("/etc/app.conf", f"[x]\n{line}\n".encode())]
+    assert found == ([("secret-setting", masked)] if masked else [])
+    assert list(match_content("/app/main.py", line.encode())) == []
 
 
 def test_rules_that_hold_for_some_files_only() -> None:

@@ -100,6 +100,12 @@ NAME_RULES = (
     NameRule("mounted-secret", "a secret that was mounted for a build", ("/run/secrets/**",)),
     NameRule("gnupg-keys", "private keys of GnuPG", ("**/.gnupg/secring.gpg", "**/.gnupg/private-keys-v1.d/*")),
     NameRule("keystore", "a container of keys", ("*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx")),
+    NameRule(
+        "secret-file", "a file that says so",
+        ("secret.yml", "secret.yaml", "secret.json", "secret.toml", "secret.txt", "secrets.yml", "secrets.yaml",
+         "secrets.json", "secrets.toml", "secrets.txt", "credentials.yml", "credentials.yaml", "credentials.json",
+         "credentials.csv", "credentials.txt", "password.txt", "passwords.txt", "master.key"),
+    ),
     NameRule("password-file", "password hashes of a web server", (".htpasswd",)),
 )  # fmt: skip
 
@@ -182,6 +188,14 @@ CONTENT_RULES = (
         re.compile(rb"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@\"'<>$]*:([^\s/@\"'<>{}$*]{3,})@[A-Za-z0-9.-]"), _CONFIGURATION,
     ),
     ContentRule(
+        "secret-setting", "a setting that is named like a secret", re.compile(rb"="),
+        re.compile(
+            rb"(?im)^[ \t]*(?:export[ \t]+)?[a-z0-9_.-]{0,60}"
+            rb"(?:password|passwd|passphrase|secret|token|api_?key|access_?key)[ \t]*=[ \t]*[\"']?([^\s\"'$<{(%/][^\s\"']{3,})"
+        ),
+        (".env", ".env.*", "*.env", "*.properties", "*.ini", "*.cfg", "*.conf", ".my.cnf", "my.cnf"),
+    ),
+    ContentRule(
         "password-hash", "a password hash of a system account", re.compile(rb":\$"),
         re.compile(rb"(?m)^[^:\n]+:(\$(?:y|gy|7|6|5|1|2[abxy])\$[^:\n]+)"),
         ("/etc/shadow", "/etc/shadow-", "/etc/gshadow"),
@@ -194,6 +208,7 @@ CONTENT_RULES = (
 
 # In instructions and variables there is no file name to go by, but every one was written by hand.
 _TEXT_RULES = (
+    *(rule for rule in CONTENT_RULES if not rule.globs or rule.rule == "url-password"),
     ContentRule(
         "secret-variable", "a variable that is named like a secret", re.compile(rb"="),
         re.compile(
@@ -218,6 +233,7 @@ _FIXTURES = frozenset(
     ("test", "tests", "testing", "testdata", "test-data", "testsuite", "spec", "fixtures", "__fixtures__", "example",
      "examples", "sample", "samples", "doc", "docs", "demo", "demos")
 )  # fmt: skip
+_LINE_ENDS = re.compile(rb"\\n|\s")
 _HARMLESS = frozenset((b"true", b"false", b"none", b"null", b"yes"))
 
 
@@ -275,7 +291,7 @@ def match_text(text: str) -> Iterator[Match]:
     """Yield what a variable (`NAME=value`) or an instruction holds, each rule once."""
     raw = text.encode("utf-8", "surrogateescape")
     seen: set[bytes] = set()
-    for rule, values in _search(raw, (*CONTENT_RULES, *_TEXT_RULES)):
+    for rule, values in _search(raw, _TEXT_RULES):
         found = [value for _, value in values if value not in seen]
         seen.update(found)
         if found:
@@ -285,7 +301,7 @@ def match_text(text: str) -> Iterator[Match]:
 def mask_text(text: str) -> str:
     """Give a text with every value that looks like a secret masked."""
     raw = text.encode("utf-8", "surrogateescape")
-    values = {value for _, found in _search(raw, (*CONTENT_RULES, *_TEXT_RULES)) for _, value in found}
+    values = {value for _, found in _search(raw, _TEXT_RULES) for _, value in found}
     # The longest first: one value may be a part of another.
     for value in sorted(values, key=len, reverse=True):
         raw = raw.replace(value, mask_value(value).encode("utf-8", "surrogateescape"))
@@ -306,7 +322,7 @@ def _search(content: bytes, rules: Iterable[ContentRule]) -> Iterator[tuple[Cont
 
 def _is_harmless(value: bytes) -> bool:
     """Say whether a value stands for another: `true`, `XXXX`."""
-    return value.lower() in _HARMLESS or len(set(value.lower().split(b"\n")[0])) == 1
+    return value.lower() in _HARMLESS or len(set(_LINE_ENDS.sub(b"", value))) == 1
 
 
 def mask_value(value: bytes) -> str:
