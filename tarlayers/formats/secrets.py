@@ -191,7 +191,8 @@ CONTENT_RULES = (
         "secret-setting", "a setting that is named like a secret", re.compile(rb"="),
         re.compile(
             rb"(?im)^[ \t]*(?:export[ \t]+)?[a-z0-9_.-]{0,60}"
-            rb"(?:password|passwd|passphrase|secret|token|api_?key|access_?key)[ \t]*=[ \t]*[\"']?([^\s\"'$<{(%/][^\s\"']{3,})"
+            rb"(?:password|passwd|passphrase|secret|token|api_?key|access_?key)"
+            rb"[ \t]*=[ \t]*[\"']?([^\s\"'$<{(%/][^\s\"']{3,})"
         ),
         (".env", ".env.*", "*.env", "*.properties", "*.ini", "*.cfg", "*.conf", ".my.cnf", "my.cnf"),
     ),
