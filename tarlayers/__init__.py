@@ -10,7 +10,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     1  formats
     2  sources
     3  layer store image reference imagearchive
-    4  tree unpack inplace rootfs
+    4  tree unpack inplace rootfs shipped
     5  analysis export extract
     6  render
     7  cli
@@ -22,6 +22,7 @@ Inside a floor these edges are meant, and no others:
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
     sources.contents -> sources.archive
+    formats.secrets -> formats.glob
     store -> layer
     image -> layer store
     reference -> image
@@ -29,6 +30,7 @@ Inside a floor these edges are meant, and no others:
     unpack -> tree
     inplace -> tree
     rootfs -> tree unpack inplace
+    shipped -> rootfs
     extract -> export
     render.* -> render.*
     cli.* -> cli.*

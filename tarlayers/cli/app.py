@@ -13,6 +13,8 @@ COMMANDS = {
     "history": "Every build step, and the layer it made.",
     "ls": "The files of the merged view, or of one layer.",
     "cat": "A file's bytes, also one that a later layer deleted.",
+    "waste": "Bytes shipped but not visible, and why.",
+    "hidden": "Files that lower layers still ship; secrets among them.",
     "verify": "Recompute every digest, size and count.",
     "export": "The merged root file system as one tar.",
     "extract": "Files to disk, never outside of DEST.",
