@@ -215,6 +215,12 @@ def test_settings_named_like_secrets(line: str, masked: str | None) -> None:
     assert list(match_content("/app/main.py", line.encode())) == []
 
 
+def test_a_value_counts_for_the_most_precise_rule() -> None:
+    content = f"TOKEN={GITHUB}\nDB_PASSWORD=hunter22\n".encode()
+    found = [(match.rule, match.line, match.matches) for match in match_content("/app/.env", content)]
+    assert found == [("github-token", 1, 1), ("secret-setting", 2, 1)]
+
+
 def test_rules_that_hold_for_some_files_only() -> None:
     shadow = b"root:$6$salt$abcdefgh:19000::::::\ndaemon:*:19000::::::\n"
     assert [m.rule for m in match_content("/etc/shadow", shadow)] == ["password-hash"]

@@ -279,8 +279,11 @@ def is_scanned(size: int, head: bytes) -> bool:
 
 
 def match_content(path: str, content: bytes) -> Iterator[Match]:
-    """Yield the rules that a file's content fits, each once."""
-    for rule, found in _search(content, [r for r in CONTENT_RULES if not r.globs or _fits(path, r.globs)]):
+    """Yield the rules that a file's content fits, each once; a value counts for the first rule that it fits."""
+    seen: set[bytes] = set()
+    for rule, values in _search(content, [r for r in CONTENT_RULES if not r.globs or _fits(path, r.globs)]):
+        found = [(start, value) for start, value in values if value not in seen]
+        seen.update(value for _, value in found)
         if found:
             start, value = found[0]
             line = content.count(b"\n", 0, start) + 1
