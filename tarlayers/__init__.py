@@ -10,7 +10,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     1  formats
     2  sources
     3  layer store windows image reference imagearchive
-    4  difference tree unpack inplace rootfs toc finding
+    4  difference tree unpack inplace rootfs toc finding shipped
     5  analysis export extract
     6  render
     7  cli
@@ -29,6 +29,7 @@ Inside a floor these edges are meant, and no others:
     sources.skopeo_dir -> sources.inventory sources.oci
     sources.locate -> sources.inventory sources.layout sources.oci sources.docker_archive sources.skopeo_dir
     sources.agreement -> sources.layout sources.locate
+    formats.secrets -> formats.glob
     store -> layer
     windows -> layer
     image -> layer store windows
@@ -37,6 +38,7 @@ Inside a floor these edges are meant, and no others:
     unpack -> tree
     inplace -> tree
     rootfs -> difference tree unpack inplace
+    shipped -> rootfs
     extract -> export
     render.* -> render.*
     cli.* -> cli.*

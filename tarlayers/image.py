@@ -7,7 +7,7 @@ image.layers[0].diff_id, image.chain_ids, image.history
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ from tarlayers.formats.compression import open_plain
 from tarlayers.formats.documents import Config, HistoryStep, Platform
 from tarlayers.formats.mediatypes import containerd_refusal
 from tarlayers.formats.toc import read_toc_claims
-from tarlayers.layer import Entry, LayerIndex, read_content
+from tarlayers.layer import Entry, LayerIndex, read_content, read_heads
 from tarlayers.store import OnRead, Store
 from tarlayers.windows import find_parts, show_files
 
@@ -106,6 +106,11 @@ class Layer:
         """Yield the bytes of one of this layer's files."""
         with _named(self.name):
             yield from read_content(self.open_plain(), entry.offset)
+
+    def open_heads(self, size: int, wanted: Callable[[Entry], bool]) -> Iterator[tuple[Entry, bytes]]:
+        """Yield each wanted file of this layer with its first `size` bytes, in one pass."""
+        with _named(self.name):
+            yield from read_heads(self.open_plain(), size, wanted)
 
     @property
     def blob_refusal(self) -> Refused | None:

@@ -315,6 +315,24 @@ def _xattrs(pax: Mapping[bytes, bytes]) -> Mapping[str, bytes] | None:
     return found or None
 
 
+def read_heads(
+    plain_chunks: Iterable[bytes], size: int, wanted: Callable[[Entry], bool], limits: Limits = DEFAULT_LIMITS
+) -> Iterator[tuple[Entry, bytes]]:
+    """Yield each file that is `wanted` with the first `size` bytes of its content as stored (holes left out)."""
+    walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits)
+    for entry in decode_entries(walker, None, limits):
+        if entry.type != "file" or not wanted(entry):
+            continue
+        pieces: list[bytes] = []
+        missing = size
+        for piece in walker.payload():
+            pieces.append(piece[:missing])
+            missing -= len(piece)
+            if missing <= 0:
+                break
+        yield entry, b"".join(pieces)
+
+
 def read_content(plain_chunks: Iterable[bytes], offset: int, limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes]:
     """Yield the content of the member whose header is at `offset` of an uncompressed layer, holes filled."""
     walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits)

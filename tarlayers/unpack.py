@@ -10,7 +10,7 @@ createTarFile, mkparent, hardlinkRootPath), tar_opts_linux.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX, clean_path
@@ -24,6 +24,10 @@ _SIMPLE = frozenset(("file", "symlink", "char", "block", "fifo"))
 _ACLS = frozenset(("system.posix_acl_access", "system.posix_acl_default"))
 
 
+OnLost = Callable[[str, Node, str, str], object]
+"""Hears (path, node, cause, by) of what a layer wrote and displaced or deleted again itself."""
+
+
 class LayerTree(Tree):
     """What one layer's directory holds after it was unpacked."""
 
@@ -35,11 +39,13 @@ class LayerTree(Tree):
         self.refused: list[Refusal] = []
 
 
-def unpack_layer(entries: Iterable[Entry], index: int, lower: Sequence[LayerTree]) -> LayerTree:
+def unpack_layer(
+    entries: Iterable[Entry], index: int, lower: Sequence[LayerTree], on_lost: OnLost | None = None
+) -> LayerTree:
     """Unpack one layer. `lower` holds the trees of the layers below, top first: implied directories take
     their attributes from there (P2). Entries that the engine refuses are left out and listed in `refused`.
     """
-    return _Unpacking(index, lower).run(entries)
+    return _Unpacking(index, lower, on_lost).run(entries)
 
 
 class _Group:
@@ -53,9 +59,10 @@ class _Group:
 class _Unpacking:
     """The state of unpacking one layer."""
 
-    def __init__(self, index: int, lower: Sequence[LayerTree]) -> None:
+    def __init__(self, index: int, lower: Sequence[LayerTree], on_lost: OnLost | None) -> None:
         self._index = index
         self._lower = lower
+        self._on_lost = on_lost
         self._tree = LayerTree()
         self._first = index == 0
         self._groups: dict[str, _Group] = {}
@@ -132,13 +139,13 @@ class _Unpacking:
         while todo:
             for path, node in list(self._tree.dirs[todo.pop()].items()):
                 if path not in unpacked:
-                    self._remove(path)
+                    self._remove(path, "opaque", directory)
                 elif node.entry.type == "dir":
                     todo.append(path)
 
     def _take_whiteout(self, path: str) -> None:
         if self._first:
-            self._remove(path)  # B1
+            self._remove(path, "whiteout", path)  # B1
             return
         if path in self._tree.dirs or self._tree.get(path) is not None:
             raise Refused("exists", "a whiteout of what the same layer has")  # W3
@@ -153,7 +160,7 @@ class _Unpacking:
     def _take_node(self, path: str, entry: Entry) -> None:
         existing = self._tree.get(path)
         if existing is not None and not (existing.entry.type == "dir" and entry.type == "dir"):
-            self._remove(path)
+            self._remove(path, "entry", path)
             existing = None
         if entry.type == "global":
             return  # X6
@@ -205,15 +212,21 @@ class _Unpacking:
         self._touch(path)
         self._tree.put(path, node)
 
-    def _remove(self, path: str) -> None:
+    def _remove(self, path: str, cause: str, by: str) -> None:
         node = self._tree.get(path)
         if node is None:
             return
         self._disturbed = True
         self._touch(path)
-        self._tree.remove(path, self._forget)
 
-    def _forget(self, path: str, _node: Node) -> None:
+        def lose(gone: str, lost: Node) -> None:
+            self._forget(gone)
+            if self._on_lost is not None:
+                self._on_lost(gone, lost, cause, by)
+
+        self._tree.remove(path, lose)
+
+    def _forget(self, path: str) -> None:
         self._tree.whiteouts.discard(path)
         self._tree.opaque.discard(path)
         self._timed.discard(path)

@@ -68,6 +68,10 @@ AtOption = Annotated[
 OnlyOption = Annotated[
     str | None, typer.Option("--only", metavar="N", help="Layer N alone, as it is stored.", show_default=False)
 ]
+TopOption = Annotated[
+    int | None,
+    typer.Option("--top", metavar="N", min=0, help="At most N of the largest; 0 for all.", show_default=False),
+]
 
 
 def split_reference(argument: str) -> tuple[str, str | None]:

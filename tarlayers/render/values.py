@@ -80,6 +80,12 @@ def entry_dict(
     return document
 
 
+def usage_dict(size: int, files: int, by_layer: Mapping[int, int]) -> dict[str, Any]:
+    """What stands below a path as JSON."""
+    layers = [{"layer": layer, "bytes": part} for layer, part in by_layer.items()]
+    return {"bytes": size, "files": files, "layers": layers}
+
+
 def raw_entry_dict(entry: Entry, *, layer: int, digests: bool = False) -> dict[str, Any]:
     """A member of one layer as JSON, as the tar has it."""
     name = entry.path[1:] if entry.name is None else entry.name
