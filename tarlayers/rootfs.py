@@ -110,6 +110,10 @@ class RootFS(Mapping[str, Entry]):
         for children in self._dirs.values():
             yield from children.items()
 
+    def directories(self) -> Iterator[Mapping[str, Node]]:
+        """Yield what each directory holds, by path; the root's first, the others in no order that means anything."""
+        yield from self._dirs.values()
+
     def sorted_paths(self) -> list[str]:
         """Every path, in the order of their bytes."""
         return sorted(self, key=path_key)

@@ -14,6 +14,7 @@ COMMANDS = {
     "ls": "Look",
     "cat": "Look",
     "verify": "Check",
+    "lint": "Check",
 }
 """Every command and the help panel it stands in; its module in this package has a function `command`."""
 
