@@ -62,6 +62,6 @@ def command(
     if format is Format.json:
         write_json("lint", {"ok": not failed} | lint_document(report))
     else:
-        write_lines(lint_lines(report, most=None if all else 3))
+        write_lines(lint_lines(report, most=None if all else 10))
     if failed:
         answer_no()

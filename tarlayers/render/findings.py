@@ -83,7 +83,7 @@ def _code_document(code: str) -> dict[str, Any]:
     return {"severity": kind.severity, "rule": kind.rule, "title": kind.title, "engines": dict(kind.engines)}
 
 
-def lint_lines(report: LintReport, most: int | None = 3) -> Iterator[str]:
+def lint_lines(report: LintReport, most: int | None = 10) -> Iterator[str]:
     """One line a finding, at most `most` of one code in one layer, then how it came out."""
     for _, group in groupby(report.findings, _group_key):
         findings = list(group)
@@ -96,7 +96,8 @@ def lint_lines(report: LintReport, most: int | None = 3) -> Iterator[str]:
         for finding in shown:
             yield _line(finding.severity, finding.code, f"layer {finding.layer}: {finding.path}", finding.message)
         if len(shown) < len(findings):
-            yield f"{first.severity} {first.code} layer {first.layer}: ... and {len(findings) - len(shown)} more (--all)"
+            more = f"... and {len(findings) - len(shown)} more (--all)"
+            yield f"{first.severity} {first.code} layer {first.layer}: {more}"
     amount = f"{_count(report.layers, 'layer')}, {_entries(report.entries)}"
     yield f"linted {amount}: {_tally(finding.severity for finding in report.findings) or 'nothing found'}"
 
