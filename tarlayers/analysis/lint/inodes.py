@@ -9,6 +9,7 @@ from tarlayers.layer import Entry
 from tarlayers.rootfs import Stratum
 
 _MAX_TIME = 1 << 63  # nanoseconds: April 2262
+_OPAQUE = "trusted.overlay.opaque"
 _KNOWN = ("user.", "security.", "trusted.", "system.posix_acl_")
 
 
@@ -31,7 +32,8 @@ def find_inode_faults(stratum: Stratum) -> Iterator[Finding]:
 def _find_xattr_faults(layer: int, entry: Entry) -> Iterator[Finding]:
     for name, value in (entry.xattrs or {}).items():
         if name.startswith("trusted."):
-            message = f"{name} is applied by overlay2, podman and umoci, but never by containerd"
+            does = "an opaque marker to overlay2 and podman" if name == _OPAQUE else "applied by overlay2 and podman"
+            message = f"{name} is {does}, but nothing to containerd"
             yield found("L053", layer, entry.path, message)
         elif not name.startswith(_KNOWN):
             yield found(

@@ -35,10 +35,10 @@ def _find_duplicates(layer: int, entries: Sequence[Entry]) -> Iterator[Finding]:
 
 def _find_root_faults(layer: int, entry: Entry) -> Iterator[Finding]:
     if entry.type != "dir":
-        yield found("L023", layer, "", f"an entry of type {entry.type} for the root, which umoci and vfs refuse")
+        yield found("L023", layer, "", f"an entry of type {entry.type} for the root, which umoci and podman vfs refuse")
     elif (entry.mode, entry.uid, entry.gid, entry.xattrs) != (0o755, 0, 0, None):
         what = f"{entry.mode:04o} {entry.uid}:{entry.gid}" + (f" and {', '.join(entry.xattrs)}" if entry.xattrs else "")
-        yield found("L024", layer, "", f"the root's attributes ({what}) are ignored by all but umoci and vfs")
+        yield found("L024", layer, "", f"the root's attributes ({what}) are applied by umoci and podman vfs alone")
 
 
 def climbs(name: str) -> bool:
