@@ -489,7 +489,7 @@ EXCEPTIONS = {
     "layer-zstd": (None, "Docker 20.10 and umoci 0.4 alone have no zstd: a note"),
     "layer-zstd-multi": (None, "as layer-zstd"),
     "layer-zstd-skippable-tail": (None, "as layer-zstd"),
-    "opq-via-symlink-same-layer": (None, "podman 4.3's vfs driver alone, which forgets the times of what it lists"),
+    "opq-via-symlink-same-layer": (None, "the vfs drivers of Docker 20.10 and podman 4.3 alone do not follow the layer's own symlink"),
 }
 """Of a case the rule that its warning carries instead of the case's own, or None for no warning; and why."""
 
