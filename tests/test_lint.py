@@ -150,6 +150,9 @@ STRUCTURES = {
     ),
     "opaque root": ([file("a")], [opaque()], ("L017", 1, "/")),
     "opaque over a file": ([file("d")], [opaque("d")], ("L018", 1, "/d")),
+    "whiteout in a directory that is hidden": (
+        [file("c/d/x")], [directory("c"), opaque("c"), whiteout("c/d/x")], ("L019", 1, "/c/d"),
+    ),
     "whiteout in no directory": ([file("a")], [whiteout("q/r/x")], ("L019", 1, "/q/r")),
     "aufs": ([directory(".wh..wh.plnk")], [file(".wh..wh.plnk/1.2")], ("L020", 1, "/.wh..wh.plnk/1.2")),
     # -- names
@@ -248,6 +251,7 @@ USUAL = {
     "unlisted, but as a plain one": ([directory("d")], [file("d/x")]),
     "symlink of the same layer, target first": ([directory("usr/lib"), symlink("lib", "usr/lib"), file("lib/x")], []),
     "below a symlink to what is implied before": ([file("usr/lib/y"), symlink("lib", "usr/lib"), file("lib/x")], []),
+    "below what becomes a symlink later": ([file("a/x"), symlink("a", "b")], []),
     "new directory below a symlink": ([directory("usr"), symlink("l", "usr"), file("l/new/x")], []),
     "40 links": ([*CHAIN[:40], directory("l40"), file("l0/x")], []),
     "listed directory over a lower symlink": ([symlink("lib", "usr/lib")], [directory("lib"), file("lib/x")]),
@@ -489,7 +493,10 @@ EXCEPTIONS = {
     "layer-zstd": (None, "Docker 20.10 and umoci 0.4 alone have no zstd: a note"),
     "layer-zstd-multi": (None, "as layer-zstd"),
     "layer-zstd-skippable-tail": (None, "as layer-zstd"),
-    "opq-via-symlink-same-layer": (None, "the vfs drivers of Docker 20.10 and podman 4.3 alone do not follow the layer's own symlink"),
+    "opq-via-symlink-same-layer": (
+        None,
+        "the vfs drivers of Docker 20.10 and podman 4.3 alone do not follow the layer's own symlink",
+    ),
 }
 """Of a case the rule that its warning carries instead of the case's own, or None for no warning; and why."""
 

@@ -134,7 +134,7 @@ _TABLE = (
           "a directory replaces the file", "a directory replaces the file", "a directory replaces the file",
           "refuses", "gives the directory the file's attributes (0.4 refuses)"),
     _code("L035", "warning", "P4", "an entry below a symlink whose target the layer lacks",
-          "makes the target", "makes the target (20.10 refuses)", "refuses", "refuses (podman, Docker 20.10)",
+          "makes the target", "makes the target (20.10 refuses)", "refuses", "refuses where no layer has it (podman, Docker 20.10)",
           "makes the target"),
     _code("L036", "warning", "P4", "an entry below a relative symlink that climbs above the root",
           "stops at the root", "refuses (29)", "stops at the root", "refuses (Docker 29 vfs)",

@@ -6,7 +6,7 @@ every layer as containerd does the first: unpacking a layer by the other rule on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from tarlayers.analysis.lint.codes import Finding, found
 from tarlayers.errors import Refused
@@ -65,8 +65,8 @@ def _find_made_by_markers(stratum: Stratum, markers: Sequence[Entry]) -> Iterato
         if node is None or node.entry.offset >= 0 or _shows_something(unpacked, directory):
             continue
         lower = below.get(directory)
-        if lower is None:
-            message = "a marker makes this directory, which no layer has; umoci does not make it"
+        if lower is None or (directory and _is_below(directory.rpartition("/")[0], unpacked.opaque)):
+            message = "a marker makes this directory, which nothing else does; umoci does not make it"
             yield found("L019", stratum.layer, directory, message)
         elif lower.type not in ("dir", "symlink") and directory in unpacked.opaque:
             message = f"an opaque marker turns a {lower.type} into a directory; umoci and vfs keep the {lower.type}"
@@ -110,7 +110,7 @@ def _lost(kept: LayerTree, lossy: LayerTree, opaque: frozenset[str]) -> Iterator
                     yield path
 
 
-def _is_below(directory: str, opaque: frozenset[str]) -> bool:
+def _is_below(directory: str, opaque: Collection[str]) -> bool:
     while directory not in opaque:
         if not directory:
             return False

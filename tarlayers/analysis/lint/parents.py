@@ -93,7 +93,7 @@ class _Way(NamedTuple):
 
 def _find_links(stratum: Stratum, parents: dict[str, Entry], births: _Births) -> Iterator[Finding]:
     for parent, entry in parents.items():
-        way = None if parent in stratum.unpacked.dirs else _follow(stratum.unpacked, parent)
+        way = None if parent in stratum.unpacked.dirs else _follow(stratum.unpacked, parent, entry.offset)
         if way is None or not way.links:
             continue
         if way.links > _KERNEL_LINKS:
@@ -108,8 +108,10 @@ def _find_links(stratum: Stratum, parents: dict[str, Entry], births: _Births) ->
             yield found("L035", stratum.layer, entry.path, message)
 
 
-def _follow(tree: Tree, path: str) -> _Way | None:
-    """Follow symlinks as `Tree.resolve` does, and count them; None where that leads nowhere."""
+def _follow(tree: Tree, path: str, before: int) -> _Way | None:
+    """Follow symlinks as `Tree.resolve` does, and count them; None where that leads nowhere, or where one of them
+    comes later in the tar than the offset `before`.
+    """
     links, leaves, at = 0, False, ""
     targets: list[str] = []
     left = -1  # how much of the path is left where the outermost symlink ends
@@ -124,7 +126,7 @@ def _follow(tree: Tree, path: str) -> _Way | None:
                 left = -1
             continue
         links += 1
-        if links > MAX_LINKS:
+        if links > MAX_LINKS or node.entry.offset > before:
             return None
         target = node.entry.link or ""
         if not target.startswith("/"):
