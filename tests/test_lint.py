@@ -318,6 +318,8 @@ def test_absent_bytes_are_no_answer():
 def test_names_of_one_inode_are_told_once():
     (finding,) = lint([file("su", mode=0o4755), hardlink("sudo", "su", mode=0o4755)])
     assert finding.message.endswith("also named /sudo")
+    (finding,) = lint([file("a", mode=0o4755), *(hardlink(f"b{i}", "a", mode=0o4755) for i in range(9))])
+    assert finding.message.endswith("also named /b0 /b1 /b2 and 6 more")
 
 
 def test_what_families_show_is_at_hand():

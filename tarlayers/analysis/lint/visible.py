@@ -4,13 +4,14 @@ that everybody may write, names that are not UTF-8 or differ in case alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tarlayers.analysis.lint.codes import Finding, found
 from tarlayers.layer import Entry
 from tarlayers.rootfs import RootFS, path_key
 
 _SET_ID, _STICKY, _OTHERS_WRITE = 0o6000, 0o1000, 0o002
+_NAMES = 3  # of one inode that a message spells out
 
 
 def find_visible_faults(rootfs: RootFS) -> Iterator[Finding]:
@@ -29,8 +30,7 @@ def find_visible_faults(rootfs: RootFS) -> Iterator[Finding]:
 
 def _find_risks(rootfs: RootFS, path: str, entry: Entry, layer: int) -> Iterator[Finding]:
     owner = f"{entry.mode:04o} {entry.uid}:{entry.gid}"
-    links = rootfs.links_of(path)
-    also = f", also named {' '.join(links)}" if links else ""
+    also = _name_links(rootfs.links_of(path))
     if entry.type == "file":
         if entry.mode & _SET_ID:
             bits = " and ".join(name for bit, name in ((0o4000, "set-uid"), (0o2000, "set-gid")) if entry.mode & bit)
@@ -43,6 +43,11 @@ def _find_risks(rootfs: RootFS, path: str, entry: Entry, layer: int) -> Iterator
             yield found("L072", layer, path, f"everybody may write this file ({owner}){also}")
     elif entry.type == "dir" and entry.mode & _OTHERS_WRITE and not entry.mode & _STICKY:
         yield found("L073", layer, path, f"everybody may write and replace what is in this directory ({owner})")
+
+
+def _name_links(links: Sequence[str]) -> str:
+    more = f" and {len(links) - _NAMES} more" if len(links) > _NAMES else ""
+    return f", also named {' '.join(links[:_NAMES])}{more}" if links else ""
 
 
 def _parent_mode(rootfs: RootFS, path: str) -> int:
