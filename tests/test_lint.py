@@ -126,6 +126,11 @@ def test_blobs_that_all_engines_read(stored, media_type):
     assert lint_image(open_bytes(blob_archive(stored, media_type))).findings == ()
 
 
+def test_one_fault_of_a_blob_is_one_finding():
+    findings = lint_image(open_bytes(blob_archive(gzip.compress(PLAIN), f"{OCI}.layer.v1.tar"))).findings
+    assert [(finding.code, finding.rule) for finding in findings] == [("L002", "L9")]
+
+
 def test_a_skippable_frame_behind_the_data_is_nothing_special():
     findings = lint_image(open_bytes(blob_archive(zstd(PLAIN) + SKIPPABLE, f"{OCI}.layer.v1.tar+zstd"))).findings
     assert [finding.code for finding in findings] == ["L006"]
@@ -225,6 +230,15 @@ def test_structures(name):
     assert expected in found(base, top)
 
 
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [([file("d/x"), whiteout("d")], ("L014", 0, "/.wh.d")), ([file("d\udce9/x")], ("L080", 0, "/d\udce9"))],
+    ids=["an implied directory that a whiteout removes", "below a name that is not UTF-8"],
+)
+def test_one_fault_is_one_finding(members, expected):
+    assert found(members) == [expected]
+
+
 def test_every_code_can_be_provoked():
     provoked = {code for code, _ in BLOBS.values()} | {expected[0] for _, _, expected in STRUCTURES.values()}
     assert provoked == CODES.keys()
@@ -242,6 +256,8 @@ USUAL = {
     ),
     "whiteout of a file, then a directory": ([file("d")], [whiteout("d"), directory("d")]),
     "whiteout of an empty directory, then a directory": ([directory("d")], [whiteout("d"), directory("d")]),
+    "whiteout in a new directory that is listed": ([file("a")], [directory("q"), whiteout("q/x")]),
+    "opaque root over nothing": ([], [opaque(), file("a")]),
     "whiteouts in the first layer that hit nothing": ([whiteout("a"), file("b")], []),
     "a leading slash makes another name to tar-split": ([file("a"), file("/a")], []),
     "dots that stay inside": ([file("a/../b")], []),

@@ -33,7 +33,7 @@ def _find_first_layer(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[Fi
     elsewhere = unpack_layer(stratum.entries, 1, [])
     known = {(refusal.path, refusal.rule) for refusal in stratum.refused}
     for refusal in elsewhere.refused:
-        if refusal.rule in ("W3", "W5") and (refusal.path, refusal.rule) not in known:
+        if (refusal.path, refusal.rule) not in known:
             message = f"{refusal.message}; in the first layer containerd allows it, overlay2 and podman refuse"
             yield found("L014", 0, refusal.path, message)
     for path in _lost(elsewhere, stratum.unpacked, _opaque_directories(stratum.unpacked, markers)):
