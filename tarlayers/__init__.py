@@ -30,6 +30,7 @@ Inside a floor these edges are meant, and no others:
     inplace -> tree
     rootfs -> tree unpack inplace
     extract -> export
+    analysis.lint.* -> analysis.lint.*
     render.* -> render.*
     cli.* -> cli.*
 """
@@ -41,6 +42,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tarlayers.analysis.diff import diff_images as diff_images
+    from tarlayers.analysis.lint.report import lint_image as lint_image
     from tarlayers.analysis.verify import verify_archive as verify_archive
     from tarlayers.digest import Digest as Digest
     from tarlayers.digest import chain_ids as chain_ids
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "analysis.diff": "diff_images",
+    "analysis.lint.report": "lint_image",
     "analysis.verify": "verify_archive",
     "digest": "Digest chain_ids",
     "errors": "TarlayersError",

@@ -115,15 +115,15 @@ class Layer:
         nothing for a layer that has another than a layer's media type.
         """
         if self.compression in ("xz", "bzip2"):
-            return Refused("bad-compression", f"containerd reads no {self.compression}")
+            return Refused("bad-compression", f"containerd reads no {self.compression}", "L9")
         if self.media_type is None or self.compression is None:
             return None
         if self.media_type in _PLAIN_TYPES and self.compression != "none":
             return Refused(
-                "bad-compression", f"{self.media_type} is never decompressed, but this is {self.compression}"
+                "bad-compression", f"{self.media_type} is never decompressed, but this is {self.compression}", "L9"
             )
         if not self.media_type.startswith(_LAYER_TYPES):
-            return Refused("bad-media-type", f"{self.media_type} is no layer type")
+            return Refused("bad-media-type", f"{self.media_type} is no layer type", "L9")
         return None
 
     def require_readable(self) -> None:

@@ -90,6 +90,10 @@ class LayerIndex:
     """Whether files carry content digests."""
     trailing: int
     """Bytes after the end-of-archive mark that are not zero padding (engines ignore them)."""
+    behind_gzip: int = 0
+    """Stored bytes after the last gzip member, zero padding included: engines ignore or refuse them (L7)."""
+    skippable_first: bool = False
+    """A zstd blob starts with a skippable frame, which some engines refuse (L8)."""
 
     @property
     def census(self) -> Census:
@@ -170,6 +174,8 @@ def index_metered(
         entries=entries,
         contents=contents,
         trailing=trailing,
+        behind_gzip=unpacker.padding + unpacker.trailing if unpacker else 0,
+        skippable_first=unpacker.skippable_first if unpacker else False,
     )
 
 

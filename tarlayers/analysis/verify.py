@@ -16,6 +16,7 @@ import orjson
 
 from tarlayers.digest import Digest
 from tarlayers.errors import TarlayersError
+from tarlayers.formats.documents import expected_compression
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import LayerIndex
@@ -43,9 +44,6 @@ SEVERITIES = {
 """Every code and its severity."""
 
 _RANK = {"error": 0, "warning": 1, "note": 2}
-_COMPRESSIONS = {
-    ".tar": "none", ".tar+gzip": "gzip", ".tar.gzip": "gzip", ".tar+zstd": "zstd", ".tar.zstd": "zstd",
-}  # fmt: skip
 
 
 class Finding(NamedTuple):
@@ -278,12 +276,6 @@ def _digest_anyway(store: Store, name: str) -> Digest | None:
         return store.digest(name)
     except TarlayersError:
         return None
-
-
-def expected_compression(media_type: str) -> str | None:
-    """Give the compression that a layer's media type claims; None where it claims nothing that we know."""
-    ending = media_type[media_type.rfind(".tar") :] if ".tar" in media_type else ""
-    return _COMPRESSIONS.get(ending)
 
 
 def _own_media_type(document: bytes | None) -> str | None:

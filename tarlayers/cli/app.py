@@ -14,6 +14,7 @@ COMMANDS = {
     "ls": "The files of the merged view, or of one layer.",
     "cat": "A file's bytes, also one that a later layer deleted.",
     "verify": "Recompute every digest, size and count.",
+    "lint": "What engines refuse in the layers, or show differently.",
     "export": "The merged root file system as one tar.",
     "extract": "Files to disk, never outside of DEST.",
     "tarsplit": "Layers without their contents, as docker keeps them.",

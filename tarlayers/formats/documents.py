@@ -331,3 +331,14 @@ def chain_v1_config(top: Config, steps: Sequence[HistoryStep]) -> Config:
         top.os, top.architecture, top.variant, top.os_version, top.created, top.author, top.config, None,
         tuple(steps), top.raw,
     )  # fmt: skip
+
+
+_COMPRESSIONS = {
+    ".tar": "none", ".tar+gzip": "gzip", ".tar.gzip": "gzip", ".tar+zstd": "zstd", ".tar.zstd": "zstd",
+}  # fmt: skip
+
+
+def expected_compression(media_type: str) -> str | None:
+    """Give the compression that a layer's media type claims; None where it claims nothing that we know."""
+    ending = media_type[media_type.rfind(".tar") :] if ".tar" in media_type else ""
+    return _COMPRESSIONS.get(ending)
