@@ -40,6 +40,7 @@ Inside a floor these edges are meant, and no others:
     rootfs -> difference tree unpack inplace
     shipped -> rootfs
     extract -> export
+    analysis.lint.* -> analysis.lint.*
     render.* -> render.*
     cli.* -> cli.*
 """
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from tarlayers.analysis.blame import blame_paths as blame_paths
     from tarlayers.analysis.changes import list_changes as list_changes
     from tarlayers.analysis.diff import diff_images as diff_images
+    from tarlayers.analysis.lint.report import lint_image as lint_image
     from tarlayers.analysis.log import trace_path as trace_path
     from tarlayers.analysis.verify import verify_archive as verify_archive
     from tarlayers.digest import Digest as Digest
@@ -77,6 +79,7 @@ _HOME = {
     "analysis.blame": "blame_paths",
     "analysis.changes": "list_changes",
     "analysis.diff": "diff_images",
+    "analysis.lint.report": "lint_image",
     "analysis.log": "trace_path",
     "analysis.verify": "verify_archive",
     "digest": "Digest chain_ids",

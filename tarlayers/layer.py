@@ -97,6 +97,10 @@ class LayerIndex:
     member_digests: Mapping[int, bytes] = field(default_factory=dict)
     """sha256 of files by the offset of their headers, for layers with a table of contents: they are computed
     in passing where a blob is of several compressed members, as only such tables need."""
+    behind_gzip: int = 0
+    """Stored bytes after the last gzip member, zero padding included: engines ignore or refuse them (L7)."""
+    skippable_first: bool = False
+    """A zstd blob starts with a skippable frame, which some engines refuse (L8)."""
 
     @property
     def census(self) -> Census:
@@ -188,6 +192,8 @@ def index_metered(
         trailing=trailing + (unpacker.trailing if unpacker else 0),
         toc=toc,
         member_digests=contents_passing.digests if toc else {},
+        behind_gzip=unpacker.padding + unpacker.trailing if unpacker else 0,
+        skippable_first=unpacker.skippable_first if unpacker else False,
     )
 
 

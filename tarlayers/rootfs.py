@@ -24,7 +24,18 @@ Log = dict[str, tuple[Node | None, str, str]]
 
 ENGINES = ("containerd", "oci")
 
-__all__ = ["ENGINES", "Event", "LayerTrace", "Node", "Refusal", "RootFS", "merge_layers", "trace_layers"]
+__all__ = [
+    "ENGINES",
+    "Event",
+    "LayerTrace",
+    "Node",
+    "Refusal",
+    "RootFS",
+    "Stratum",
+    "merge_layers",
+    "trace_layers",
+    "visit_layers",
+]
 
 
 class HasEntries(Protocol):
@@ -57,6 +68,17 @@ class Event(NamedTuple):
         if self.before is None or self.after is None:
             return ()
         return name_differences(self.before.entry, self.after.entry)
+
+
+class Stratum(NamedTuple):
+    """A layer that is about to be laid on what is below it, as containerd unpacked it."""
+
+    layer: int
+    entries: Sequence[Entry]
+    unpacked: LayerTree
+    refused: Sequence[Refusal]
+    below: RootFS
+    """What the layers below show, until the visit is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +125,10 @@ class RootFS(Mapping[str, Entry]):
         """Yield every path with its node, in no order that means anything."""
         for children in self._dirs.values():
             yield from children.items()
+
+    def directories(self) -> Iterator[Mapping[str, Node]]:
+        """Yield what each directory holds, by path; the root's first, the others in no order that means anything."""
+        yield from self._dirs.values()
 
     def sorted_paths(self) -> list[str]:
         """Every path, in the order of their bytes."""
@@ -222,6 +248,14 @@ def trace_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") ->
         yield LayerTrace(index, tuple(_events(record.log, tree)), tuple(merging.refused[before:]), lost)
 
 
+def visit_layers(layers: Sequence[HasEntries], visit: Callable[[Stratum], object]) -> RootFS:
+    """Merge layers by containerd's rules, and let `visit` see each of them before it is laid on the others."""
+    merging = _Merging("containerd", visit)
+    for layer in layers:
+        merging.add(layer)
+    return RootFS(merging.tree, merging.refused)
+
+
 def _events(log: Log, tree: Tree) -> Iterator[Event]:
     for path in sorted(log, key=path_key):
         before, cause, by = log[path]
@@ -254,10 +288,11 @@ class _Record:
 class _Merging:
     """The merged tree so far, and what it takes to put the next layer on."""
 
-    def __init__(self, engine: str) -> None:
+    def __init__(self, engine: str, visit: Callable[[Stratum], object] | None = None) -> None:
         if engine not in ENGINES:
             raise ValueError(f"no such engine: {engine!r} (there are {', '.join(ENGINES)})")
         self._engine = engine
+        self._visit = visit
         self._count = 0
         self._lower: list[LayerTree] = []
         self.tree = Tree()
@@ -276,7 +311,9 @@ class _Merging:
         # Only layers of images carry a media type that an engine may refuse; bare entries do not.
         blob_refusal: Refused | None = getattr(layer, "blob_refusal", None)
         if blob_refusal is not None:
-            refused = [Refusal(index, "/", blob_refusal.code, blob_refusal.message), *refused]
+            refused = [Refusal(index, "/", *blob_refusal.args), *refused]
+        if self._visit is not None:
+            self._visit(Stratum(index, entries, unpacked, refused, RootFS(self.tree, self.refused)))
         if refused:
             self.refused += refused
             if record is not None:

@@ -24,8 +24,10 @@ class Refusal(NamedTuple):
     path: str
     code: str
     """`exists`, `not-a-directory`, `not-found`, `not-permitted`, `bad-whiteout`, `loop`, `name-too-long`,
-    `unsupported-type`."""
+    `unsupported-type`; of a whole blob `bad-compression`, `bad-media-type`."""
     message: str
+    rule: str
+    """Of docs/semantics.md."""
 
 
 class Node(NamedTuple):
@@ -97,7 +99,7 @@ class Tree:
             if node is not None and kind == "symlink":
                 links += 1
                 if links > MAX_LINKS:
-                    raise Refused("loop", "too many links")
+                    raise Refused("loop", "too many links", "P4")
                 target = node.entry.link or ""
                 if not target.startswith("/"):
                     target = f"{at}/{target}"
@@ -105,9 +107,9 @@ class Tree:
                 at = ""
                 continue
             if strict and rest and kind not in ("", "dir"):
-                raise Refused("not-a-directory", f"{here} is a {kind}")
+                raise Refused("not-a-directory", f"{here} is a {kind}", "W5" if kind == "whiteout" else "P6")
             if is_too_long(part):
-                raise Refused("name-too-long", "a component of more than 255 bytes")
+                raise Refused("name-too-long", "a component of more than 255 bytes", "N5")
             at = here
         return at
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "waste": "Bytes shipped but not visible, and why.",
     "hidden": "Files that lower layers still ship; secrets among them.",
     "verify": "Recompute every digest, size and count.",
+    "lint": "What engines refuse in the layers, or show differently.",
     "export": "The merged root file system as one tar.",
     "extract": "Files to disk, never outside of DEST.",
     "tarsplit": "Layers without their contents, as docker keeps them.",

@@ -46,7 +46,7 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
     except (MemoryError, RecursionError) as error:
         complain(f"gave up: {type(error).__name__}")
         return INPUT_WRONG
-    except Exception as error:  # noqa: BLE001 # a bug of ours: one line as for any failure, the rest for who asks
+    except Exception as error:  # a bug of ours: one line as for any failure, the rest for who asks
         if {"-v", "--verbose"} & set(arguments):
             raise
         complain(f"internal error: {type(error).__name__}: {error} (please report it, with what --verbose prints)")
