@@ -10,7 +10,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     1  formats
     2  sources
     3  layer store image reference imagearchive
-    4  tree unpack inplace rootfs
+    4  tree unpack inplace rootfs imagepair
     5  analysis export
     6  render
     7  cli
@@ -19,6 +19,7 @@ Inside a floor these edges are meant, and no others:
 
     digest -> errors
     formats.tar -> formats.tar_fields
+    formats.config_keys -> formats.documents
     store -> layer
     image -> layer store
     reference -> image
@@ -26,6 +27,7 @@ Inside a floor these edges are meant, and no others:
     unpack -> tree
     inplace -> tree
     rootfs -> tree unpack inplace
+    imagepair -> rootfs
     render.* -> render.*
     cli.* -> cli.*
 """

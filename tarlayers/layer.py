@@ -6,7 +6,7 @@ Nothing is merged or resolved here: entries stand as the tar has them, in its or
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -188,6 +188,24 @@ def hop_layer(read_at: Callable[[int, int], bytes], size: int, *, limits: Limits
         contents=False,
         trailing=0,
     )
+
+
+def hash_contents(walker: tar.Walker, offsets: Collection[int]) -> dict[int, bytes]:
+    """Give the sha256 of the contents of those files whose headers stand at `offsets`, and read no further than
+    to the last of them. MalformedInput for an offset where no member starts.
+    """
+    found: dict[int, bytes] = {}
+    for member in walker:
+        if member.offset in offsets:
+            hasher = hashlib.sha256()
+            for piece in walker.content():
+                hasher.update(piece)
+            found[member.offset] = hasher.digest()
+            if len(found) == len(offsets):
+                return found
+    for offset in sorted(set(offsets) - found.keys()):
+        raise MalformedInput("no member starts here", offset=offset)
+    return found
 
 
 def open_plain(chunks: Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes]:
