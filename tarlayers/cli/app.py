@@ -13,6 +13,7 @@ COMMANDS = {
     "history": "Look",
     "ls": "Look",
     "cat": "Look",
+    "diff": "Compare",
     "verify": "Check",
 }
 """Every command and the help panel it stands in; its module in this package has a function `command`."""

@@ -102,6 +102,20 @@ def open_chosen(
     return choose_image(archive.images, reference, platform)
 
 
+def open_two(
+    old: str, new: str, platform: str | None, *, contents: bool = False, keep: bool = False
+) -> tuple[Image, Image]:
+    """Open the two images that are meant; an archive that holds both is opened, and a stream read, once."""
+    from tarlayers.reference import choose_image
+
+    if old == new == "-":
+        raise typer.BadParameter("standard input can be one side alone; of an archive with two name both: -#v1 -#v2")
+    first, reference = open_archive(old, contents=contents, keep=keep)
+    path, new_reference = split_reference(new)
+    second = first if path == split_reference(old)[0] else open_archive(new, contents=contents, keep=keep)[0]
+    return choose_image(first.images, reference, platform), choose_image(second.images, new_reference, platform)
+
+
 def warn_unmatched(image: Image, *, quiet: bool) -> None:
     """Say so where the history's steps cannot be matched to the layers."""
     from tarlayers.cli.outcome import warn
@@ -126,16 +140,17 @@ def merge_chosen(image: Image, *, engine: Engine, at: str | None = None, content
     return merge_layers(layers, engine=engine.value)
 
 
-def warn_refused(refused: Sequence[Refusal], *, quiet: bool) -> None:
-    """Say which layers no engine would unpack: the first fault of each."""
+def warn_refused(refused: Sequence[Refusal], *, quiet: bool, place: str = "") -> None:
+    """Say which layers no engine would unpack: the first fault of each. `place` says of which image."""
     from tarlayers.cli.outcome import warn
 
     said: set[int] = set()
+    prefix = f"{place}: " if place else ""
     for refusal in refused:
         if refusal.layer not in said:
             said.add(refusal.layer)
             warn(
-                f"layer {refusal.layer}: {refusal.path}: engines refuse this layer ({refusal.message}); "
+                f"{prefix}layer {refusal.layer}: {refusal.path}: engines refuse this layer ({refusal.message}); "
                 "it is shown by the image-spec's rule",
                 quiet=quiet,
             )

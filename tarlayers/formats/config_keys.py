@@ -6,6 +6,7 @@ key of the document and of its run-time part (`config`) is one as a whole, also 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,7 +19,10 @@ _BUILD = frozenset(
      "throwaway", "Size", "checksum", "history", "rootfs", "config")
 )  # fmt: skip
 _BUILD_PREFIX = "moby.buildkit."
-_PARENT_IMAGE = "Image"  # of the run-time part: the ID of the parent image in the store of whoever built it
+# Of the run-time part: the ID of the parent image in the store of whoever built it; and the name that docker gave
+# a build container after its ID, which is no host name of anything.
+_PARENT_IMAGE = "Image"
+_CONTAINER_NAME = re.compile(r"[0-9a-f]{12}")
 
 
 def flatten_config(config: Config | None) -> dict[str, Any]:
@@ -35,7 +39,7 @@ def flatten_config(config: Config | None) -> dict[str, Any]:
         if key not in _BUILD and not key.startswith(_BUILD_PREFIX) and _says_something(value)
     }
     for key, value in config.config.items():
-        if key != _PARENT_IMAGE:
+        if key != _PARENT_IMAGE and not (key == "Hostname" and _CONTAINER_NAME.fullmatch(str(value))):
             flat.update(_flatten(key, value))
     return flat
 
