@@ -209,11 +209,11 @@ def load_layers(
     layers: Sequence[Layer],
     *,
     hashed: bool = False,
-    contents: bool | Callable[[Layer], bool] = False,
+    contents: bool = False,
     workers: int | None = None,
 ) -> None:
     """Index those of the layers that can be read, several at a time, the largest first. They may be of several
-    images and archives; `contents` may say it of each.
+    images and archives.
 
     Afterwards `entries` and `read` of each answer at once. What is wrong with a layer is raised for the
     lowest such layer. Hashing and decompression run outside the interpreter lock, so threads do help.
@@ -221,7 +221,7 @@ def load_layers(
     distinct = {layer.source: layer for layer in reversed(layers) if layer.unreadable is None}
 
     def load(layer: Layer) -> None:
-        layer.read(hashed=hashed, contents=contents(layer) if callable(contents) else contents)
+        layer.read(hashed=hashed, contents=contents)
 
     run_each(list(distinct.values())[::-1], load, workers=workers)
 

@@ -6,9 +6,12 @@ reads them to see whether that is true. `verify` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 
+from tarlayers.errors import TarlayersError
 from tarlayers.image import Image, Layer, load_layers, run_each
 from tarlayers.rootfs import Node, RootFS, merge_forks
 
@@ -23,17 +26,19 @@ class ImagePair:
     new: Image
     common: int
     """Layers whose chain IDs are equal."""
+    shared: int
+    """Those of them that an engine unpacks alike: it may refuse the same bytes under another media type."""
 
     @property
     def same_layers(self) -> bool:
-        """Neither image has a layer that is not in common."""
-        return self.common == len(self.old.layers) == len(self.new.layers)
+        """Neither image has a layer that is not shared."""
+        return self.shared == len(self.old.layers) == len(self.new.layers)
 
     @property
     def stacks(self) -> tuple[Stack, Stack]:
-        """The layers of both, a common one in both as the archive has it where it is cheaper to read."""
-        base = tuple(map(_cheaper, self.old.layers[: self.common], self.new.layers[: self.common]))
-        return (*base, *self.old.layers[self.common :]), (*base, *self.new.layers[self.common :])
+        """The layers of both, a shared one in both from the archive that has it where it is cheaper to read."""
+        base = tuple(map(_cheaper, self.old.layers[: self.shared], self.new.layers[: self.shared]))
+        return (*base, *self.old.layers[self.shared :]), (*base, *self.new.layers[self.shared :])
 
 
 def pair_images(old: Image, new: Image, *, contents: bool = True) -> ImagePair:
@@ -43,12 +48,10 @@ def pair_images(old: Image, new: Image, *, contents: bool = True) -> ImagePair:
     for image in (old, new):
         unclaimed = [layer for layer in image.layers if layer.claimed_diff_id is None]
         load_layers(unclaimed, hashed=True, contents=contents)
-    common = 0
-    for a, b in zip(old.layers, new.layers, strict=False):
-        if not is_same_layer(a, b):
-            break
-        common += 1
-    return ImagePair(old, new, common)
+    layers = list(zip(old.layers, new.layers, strict=False))
+    common = sum(1 for _ in takewhile(lambda each: is_same_layer(*each), layers))
+    alike = ((a.blob_refusal is None) == (b.blob_refusal is None) for a, b in layers[:common])
+    return ImagePair(old, new, common, sum(takewhile(bool, alike)))
 
 
 def is_same_layer(a: Layer, b: Layer) -> bool:
@@ -68,22 +71,46 @@ def merge_pair(pair: ImagePair, *, engine: str = "containerd") -> tuple[RootFS, 
     """Merge both images. Of common layers only the headers are read, and what neither image changes above them is
     one object in both results (see `pair_nodes`). ContentAbsent when a layer cannot be read.
     """
+    _load_pair(pair)
     old, new = pair.stacks
-    shared = 0
-    for a, b in zip(pair.old.layers[: pair.common], pair.new.layers, strict=False):
-        # The media type that one of the archives claims may make an engine refuse the same bytes.
-        if (a.blob_refusal is None) != (b.blob_refusal is None):
-            old, new = (*old[:shared], *pair.old.layers[shared:]), (*new[:shared], *pair.new.layers[shared:])
-            break
-        shared += 1
-    own = {layer.source for layer in (*old[pair.common :], *new[pair.common :])}
-    layers = (*old, *new[shared:])
-    for layer in layers:
-        layer.require_readable()
-    # What has to be decompressed is hashed as it passes; plain layers are hopped over, and hashed where it matters.
-    load_layers(layers, contents=lambda layer: layer.compression != "none" and layer.source in own)
-    merged = merge_forks(old[:shared], old[shared:], new[shared:], engine=engine)
+    merged = merge_forks(old[: pair.shared], old[pair.shared :], new[pair.shared :], engine=engine)
     return merged[0], merged[1]
+
+
+def _load_pair(pair: ImagePair) -> None:
+    """Index the layers of both, several at a time. What has to be decompressed is hashed as it passes, common
+    layers are not; plain ones are hopped over, and hashed where it turns out to matter.
+    """
+    layers: dict[tuple[int, str | None], Layer] = {}
+    places: dict[tuple[int, str | None], str] = {}
+    hashed: set[tuple[int, str | None]] = set()
+    for which, image, stack in zip(("old", "new"), (pair.old, pair.new), pair.stacks, strict=True):
+        for layer in stack:
+            layers.setdefault(layer.source, layer)
+            places.setdefault(layer.source, f"{which} image {image.name}")
+            if layer.compression != "none" and layer.index >= pair.common:
+                hashed.add(layer.source)
+
+    def check(layer: Layer) -> None:
+        with _placed(places[layer.source]):
+            layer.require_readable()
+
+    def load(layer: Layer) -> None:
+        with _placed(places[layer.source]):
+            layer.read(contents=layer.source in hashed)
+
+    for layer in layers.values():
+        check(layer)
+    run_each(list(layers.values()), load)
+
+
+@contextmanager
+def _placed(place: str) -> Iterator[None]:
+    """Say of which image an error speaks: both have a layer 2."""
+    try:
+        yield
+    except TarlayersError as error:
+        raise error.inside(place) from error
 
 
 def _number_layers(stacks: Iterable[Stack]) -> tuple[list[int], ...]:

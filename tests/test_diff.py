@@ -210,7 +210,7 @@ def test_identical_stacks_and_documents_are_compared_without_any_layer(tmp_path:
     assert diff_images(gutted, opened(whole)).identical
     other = opened(build.image(layer(file("b")), run={"User": "u"}))
     assert [c.key for c in diff_images(gutted, other, only=["config"]).config] == ["User"]
-    with pytest.raises(ContentAbsent):
+    with pytest.raises(ContentAbsent, match=r"old image example.org/app:v1: layer 0 \(sha256:.*absent"):
         diff_images(gutted, other)
 
 
@@ -241,6 +241,21 @@ def test_what_may_be_equal_is_hashed_in_every_layer_that_has_it(flavour: str, tm
     new = build.image(BASE, layer(file("etc/conf", b"two"), file("srv/a", b"aaaa"), file("own", b"1")))
     diff = diff_images(on_disk(tmp_path / "a", old, flavour), on_disk(tmp_path / "b", new, flavour))
     assert [brief(c) for c in diff.files] == ["C /etc/conf content", "C /srv/b content"]
+
+
+def test_one_chain_that_an_engine_unpacks_in_one_archive_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = build.image(layer(directory("usr/lib"), symlink("lib", "usr/lib")), layer(file("lib/x", b"x")))
+    good = on_disk(tmp_path / "good", image, "oci-gzip")
+    monkeypatch.setitem(build.SUFFIX, "gzip", "")  # containerd decompresses nothing of this media type
+    diff = diff_images(good, on_disk(tmp_path / "bad", image, "oci-gzip"), only=["files"])
+    assert (diff.layers.common, [len(found) for found in diff.refused]) == (2, [0, 2])
+    assert [brief(c) for c in diff.files] == ["C /lib type", "D /lib/x > /usr/lib/x", "A /usr/lib/x < /lib/x"]
+
+
+def test_a_broken_layer_is_named_with_its_image(tmp_path: Path) -> None:
+    good, bad = build.image(BASE), claiming(build.image(BASE, names=[V2]), BASE[:700])
+    with pytest.raises(tarlayers.TarlayersError, match=r"new image example.org/app:v2: layer 0 \(sha256:"):
+        diff_images(on_disk(tmp_path / "a", good), on_disk(tmp_path / "b", bad))
 
 
 def test_layers_of_two_archives_are_loaded_together_though_their_blobs_are_named_alike(tmp_path: Path) -> None:
