@@ -299,7 +299,7 @@ LAYERS = st.lists(MEMBERS, max_size=4).map(lambda members: layer(*members))
 STACKS = st.lists(LAYERS, max_size=2)
 PAIRS = st.tuples(STACKS, STACKS, STACKS).map(lambda three: ([*three[0], *three[1]], [*three[0], *three[2]]))
 ENGINES = st.sampled_from(["containerd", "oci"])
-ON_DISK = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ON_DISK = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def listing(layers: Sequence[bytes], engine: str) -> dict[str, Entry]:
@@ -565,6 +565,17 @@ def test_text(diff: Command, ends: tuple[Path, Path]) -> None:
     assert [line[:5] for line in layers.splitlines()[1:]] == ["  1 i", "- L1 ", "+ L1 "]
     assert totals == "2 added, 2 changed, 1 deleted, 1 moved; +14B -15B\n"
     assert (done.code, done.err) == (0, "")
+
+
+def test_steps_that_differ_are_shown_at_length(diff: Command, tmp_path: Path) -> None:
+    start = "/bin/sh -c #(nop) LABEL " + "x" * 200
+    for name in "ab":
+        image = build.image(BASE, history=[*steps(start, start + name), {"created_by": "/bin/sh -c #(nop) COPY . /"}])
+        (tmp_path / name).write_bytes(build.archive("oci-none", image))
+    assert diff(tmp_path / "a", tmp_path / "b").out.splitlines()[1:3] == [
+        f"       {start[:71]}…",
+        f"-      {start}a",
+    ]
 
 
 def test_json(diff: Command, ends: tuple[Path, Path]) -> None:

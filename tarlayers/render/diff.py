@@ -15,8 +15,12 @@ from tarlayers.render.images import layer_identity, one_line, refusals_document,
 from tarlayers.render.values import entry_dict, format_time, human_size
 
 _CELL_WIDTH = 60
-_VALUE_WIDTH = 60
+# Values and steps that differ have room for the difference to be seen.
+_VALUE_WIDTH = 200
+_CHANGED_WIDTH = 1000
 _STEP_WIDTH = 48
+# What docker's builder put in front of every instruction says nothing and takes a third of the column.
+_SHELL = ("/bin/sh -c #(nop) ", "/bin/sh -c ")
 
 # -- json ------------------------------------------------------------------------------------------
 
@@ -156,8 +160,11 @@ def layer_span(change: FileChange) -> str:
 
 
 def step_of(side: Side | None, width: int = _STEP_WIDTH) -> str:
-    """The instruction that wrote a path, cut to one line."""
-    return one_line(side.created_by, width) if side is not None else ""
+    """The instruction that wrote a path, without the shell, cut to one line."""
+    step = side.created_by or "" if side is not None else ""
+    for prefix in _SHELL:
+        step = step.removeprefix(prefix)
+    return one_line(step, width)
 
 
 def describe_change(change: FileChange) -> str:
@@ -222,7 +229,7 @@ _SIGNS = {"A": "+", "D": "-", "=": " "}
 
 
 def _history_lines(history: Sequence[HistoryChange]) -> Iterator[str]:
-    """All steps, oldest first, as a diff shows lines; nothing when none differs."""
+    """All steps, oldest first, as a diff shows lines, those that differ at length; nothing when none does."""
     for change in history if any(change.kind != "=" for change in history) else ():
         if change.kind == "C":
             yield _step_line("-", change.old)
@@ -233,7 +240,8 @@ def _history_lines(history: Sequence[HistoryChange]) -> Iterator[str]:
 
 def _step_line(sign: str, row: HistoryRow | None) -> str:
     layer = "" if row is None or row.layer is None else f"L{row.layer}"
-    return f"{sign} {layer:4} {one_line(row.step.created_by if row else None)}".rstrip()
+    step = row.step.created_by if row else None
+    return f"{sign} {layer:4} {one_line(step) if sign == ' ' else one_line(step, _CHANGED_WIDTH)}".rstrip()
 
 
 def _layer_lines(layers: LayerShare) -> Iterator[str]:
