@@ -619,6 +619,12 @@ def test_standard_input(diff: Command, both: Path, ends: tuple[Path, Path]) -> N
     assert done.code == 2 and "standard input can be one side alone" in done.err
 
 
+def test_an_error_says_in_which_archive(diff: Command, both: Path, ends: tuple[Path, Path]) -> None:
+    for arguments in ((ends[0], f"{both}#v3"), (f"{both}#v3", ends[0])):
+        done = diff(*arguments)
+        assert done.code == 2 and done.err.startswith(f"tarlayers: {both}#v3: no image fits #v3")
+
+
 def test_exit_code(diff: Command, ends: tuple[Path, Path]) -> None:
     assert diff(*ends, "--exit-code").code == 1
     assert diff(*ends, "--exit-code", "--only", "files", "/data").code == 0

@@ -106,14 +106,23 @@ def open_two(
     old: str, new: str, platform: str | None, *, contents: bool = False, keep: bool = False
 ) -> tuple[Image, Image]:
     """Open the two images that are meant; an archive that holds both is opened, and a stream read, once."""
-    from tarlayers.reference import choose_image
-
     if old == new == "-":
         raise typer.BadParameter("standard input can be one side alone; of an archive with two name both: -#v1 -#v2")
-    first, reference = open_archive(old, contents=contents, keep=keep)
-    path, new_reference = split_reference(new)
-    second = first if path == split_reference(old)[0] else open_archive(new, contents=contents, keep=keep)[0]
-    return choose_image(first.images, reference, platform), choose_image(second.images, new_reference, platform)
+    first, _ = open_archive(old, contents=contents, keep=keep)
+    same = split_reference(old)[0] == split_reference(new)[0]
+    second = first if same else open_archive(new, contents=contents, keep=keep)[0]
+    return _choose_named(first, old, platform), _choose_named(second, new, platform)
+
+
+def _choose_named(archive: ImageArchive, argument: str, platform: str | None) -> Image:
+    """Pick the image that is meant; an error says in which of two archives."""
+    from tarlayers.errors import NoSuchImage
+    from tarlayers.reference import choose_image
+
+    try:
+        return choose_image(archive.images, split_reference(argument)[1], platform)
+    except NoSuchImage as error:
+        raise error.inside(argument) from error
 
 
 def warn_unmatched(image: Image, *, quiet: bool) -> None:
