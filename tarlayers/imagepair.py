@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import count, takewhile
 
+from tarlayers.digest import Digest
 from tarlayers.errors import TarlayersError
 from tarlayers.image import Image, Layer, load_layers, run_each
 from tarlayers.rootfs import Node, RootFS, merge_forks
 
 Stack = tuple[Layer, ...]
+Source = tuple[int, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,9 @@ def _load_pair(pair: ImagePair) -> None:
     """Index the layers of both, several at a time. What has to be decompressed is hashed as it passes, common
     layers are not; plain ones are hopped over, and hashed where it turns out to matter.
     """
-    layers: dict[tuple[int, str | None], Layer] = {}
-    places: dict[tuple[int, str | None], str] = {}
-    hashed: set[tuple[int, str | None]] = set()
+    layers: dict[Source, Layer] = {}
+    places: dict[Source, str] = {}
+    hashed: set[Source] = set()
     for which, image, stack in zip(("old", "new"), (pair.old, pair.new), pair.stacks, strict=True):
         for layer in stack:
             layers.setdefault(layer.source, layer)
@@ -114,16 +116,16 @@ def _placed(place: str) -> Iterator[None]:
 
 
 def _number_layers(stacks: Iterable[Stack]) -> tuple[list[int], ...]:
-    """Give each layer a number; equal ones have the same, and so has what is one blob."""
-    first: dict[object, tuple[int, Layer]] = {}
+    """Give each layer a number: one blob has one, whatever is claimed of it, and equal layers have the same."""
+    numbers = count()
+    by_source: dict[Source, int] = {}
+    by_diff_id: dict[Digest | None, tuple[int, Layer]] = {}
 
     def number(layer: Layer) -> int:
-        found = first.get(layer.source) or first.get(layer.diff_id)
-        if found is None or not (found[1].source == layer.source or is_same_layer(found[1], layer)):
-            found = len(first), layer
-        first.setdefault(layer.source, found)
-        first.setdefault(layer.diff_id, found)
-        return found[0]
+        if layer.source not in by_source:
+            found, equal = by_diff_id.setdefault(layer.diff_id, (next(numbers), layer))
+            by_source[layer.source] = found if equal is layer or is_same_layer(equal, layer) else next(numbers)
+        return by_source[layer.source]
 
     return tuple([number(layer) for layer in stack] for stack in stacks)
 

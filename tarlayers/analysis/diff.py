@@ -22,7 +22,7 @@ from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.imagepair import Contents, ImagePair, merge_pair, pair_images
 from tarlayers.layer import Entry
-from tarlayers.rootfs import Node, Refusal, RootFS, pair_nodes
+from tarlayers.rootfs import Node, Refusal, RootFS, pair_nodes, path_key
 
 SECTIONS = ("files", "config", "history", "layers")
 _MOST_PAIRS = 4_000_000  # of build steps to hold against each other: a second of difflib
@@ -196,7 +196,7 @@ def diff_files(
 ) -> tuple[FileChange, ...]:
     """Give the paths that differ, moved files paired, in the order of their paths' bytes."""
     nodes = [(path, a, b) for path, a, b in pair_nodes(*roots) if wanted.wants(path)]
-    nodes.sort(key=lambda each: each[0].encode("utf-8", "surrogateescape"))
+    nodes.sort(key=lambda each: path_key(each[0]))
     contents = Contents(pair)
     contents.fetch(_choose_hashed(nodes, contents))
     old, new = _Viewer(roots[0], pair.old), _Viewer(roots[1], pair.new)
