@@ -388,7 +388,7 @@ def test_the_mirrored_question_has_the_mirrored_answer(
     there, back = (diff_images(*each, engine=engine) for each in (images, images[::-1]))
     assert back.files == tuple(map(mirrored, there.files))
     assert [(c.key, c.new, c.old) for c in back.config] == [tuple(c) for c in there.config]
-    assert (back.layers.common, back.layers.new, back.layers.old) == there.layers
+    assert back.layers == (there.layers.common, there.layers.new, there.layers.old, there.layers.chain_ids[::-1])
     assert [(h.new, h.old) for h in back.history if h.kind in "=C"] == [
         (h.old, h.new) for h in there.history if h.kind in "=C"
     ]
@@ -583,7 +583,11 @@ def test_json(diff: Command, ends: tuple[Path, Path]) -> None:
     assert list(document) == ["schema", "identical", "layers", "config", "history", "files", "summary"]
     assert document["schema"] == "tarlayers.diff/1" and document["identical"] is False
     assert document["layers"]["common"] == 1
-    assert [each["index"] for each in document["layers"]["new"]] == [1]
+    first, second = NEW.diff_ids
+    chain_id = f"sha256:{build.sha256(f'{first} {second}'.encode())}"
+    assert [(each["index"], each["diff_id"], each["chain_id"]) for each in document["layers"]["new"]] == [
+        (1, second, chain_id)
+    ]
     assert document["config"] == [{"key": "User", "old": None, "new": "app"}]
     assert [step["kind"] for step in document["history"]] == ["=", "D", "A"]
     files = {each["path"]: each for each in document["files"]}

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
+from tarlayers.digest import Digest
 from tarlayers.errors import NoSuchPath
 from tarlayers.formats.config_keys import flatten_config
 from tarlayers.formats.documents import Config
@@ -77,6 +78,8 @@ class LayerShare(NamedTuple):
     common: int
     old: tuple[Layer, ...]
     new: tuple[Layer, ...]
+    chain_ids: tuple[tuple[Digest | None, ...], tuple[Digest | None, ...]]
+    """Of the layers in `old` and of those in `new`."""
 
 
 class Summary(NamedTuple):
@@ -141,11 +144,17 @@ def diff_images(
         files=files,
         config=tuple(diff_configs(old.config, new.config)) if "config" in only else (),
         history=tuple(diff_histories(old.history, new.history)) if "history" in only else (),
-        layers=LayerShare(pair.common, old.layers[pair.common :], new.layers[pair.common :]),
+        layers=_share_layers(pair),
         summary=summarize(files),
         refused=refused,
         sections=tuple(section for section in SECTIONS if section in only),
     )
+
+
+def _share_layers(pair: ImagePair) -> LayerShare:
+    own = slice(pair.common, None)
+    chain_ids = pair.old.chain_ids[own], pair.new.chain_ids[own]
+    return LayerShare(pair.common, pair.old.layers[own], pair.new.layers[own], chain_ids)
 
 
 # -- files -----------------------------------------------------------------------------------------

@@ -46,11 +46,14 @@ def diff_document(diff: ImageDiff) -> dict[str, Any]:
 
 
 def _layers_document(layers: LayerShare) -> dict[str, Any]:
-    return {
-        "common": layers.common,
-        "old": [layer_identity(layer) for layer in layers.old],
-        "new": [layer_identity(layer) for layer in layers.new],
-    }
+    old, new = (
+        [layer_identity(layer) | {"chain_id": str(chain_id) if chain_id else None} for layer, chain_id in rows]
+        for rows in (
+            zip(layers.old, layers.chain_ids[0], strict=True),
+            zip(layers.new, layers.chain_ids[1], strict=True),
+        )
+    )
+    return {"common": layers.common, "old": old, "new": new}
 
 
 def _history_document(change: HistoryChange) -> dict[str, Any]:
