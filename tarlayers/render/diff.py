@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from tarlayers.analysis.diff import ConfigChange, FileChange, HistoryChange, ImageDiff, LayerShare, Side, Summary
+from tarlayers.digest import Digest
 from tarlayers.image import HistoryRow, Layer
 from tarlayers.layer import Entry
 from tarlayers.render.escape import escape_path, escape_text
@@ -46,14 +47,18 @@ def diff_document(diff: ImageDiff) -> dict[str, Any]:
 
 
 def _layers_document(layers: LayerShare) -> dict[str, Any]:
-    old, new = (
-        [layer_identity(layer) | {"chain_id": str(chain_id) if chain_id else None} for layer, chain_id in rows]
-        for rows in (
-            zip(layers.old, layers.chain_ids[0], strict=True),
-            zip(layers.new, layers.chain_ids[1], strict=True),
-        )
-    )
-    return {"common": layers.common, "old": old, "new": new}
+    return {
+        "common": layers.common,
+        "old": _own_layers(layers.old, layers.chain_ids[0]),
+        "new": _own_layers(layers.new, layers.chain_ids[1]),
+    }
+
+
+def _own_layers(layers: Sequence[Layer], chain_ids: Sequence[Digest | None]) -> list[dict[str, Any]]:
+    return [
+        layer_identity(layer) | {"chain_id": None if chain_id is None else str(chain_id)}
+        for layer, chain_id in zip(layers, chain_ids, strict=True)
+    ]
 
 
 def _history_document(change: HistoryChange) -> dict[str, Any]:
