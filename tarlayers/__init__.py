@@ -10,7 +10,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     1  formats
     2  sources
     3  layer store windows image reference imagearchive
-    4  difference tree unpack inplace rootfs toc finding shipped
+    4  difference tree unpack inplace rootfs toc finding shipped imagepair
     5  analysis export extract
     6  render
     7  cli
@@ -30,6 +30,7 @@ Inside a floor these edges are meant, and no others:
     sources.locate -> sources.inventory sources.layout sources.oci sources.docker_archive sources.skopeo_dir
     sources.agreement -> sources.layout sources.locate
     formats.secrets -> formats.glob
+    formats.config_keys -> formats.documents
     store -> layer
     windows -> layer
     image -> layer store windows
@@ -41,6 +42,7 @@ Inside a floor these edges are meant, and no others:
     shipped -> rootfs
     extract -> export
     analysis.lint.* -> analysis.lint.*
+    imagepair -> rootfs
     render.* -> render.*
     cli.* -> cli.*
 """

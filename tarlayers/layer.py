@@ -6,7 +6,7 @@ Nothing is merged or resolved here: entries stand as the tar has them, in its or
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -213,6 +213,24 @@ def hop_layer(read_at: Callable[[int, int], bytes], size: int, *, limits: Limits
         trailing=trailing,
         toc=behind or find_toc_member(entries),
     )
+
+
+def hash_contents(walker: tar.Walker, offsets: Collection[int]) -> dict[int, bytes]:
+    """Give the sha256 of the contents of those files whose headers stand at `offsets`, and read no further than
+    to the last of them. MalformedInput for an offset where no member starts.
+    """
+    found: dict[int, bytes] = {}
+    for member in walker:
+        if member.offset in offsets:
+            hasher = hashlib.sha256()
+            for piece in walker.content():
+                hasher.update(piece)
+            found[member.offset] = hasher.digest()
+            if len(found) == len(offsets):
+                return found
+    for offset in sorted(set(offsets) - found.keys()):
+        raise MalformedInput("no member starts here", offset=offset)
+    return found
 
 
 def decode_entries(

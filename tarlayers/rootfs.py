@@ -32,7 +32,9 @@ __all__ = [
     "Refusal",
     "RootFS",
     "Stratum",
+    "merge_forks",
     "merge_layers",
+    "pair_nodes",
     "trace_layers",
     "visit_layers",
 ]
@@ -121,14 +123,15 @@ class RootFS(Mapping[str, Entry]):
         """The root directory: 0755, owned by root, whatever the layers say of it (N4)."""
         return implied_directory("")
 
+    @property
+    def directories(self) -> Mapping[str, Mapping[str, Node]]:
+        """What each directory holds, by path; the root is the empty string."""
+        return self._dirs
+
     def nodes(self) -> Iterator[tuple[str, Node]]:
         """Yield every path with its node, in no order that means anything."""
         for children in self._dirs.values():
             yield from children.items()
-
-    def directories(self) -> Iterator[Mapping[str, Node]]:
-        """Yield what each directory holds, by path; the root's first, the others in no order that means anything."""
-        yield from self._dirs.values()
 
     def sorted_paths(self) -> list[str]:
         """Every path, in the order of their bytes."""
@@ -227,10 +230,45 @@ def merge_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") ->
 
     An engine that is not in ENGINES is ValueError.
     """
-    merging = _Merging(engine)
+    return _merge_onto(_Merging(engine), layers)
+
+
+def merge_forks(
+    base: Sequence[HasEntries], *stacks: Sequence[HasEntries], engine: str = "containerd"
+) -> tuple[RootFS, ...]:
+    """Merge several stacks of layers that all stand on `base`, which is merged once.
+
+    What no stack touches is one object in all of the results, and `pair_nodes` passes it by.
+    """
+    shared = _Merging(engine)
+    for layer in base:
+        shared.add(layer)
+    return tuple(_merge_onto(_Merging(engine, shared), stack) for stack in stacks)
+
+
+def _merge_onto(merging: _Merging, layers: Sequence[HasEntries]) -> RootFS:
     for layer in layers:
         merging.add(layer)
     return RootFS(merging.tree, merging.refused)
+
+
+def pair_nodes(old: RootFS, new: RootFS) -> Iterator[tuple[str, Node | None, Node | None]]:
+    """Yield the paths whose nodes are not the same object in both, in no order that means anything; None
+    where a path is not there.
+    """
+    a, b = old.directories, new.directories
+    nothing: Mapping[str, Node] = {}
+    for directory in a.keys() | b.keys():
+        left, right = a.get(directory, nothing), b.get(directory, nothing)
+        if left is right:
+            continue
+        for path, node in left.items():
+            other = right.get(path)
+            if other is not node:
+                yield path, node, other
+        for path, node in right.items():
+            if path not in left:
+                yield path, None, node
 
 
 def trace_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") -> Iterator[LayerTrace]:
@@ -250,7 +288,7 @@ def trace_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") ->
 
 def visit_layers(layers: Sequence[HasEntries], visit: Callable[[Stratum], object]) -> RootFS:
     """Merge layers by containerd's rules, and let `visit` see each of them before it is laid on the others."""
-    merging = _Merging("containerd", visit)
+    merging = _Merging("containerd", visit=visit)
     for layer in layers:
         merging.add(layer)
     return RootFS(merging.tree, merging.refused)
@@ -288,25 +326,28 @@ class _Record:
 class _Merging:
     """The merged tree so far, and what it takes to put the next layer on."""
 
-    def __init__(self, engine: str, visit: Callable[[Stratum], object] | None = None) -> None:
+    def __init__(
+        self, engine: str, base: _Merging | None = None, visit: Callable[[Stratum], object] | None = None
+    ) -> None:
+        """Start empty, or go on from where `base` is, which must not go on itself then."""
         if engine not in ENGINES:
             raise ValueError(f"no such engine: {engine!r} (there are {', '.join(ENGINES)})")
         self._engine = engine
         self._visit = visit
-        self._count = 0
-        self._lower: list[LayerTree] = []
-        self.tree = Tree()
-        self.refused: list[Refusal] = []
+        self.count: int = base.count if base else 0
+        self.lower: list[LayerTree] = [*base.lower] if base else []
+        self.tree: Tree = Tree(base.tree if base else None)
+        self.refused: list[Refusal] = [*base.refused] if base else []
 
     def add(self, layer: HasEntries, record: _Record | None = None) -> None:
         entries = layer.entries
-        index = self._count
-        self._count += 1
+        index = self.count
+        self.count += 1
         if self._engine == "oci":
             self._apply(entries, index, record)
             return
-        unpacked = unpack_layer(entries, index, self._lower, record.lose if record is not None else None)
-        self._lower.insert(0, unpacked)
+        unpacked = unpack_layer(entries, index, self.lower, record.lose if record is not None else None)
+        self.lower.insert(0, unpacked)
         refused = unpacked.refused
         # Only layers of images carry a media type that an engine may refuse; bare entries do not.
         blob_refusal: Refused | None = getattr(layer, "blob_refusal", None)
@@ -352,6 +393,7 @@ class _Overlay:
             shown = {p: n for p, n in children.items() if n.entry.type != "whiteout"} if hidden else children
             for path in hidden if lower else ():
                 self._remove(path, "whiteout")
+            lower = dirs.get(directory)
             if self._log is not None:
                 self._note(shown, lower or {})
             if not lower:
@@ -360,7 +402,8 @@ class _Overlay:
             for path in lower.keys() & shown.keys():
                 if lower[path].entry.type == "dir" and shown[path].entry.type != "dir":
                     self._remove(path, "replaced")
-            lower.update(shown)
+            if shown:
+                self._tree.own(directory).update(shown)
 
     def _note(self, children: Mapping[str, Node], lower: Mapping[str, Node]) -> None:
         log = self._log

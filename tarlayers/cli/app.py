@@ -18,6 +18,7 @@ COMMANDS = {
     "changes": "What each layer did, as docker diff prints it.",
     "log": "The life of one path through the layers.",
     "blame": "Which layer last wrote each path, and which introduced it.",
+    "diff": "What differs between two images.",
     "waste": "Bytes shipped but not visible, and why.",
     "hidden": "Files that lower layers still ship; secrets among them.",
     "verify": "Recompute every digest, size and count.",

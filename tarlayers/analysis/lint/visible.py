@@ -65,7 +65,7 @@ def _is_not_text(path: str) -> bool:
 
 
 def _find_collisions(rootfs: RootFS) -> Iterator[Finding]:
-    for children in rootfs.directories():
+    for children in rootfs.directories.values():
         if len(children) < 2 or len(set(map(str.casefold, children))) == len(children):
             continue
         alike: dict[str, list[str]] = {}
