@@ -9,8 +9,8 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits
     1  formats
     2  sources
-    3  layer store image reference imagearchive
-    4  tree unpack inplace rootfs
+    3  layer store windows image reference imagearchive
+    4  difference tree unpack inplace rootfs toc finding shipped imagepair
     5  analysis export extract
     6  render
     7  cli
@@ -25,17 +25,30 @@ Inside a floor these edges are meant, and no others:
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
     sources.contents -> sources.archive
+    formats.toc -> formats.tar formats.compression
+    sources.inventory -> sources.layout sources.names
+    sources.oci -> sources.inventory sources.layout sources.names
+    sources.docker_archive -> sources.inventory sources.layout sources.names
+    sources.skopeo_dir -> sources.inventory sources.oci
+    sources.locate -> sources.inventory sources.layout sources.oci sources.docker_archive sources.skopeo_dir
+    sources.agreement -> sources.layout sources.locate
+    formats.secrets -> formats.glob
+    formats.config_keys -> formats.documents
     store -> layer
-    image -> layer store
+    windows -> layer
+    image -> layer store windows
     reference -> image
     imagearchive -> image reference store
     unpack -> tree
     inplace -> tree
-    rootfs -> tree unpack inplace
+    rootfs -> difference tree unpack inplace
+    shipped -> rootfs
     extract -> export
     analysis.policy.* -> analysis.policy.*
     analysis.policy.evidence -> analysis.dive analysis.lint.report analysis.secrets analysis.verify
     analysis.policy.paths -> analysis.secrets
+    analysis.lint.* -> analysis.lint.*
+    imagepair -> rootfs
     render.* -> render.*
     cli.* -> cli.*
 """
@@ -46,7 +59,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tarlayers.analysis.blame import blame_paths as blame_paths
+    from tarlayers.analysis.changes import list_changes as list_changes
     from tarlayers.analysis.diff import diff_images as diff_images
+    from tarlayers.analysis.lint.report import lint_image as lint_image
+    from tarlayers.analysis.log import trace_path as trace_path
     from tarlayers.analysis.verify import verify_archive as verify_archive
     from tarlayers.digest import Digest as Digest
     from tarlayers.digest import chain_ids as chain_ids
@@ -67,7 +84,11 @@ if TYPE_CHECKING:
     from tarlayers.rootfs import trace_layers as trace_layers
 
 _HOME = {
+    "analysis.blame": "blame_paths",
+    "analysis.changes": "list_changes",
     "analysis.diff": "diff_images",
+    "analysis.lint.report": "lint_image",
+    "analysis.log": "trace_path",
     "analysis.verify": "verify_archive",
     "digest": "Digest chain_ids",
     "errors": "TarlayersError",

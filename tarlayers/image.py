@@ -7,7 +7,7 @@ image.layers[0].diff_id, image.chain_ids, image.history
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -15,18 +15,12 @@ from tarlayers.digest import Digest, chain_ids
 from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.documents import Config, HistoryStep, Platform
-from tarlayers.layer import Entry, LayerIndex, read_content
+from tarlayers.formats.mediatypes import containerd_refusal
+from tarlayers.formats.toc import read_toc_claims
+from tarlayers.layer import Entry, LayerIndex, read_content, read_heads
 from tarlayers.store import OnRead, Store
+from tarlayers.windows import find_parts, show_files
 
-_PLAIN_TYPES = (
-    "application/vnd.oci.image.layer.v1.tar",
-    "application/vnd.oci.image.layer.nondistributable.v1.tar",
-)
-_LAYER_TYPES = (
-    "application/vnd.oci.image.layer.",
-    "application/vnd.docker.image.rootfs.diff.",
-    "application/vnd.docker.image.rootfs.foreign.diff.",
-)
 _PREFIX = 12  # hex digits that name a layer or an image, as docker prints them
 
 
@@ -55,6 +49,8 @@ class Layer:
     bare: bool
     """No document speaks of this layer: all its digests are computed, which reads it whole."""
     _store: Store = field(repr=False, compare=False)
+    windows: bool = False
+    """The image is for Windows: what a container sees of the layer lies below `Files/`."""
 
     @property
     def name(self) -> str:
@@ -63,14 +59,15 @@ class Layer:
         return f"layer {self.index}" + (f" ({str(identity)[:19]})" if identity else "")
 
     @property
+    def source(self) -> tuple[int, str | None]:
+        """Which bytes it is read from: the same for layers that are one blob of one open archive."""
+        return id(self._store), self.blob
+
+    @property
     def chunked_format(self) -> str | None:
         """`estargz` or `zstd:chunked` where the annotations claim a table of contents for lazy pulling."""
-        for key in self.annotations:
-            if key == "containerd.io/snapshot/stargz/toc.digest":
-                return "estargz"
-            if key.startswith(("io.github.containers.zstd-chunked.", "io.containers.zstd-chunked.")):
-                return "zstd:chunked"
-        return None
+        claims = read_toc_claims(self.annotations)
+        return claims.format if claims else None
 
     @property
     def digest(self) -> Digest | None:
@@ -86,8 +83,16 @@ class Layer:
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """Its members in tar order; the layer is indexed on first use."""
-        return self.read().entries
+        """What takes part in the merged file system, in tar order: its members, and of a Windows layer those below
+        `Files/`. The layer is indexed on first use; `read().entries` are its members as they stand.
+        """
+        entries = self.read().entries
+        return show_files(entries) if self.windows else entries
+
+    @property
+    def windows_parts(self) -> tuple[str, ...]:
+        """Which of `Files Hives UtilityVM` a Windows layer has; none for all other layers. Reads the layer."""
+        return find_parts(self.read().entries) if self.windows and not self.unreadable else ()
 
     def read(self, *, hashed: bool = False, contents: bool = False, on_read: OnRead | None = None) -> LayerIndex:
         """Index the layer, or give the index made before. With `hashed` digest and diff ID are computed,
@@ -98,6 +103,13 @@ class Layer:
         with _named(self.name):
             return self._store.index(self._readable_blob(), hashed=hashed, contents=contents, on_read=on_read)
 
+    def hash_files(self, offsets: Collection[int]) -> Mapping[int, bytes]:
+        """Give the sha256 of some of the layer's files, by the offsets that their entries have. Files that are
+        not asked for are not hashed. ContentAbsent where the bytes have passed and were not hashed then.
+        """
+        with _named(self.name):
+            return self._store.hash_files(self._readable_blob(), offsets)
+
     def open_plain(self) -> Iterator[bytes]:
         """Yield the uncompressed tar in chunks. ContentAbsent where the bytes are not kept (a stream)."""
         return open_plain(self._store.open(self._readable_blob()))
@@ -107,24 +119,15 @@ class Layer:
         with _named(self.name):
             yield from read_content(self.open_plain(), entry.offset)
 
+    def open_heads(self, size: int, wanted: Callable[[Entry], bool]) -> Iterator[tuple[Entry, bytes]]:
+        """Yield each wanted file of this layer with its first `size` bytes, in one pass."""
+        with _named(self.name):
+            yield from read_heads(self.open_plain(), size, wanted)
+
     @property
     def blob_refusal(self) -> Refused | None:
-        """Why containerd would not even read this blob as a layer; None when it would.
-
-        It sniffs gzip and zstd alone; it never decompresses what claims to be OCI's plain type, and takes
-        nothing for a layer that has another than a layer's media type.
-        """
-        if self.compression in ("xz", "bzip2"):
-            return Refused("bad-compression", f"containerd reads no {self.compression}")
-        if self.media_type is None or self.compression is None:
-            return None
-        if self.media_type in _PLAIN_TYPES and self.compression != "none":
-            return Refused(
-                "bad-compression", f"{self.media_type} is never decompressed, but this is {self.compression}"
-            )
-        if not self.media_type.startswith(_LAYER_TYPES):
-            return Refused("bad-media-type", f"{self.media_type} is no layer type")
-        return None
+        """Why containerd would not even read this blob as a layer; None when it would."""
+        return containerd_refusal(self.media_type, self.compression)
 
     def require_readable(self) -> None:
         """Raise ContentAbsent, with the reason, for a layer whose content cannot be read."""
@@ -202,31 +205,50 @@ def load_layers(
     workers: int | None = None,
     on_read: OnRead | None = None,
 ) -> None:
-    """Index those of the layers that can be read, several at a time, the largest first.
+    """Index those of the layers that can be read, several at a time, the largest first. They may be of several
+    images and archives.
 
     Afterwards `entries` and `read` of each answer at once. What is wrong with a layer is raised for the
     lowest such layer. Hashing and decompression run outside the interpreter lock, so threads do help.
     """
-    distinct = {layer.blob: layer for layer in reversed(layers) if layer.unreadable is None}
-    todo = sorted(distinct.values(), key=lambda layer: -(layer.size or 0))
-    workers = workers or len(os.sched_getaffinity(0))
-    failed: dict[int, TarlayersError] = {}
+    distinct = {layer.source: layer for layer in reversed(layers) if layer.unreadable is None}
 
     def load(layer: Layer) -> None:
-        try:
-            layer.read(hashed=hashed, contents=contents, on_read=on_read)
-        except TarlayersError as error:
-            failed[layer.index] = error
+        layer.read(hashed=hashed, contents=contents, on_read=on_read)
 
+    run_each(list(distinct.values())[::-1], load, workers=workers)
+
+
+def run_each(layers: Sequence[Layer], work: Callable[[Layer], object], *, workers: int | None = None) -> None:
+    """Do the same work on several layers at a time, the largest first. What is wrong is raised for the first
+    layer that has something wrong.
+    """
+    failed: dict[int, TarlayersError] = {}
+
+    def attempt(number: int) -> None:
+        try:
+            work(layers[number])
+        except TarlayersError as error:
+            failed[number] = error
+
+    todo = sorted(range(len(layers)), key=lambda number: -(layers[number].size or 0))
+    workers = workers or len(os.sched_getaffinity(0))
     if workers == 1 or len(todo) < 2:
-        for layer in todo:
-            load(layer)
+        for number in todo:
+            attempt(number)
     else:
         with ThreadPoolExecutor(workers) as pool:
-            for done in [pool.submit(load, layer) for layer in todo]:
+            for done in [pool.submit(attempt, number) for number in todo]:
                 done.result()
     if failed:
         raise failed[min(failed)]
+
+
+def require_layers(layers: Sequence[Layer], *, contents: bool = False) -> None:
+    """Index layers as `load_layers` does. ContentAbsent for the lowest that cannot be read."""
+    for layer in layers:
+        layer.require_readable()
+    load_layers(layers, contents=contents)
 
 
 def find_layer(image: Image, reference: str) -> Layer:

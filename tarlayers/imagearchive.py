@@ -8,9 +8,9 @@ decides which.
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -18,12 +18,19 @@ from typing import BinaryIO
 from tarlayers.digest import Meter
 from tarlayers.errors import MalformedInput, UnsupportedInput, naming
 from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
+from tarlayers.formats.mediatypes import read_layer_type, why_unreadable
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.reference import choose_image
 from tarlayers.sources.archive import CHUNK, open_directory, open_tar
-from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, locate_images, map_history
+from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, map_history
+from tarlayers.sources.locate import locate_images
 from tarlayers.store import WHOLE, OnRead, PassedStore, SeekStore, Store, pass_stream, tell_reading
+
+# What members are called that no root file system has: without the documents they are no image, and no layer either.
+_IMAGE_MEMBER = re.compile(
+    r"blobs/sha(256|512)/[0-9a-f]{64,}$|[0-9a-f]{64}/(layer\.tar|json)$|(sha256:)?[0-9a-f]{64}(\.json|\.tar(\.gz)?)?$"
+)
 
 Source = str | os.PathLike[str] | BinaryIO
 
@@ -51,7 +58,8 @@ def open_image(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Image:
     `source` is a path or a binary stream. NoSuchImage lists the candidates when there are several: then use
     `open_images` and `choose_image`.
     """
-    return choose_image(open_images(source, limits=limits).images)
+    archive = open_images(source, limits=limits)
+    return choose_image(archive.images, others=archive.others)
 
 
 def open_images(
@@ -60,6 +68,7 @@ def open_images(
     hashed: bool = True,
     contents: bool = False,
     keep: bool = False,
+    tell: Callable[[str], object] | None = None,
     limits: Limits = DEFAULT_LIMITS,
     on_read: OnRead | None = None,
 ) -> ImageArchive:
@@ -67,38 +76,37 @@ def open_images(
 
     `hashed` and `contents` say what a stream has to compute while it passes (see `Layer.read`); they mean
     nothing for what can be read again. With `keep` a stream is spooled to an unnamed temporary file, so that
-    contents can be read afterwards. `on_read` hears of a stream's progress.
+    contents can be read afterwards. `tell` hears, in a line, how a stream is read, `on_read` of its progress.
     """
-    passing = _Passing(hashed=hashed, contents=contents, keep=keep, limits=limits, on_read=on_read)
+    needs = _Needs(hashed, contents, keep, tell or (lambda _: None), on_read)
     if isinstance(source, str | os.PathLike):
-        return _open_path(os.fspath(source), passing)
-    return _open_stream("-", _read_stream(source), passing)
+        return _open_path(os.fspath(source), needs, limits)
+    return _open_stream("-", _read_stream(source), needs, limits)
 
 
 @dataclass(frozen=True, slots=True)
-class _Passing:
-    """How to open: what a stream has to compute while it passes."""
+class _Needs:
+    """What is needed of a stream."""
 
     hashed: bool
     contents: bool
     keep: bool
-    limits: Limits
+    tell: Callable[[str], object]
     on_read: OnRead | None
 
 
-def _open_path(path: str, passing: _Passing) -> ImageArchive:
-    limits = passing.limits
-    try:
-        if Path(path).is_dir():
+def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
+    if Path(path).is_dir():
+        with naming(path):
             archive = open_directory(path)
             return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits, directory=True)
+    try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise MalformedInput(error.strerror or str(error), place=path) from error
-    stream = os.fdopen(descriptor, "rb", buffering=0)
-    with stream, naming(path):
+    with os.fdopen(descriptor, "rb", buffering=0) as stream, naming(path):
         if not stream.seekable() or sniff(os.pread(descriptor, SNIFF_BYTES, 0)) != "none":
-            return _open_stream(path, _read_stream(stream), passing)
+            return _open_stream(path, _read_stream(stream), needs, limits)
         if not os.fstat(descriptor).st_size:
             raise MalformedInput("the file is empty")
         archive = open_tar(path, os.dup(descriptor), limits)
@@ -118,10 +126,9 @@ def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _open_stream(path: str, chunks: Iterator[bytes], passing: _Passing) -> ImageArchive:
-    limits = passing.limits
+def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limits) -> ImageArchive:
     stored = Meter(hashed=False)
-    stream = stored.watch(tell_reading(chunks, passing.on_read))
+    stream = stored.watch(tell_reading(chunks, needs.on_read))
     head = b""
     while len(head) < SNIFF_BYTES and (chunk := next(stream, b"")):
         head += chunk
@@ -131,12 +138,14 @@ def _open_stream(path: str, chunks: Iterator[bytes], passing: _Passing) -> Image
     plain: Iterator[bytes] = _chain(head, stream)
     if compression != "none":
         plain = Decompressor(compression, limits).run(plain)
-    with naming("standard input" if path == "-" else path):
-        if passing.keep:
-            store: Store = _spool(path, plain, limits)
+    name = "standard input" if path == "-" else path
+    with naming(name):
+        if needs.keep:
+            store: Store = _spool(name, plain, needs, limits)
         else:
-            store = pass_stream(plain, hashed=passing.hashed, contents=passing.contents, limits=limits)
-    return _assemble(path, stored.size, compression, store, limits)
+            needs.tell(f"{name} is read in one pass, nothing is kept on disk")
+            store = pass_stream(plain, hashed=needs.hashed, contents=needs.contents, limits=limits)
+        return _assemble(path, stored.size, compression, store, limits)
 
 
 def _chain(head: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
@@ -144,19 +153,19 @@ def _chain(head: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def _spool(path: str, plain: Iterator[bytes], limits: Limits) -> SeekStore:
+def _spool(name: str, plain: Iterator[bytes], needs: _Needs, limits: Limits) -> SeekStore:
     """Keep a stream in a temporary file that has no name, so that it is gone however we end."""
-    with tempfile.TemporaryFile() as spool:
-        try:
+    place = "a temporary file"
+    try:
+        place = tempfile.gettempdir()
+        needs.tell(f"{name} is spooled to an unnamed file in {place}, gone when this ends")
+        with tempfile.TemporaryFile() as spool:
             for chunk in plain:
                 spool.write(chunk)
             spool.flush()
-        except OSError as error:
-            place = tempfile.gettempdir()
-            free = shutil.disk_usage(place).free
-            reason = f"cannot spool the stream ({error.strerror}; {free} bytes free, TMPDIR says where)"
-            raise UnsupportedInput(reason, place=place) from error
-        return SeekStore(open_tar(path, os.dup(spool.fileno()), limits), limits)
+            return SeekStore(open_tar(name, os.dup(spool.fileno()), limits), limits)
+    except OSError as error:
+        raise UnsupportedInput(f"cannot be spooled to {place} ({error.strerror}): set TMPDIR") from error
 
 
 # -- assembling ------------------------------------------------------------------------------------
@@ -169,6 +178,10 @@ def _assemble(
     kind = layout.kind
     if kind == "none" and directory:
         raise UnsupportedInput("no image documents in this directory (no manifest.json, index.json)", place=path)
+    if kind == "none" and any(map(_IMAGE_MEMBER.match, store.sizes)):
+        cut = "" if store.end_mark else "it is cut short: "
+        reason = f"{cut}members of an image, but no index.json or manifest.json that tells of one"
+        raise MalformedInput(reason, place="standard input" if path == "-" else path)
     if kind == "none":
         images: tuple[Image, ...] = (_bare_image(store, size if isinstance(store, SeekStore) else None),)
         kind = "layer"
@@ -205,6 +218,8 @@ def _bare_image(store: Store, size: int | None) -> Image:
 def _make_image(record: ImageRecord, store: Store) -> Image:
     rows = tuple(HistoryRow(step, layer) for step, layer in map_history(record.config, len(record.layers)))
     steps = {row.layer: row.step.created_by for row in rows}
+    windows = record.platform is not None and record.platform.os == "windows"
+    layers = tuple(_make_layer(i, layer, steps.get(i), store, windows) for i, layer in enumerate(record.layers))
     return Image(
         names=record.names,
         image_id=record.image_id,
@@ -212,14 +227,13 @@ def _make_image(record: ImageRecord, store: Store) -> Image:
         platform=record.platform,
         config=record.config,
         config_blob=record.config_blob,
-        layers=tuple(_make_layer(i, layer, steps.get(i), store) for i, layer in enumerate(record.layers)),
+        layers=layers,
         history=rows,
         annotations=record.annotations,
     )
 
 
-def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: Store) -> Layer:
-    present = record.blob is not None
+def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: Store, windows: bool) -> Layer:
     return Layer(
         index=index,
         claimed_digest=record.claimed_digest,
@@ -232,17 +246,15 @@ def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: 
         annotations=record.annotations,
         urls=record.urls,
         blob=record.blob,
-        unreadable=_why_unreadable(record.media_type or "", present, bool(record.urls)),
+        unreadable=_why_unreadable(record, store),
         bare=False,
         _store=store,
+        windows=windows,
     )
 
 
-def _why_unreadable(media_type: str, present: bool, foreign: bool) -> str | None:
-    if not present:
-        return "foreign" if foreign else "absent"
-    if media_type.endswith("+encrypted"):
-        return "encrypted"
-    if "erofs" in media_type or "squashfs" in media_type:
-        return media_type
-    return None
+def _why_unreadable(record: LayerRecord, store: Store) -> str | None:
+    if record.blob is not None:
+        return why_unreadable(record.media_type, store.compression(record.blob))
+    claimed = read_layer_type(record.media_type)
+    return "foreign" if record.urls or (claimed and claimed.foreign) else "absent"

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from tarlayers.difference import name_differences
 from tarlayers.errors import NoSuchPath, Refused
-from tarlayers.inplace import apply_in_place
+from tarlayers.inplace import OnChange, apply_in_place
 from tarlayers.layer import Entry
 from tarlayers.tree import Node, Refusal, Tree, implied_directory
 from tarlayers.unpack import LayerTree, unpack_layer
@@ -23,7 +24,20 @@ Log = dict[str, tuple[Node | None, str, str]]
 
 ENGINES = ("containerd", "oci")
 
-__all__ = ["ENGINES", "Event", "LayerTrace", "Node", "Refusal", "RootFS", "merge_layers", "trace_layers"]
+__all__ = [
+    "ENGINES",
+    "Event",
+    "LayerTrace",
+    "Node",
+    "Refusal",
+    "RootFS",
+    "Stratum",
+    "merge_forks",
+    "merge_layers",
+    "pair_nodes",
+    "trace_layers",
+    "visit_layers",
+]
 
 
 class HasEntries(Protocol):
@@ -45,6 +59,29 @@ class Event(NamedTuple):
     by: str
     """The path that was whited out, made opaque, replaced or written."""
 
+    @property
+    def kind(self) -> str:
+        """A, C or D, as `docker diff` has it."""
+        return "A" if self.before is None else "D" if self.after is None else "C"
+
+    @property
+    def what(self) -> tuple[str, ...]:
+        """Which aspects of a C differ; none where the path was written again as it was."""
+        if self.before is None or self.after is None:
+            return ()
+        return name_differences(self.before.entry, self.after.entry)
+
+
+class Stratum(NamedTuple):
+    """A layer that is about to be laid on what is below it, as containerd unpacked it."""
+
+    layer: int
+    entries: Sequence[Entry]
+    unpacked: LayerTree
+    refused: Sequence[Refusal]
+    below: RootFS
+    """What the layers below show, until the visit is over."""
+
 
 @dataclass(frozen=True, slots=True)
 class LayerTrace:
@@ -54,6 +91,9 @@ class LayerTrace:
     events: tuple[Event, ...]
     """One for each path whose node changed; in the order of their paths' bytes."""
     refused: tuple[Refusal, ...]
+    lost: tuple[Event, ...] = ()
+    """What the layer wrote and displaced or deleted again itself, so that no view ever shows it; in tar order.
+    `after` is what the path shows when the layer is done."""
 
 
 class RootFS(Mapping[str, Entry]):
@@ -82,6 +122,11 @@ class RootFS(Mapping[str, Entry]):
     def root(self) -> Entry:
         """The root directory: 0755, owned by root, whatever the layers say of it (N4)."""
         return implied_directory("")
+
+    @property
+    def directories(self) -> Mapping[str, Mapping[str, Node]]:
+        """What each directory holds, by path; the root is the empty string."""
+        return self._dirs
 
     def nodes(self) -> Iterator[tuple[str, Node]]:
         """Yield every path with its node, in no order that means anything."""
@@ -142,6 +187,18 @@ class RootFS(Mapping[str, Entry]):
             )
         return found
 
+    def resolve_parents(self, path: str) -> str:
+        """Follow the symlinks among the parents of a path, of which the lowest, and it itself, need not be there."""
+        head, rest = path, ""
+        while head:
+            head, _, base = head.rpartition("/")
+            rest = f"/{base}{rest}"
+            try:
+                return self.resolve(head) + rest
+            except NoSuchPath:
+                continue
+        return path
+
 
 def path_key(path: str) -> bytes:
     """Sort key: the bytes of a path."""
@@ -173,10 +230,45 @@ def merge_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") ->
 
     An engine that is not in ENGINES is ValueError.
     """
-    merging = _Merging(engine)
+    return _merge_onto(_Merging(engine), layers)
+
+
+def merge_forks(
+    base: Sequence[HasEntries], *stacks: Sequence[HasEntries], engine: str = "containerd"
+) -> tuple[RootFS, ...]:
+    """Merge several stacks of layers that all stand on `base`, which is merged once.
+
+    What no stack touches is one object in all of the results, and `pair_nodes` passes it by.
+    """
+    shared = _Merging(engine)
+    for layer in base:
+        shared.add(layer)
+    return tuple(_merge_onto(_Merging(engine, shared), stack) for stack in stacks)
+
+
+def _merge_onto(merging: _Merging, layers: Sequence[HasEntries]) -> RootFS:
     for layer in layers:
         merging.add(layer)
     return RootFS(merging.tree, merging.refused)
+
+
+def pair_nodes(old: RootFS, new: RootFS) -> Iterator[tuple[str, Node | None, Node | None]]:
+    """Yield the paths whose nodes are not the same object in both, in no order that means anything; None
+    where a path is not there.
+    """
+    a, b = old.directories, new.directories
+    nothing: Mapping[str, Node] = {}
+    for directory in a.keys() | b.keys():
+        left, right = a.get(directory, nothing), b.get(directory, nothing)
+        if left is right:
+            continue
+        for path, node in left.items():
+            other = right.get(path)
+            if other is not node:
+                yield path, node, other
+        for path, node in right.items():
+            if path not in left:
+                yield path, None, node
 
 
 def trace_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") -> Iterator[LayerTrace]:
@@ -186,10 +278,20 @@ def trace_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") ->
     """
     merging = _Merging(engine)
     for index, layer in enumerate(layers):
-        log: Log = {}
+        record = _Record()
         before = len(merging.refused)
-        merging.add(layer, log)
-        yield LayerTrace(index, tuple(_events(log, merging.tree)), tuple(merging.refused[before:]))
+        merging.add(layer, record)
+        tree = merging.tree
+        lost = tuple(Event(path, node, tree.get(path), cause, by) for path, node, cause, by in record.lost)
+        yield LayerTrace(index, tuple(_events(record.log, tree)), tuple(merging.refused[before:]), lost)
+
+
+def visit_layers(layers: Sequence[HasEntries], visit: Callable[[Stratum], object]) -> RootFS:
+    """Merge layers by containerd's rules, and let `visit` see each of them before it is laid on the others."""
+    merging = _Merging("containerd", visit=visit)
+    for layer in layers:
+        merging.add(layer)
+    return RootFS(merging.tree, merging.refused)
 
 
 def _events(log: Log, tree: Tree) -> Iterator[Event]:
@@ -200,44 +302,72 @@ def _events(log: Log, tree: Tree) -> Iterator[Event]:
             yield Event(path, before, after, *(("entry", path) if after is not None else (cause, by)))
 
 
+class _Record:
+    """What is written down while one layer is put on."""
+
+    def __init__(self) -> None:
+        self.log: Log = {}
+        self.lost: list[tuple[str, Node, str, str]] = []
+
+    def lose(self, path: str, node: Node, cause: str, by: str) -> None:
+        self.lost.append((path, node, cause, by))
+
+    def note_in_place(self, index: int) -> OnChange:
+        """Give what is to hear of every change by layer `index`."""
+
+        def note(path: str, node: Node | None, cause: str, by: str) -> None:
+            self.log[path] = (self.log[path][0] if path in self.log else node), cause, by
+            if node is not None and node.layer == index:
+                self.lose(path, node, cause, by)
+
+        return note
+
+
 class _Merging:
     """The merged tree so far, and what it takes to put the next layer on."""
 
-    def __init__(self, engine: str) -> None:
+    def __init__(
+        self, engine: str, base: _Merging | None = None, visit: Callable[[Stratum], object] | None = None
+    ) -> None:
+        """Start empty, or go on from where `base` is, which must not go on itself then."""
         if engine not in ENGINES:
             raise ValueError(f"no such engine: {engine!r} (there are {', '.join(ENGINES)})")
         self._engine = engine
-        self._count = 0
-        self._lower: list[LayerTree] = []
-        self.tree = Tree()
-        self.refused: list[Refusal] = []
+        self._visit = visit
+        self.count: int = base.count if base else 0
+        self.lower: list[LayerTree] = [*base.lower] if base else []
+        self.tree: Tree = Tree(base.tree if base else None)
+        self.refused: list[Refusal] = [*base.refused] if base else []
 
-    def add(self, layer: HasEntries, log: Log | None = None) -> None:
+    def add(self, layer: HasEntries, record: _Record | None = None) -> None:
         entries = layer.entries
-        index = self._count
-        self._count += 1
-
-        def note(path: str, node: Node | None, cause: str, by: str) -> None:
-            if log is not None and path not in log:
-                log[path] = node, cause, by
-            elif log is not None:
-                log[path] = log[path][0], cause, by
-
+        index = self.count
+        self.count += 1
         if self._engine == "oci":
-            self.refused += apply_in_place(self.tree, entries, index, note if log is not None else None)
+            self._apply(entries, index, record)
             return
-        unpacked = unpack_layer(entries, index, self._lower)
-        self._lower.insert(0, unpacked)
+        unpacked = unpack_layer(entries, index, self.lower, record.lose if record is not None else None)
+        self.lower.insert(0, unpacked)
         refused = unpacked.refused
         # Only layers of images carry a media type that an engine may refuse; bare entries do not.
         blob_refusal: Refused | None = getattr(layer, "blob_refusal", None)
         if blob_refusal is not None:
-            refused = [Refusal(index, "/", blob_refusal.code, blob_refusal.message), *refused]
+            refused = [Refusal(index, "/", *blob_refusal.args), *refused]
+        if self._visit is not None:
+            self._visit(Stratum(index, entries, unpacked, refused, RootFS(self.tree, self.refused)))
         if refused:
             self.refused += refused
-            apply_in_place(self.tree, entries, index, note if log is not None else None)
+            if record is not None:
+                record.lost.clear()
+            self._apply(entries, index, record, known=True)
         else:
-            _Overlay(self.tree, unpacked, log).run()
+            _Overlay(self.tree, unpacked, record.log if record is not None else None).run()
+
+    def _apply(self, entries: Sequence[Entry], index: int, record: _Record | None, *, known: bool = False) -> None:
+        """Put a layer on in place; what it refuses counts unless the layer is `known` to be refused."""
+        refused = apply_in_place(self.tree, entries, index, record.note_in_place(index) if record is not None else None)
+        if not known:
+            self.refused += refused
 
 
 class _Overlay:
@@ -263,6 +393,7 @@ class _Overlay:
             shown = {p: n for p, n in children.items() if n.entry.type != "whiteout"} if hidden else children
             for path in hidden if lower else ():
                 self._remove(path, "whiteout")
+            lower = dirs.get(directory)
             if self._log is not None:
                 self._note(shown, lower or {})
             if not lower:
@@ -271,7 +402,8 @@ class _Overlay:
             for path in lower.keys() & shown.keys():
                 if lower[path].entry.type == "dir" and shown[path].entry.type != "dir":
                     self._remove(path, "replaced")
-            lower.update(shown)
+            if shown:
+                self._tree.own(directory).update(shown)
 
     def _note(self, children: Mapping[str, Node], lower: Mapping[str, Node]) -> None:
         log = self._log

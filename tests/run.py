@@ -26,6 +26,10 @@ class Ran(NamedTuple):
         assert self.code in (0, 1), self.stderr
         return json.loads(self.stdout)
 
+    @property
+    def lines(self) -> list[str]:
+        return self.stdout.decode().splitlines()
+
 
 def run(*arguments: str | Path, stdin: bytes = b"") -> Ran:
     """Run `tarlayers` with these arguments."""

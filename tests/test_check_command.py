@@ -192,9 +192,22 @@ def test_an_output_belongs_to_the_format_before_it(order: str, reports: list[tup
 
 
 def test_reports_and_the_verdict_do_not_exclude_each_other(here: Path) -> None:
-    words = (
-        "--format json --output a.json -f sarif -o b.sarif --format=junit --output=c.xml -f markdown -o d.md".split()
-    )
+    words = [
+        "--format",
+        "json",
+        "--output",
+        "a.json",
+        "-f",
+        "sarif",
+        "-o",
+        "b.sarif",
+        "--format=junit",
+        "--output=c.xml",
+        "-f",
+        "markdown",
+        "-o",
+        "d.md",
+    ]
     ran = check("small.tar", *words, "-f", "github", rules="max_size = 1")
     assert ran.code == 1 and ran.stdout.startswith(b"::error file=.tarlayers.toml,line=1,title=P001 max_size")
     assert json.loads((here / "a.json").read_bytes())["ok"] is False

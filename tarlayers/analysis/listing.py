@@ -33,6 +33,8 @@ class Selection:
     match: str | None
     types: frozenset[str]
     """Empty for all."""
+    depth: int | None = None
+    """How many levels below the path, for what is recursive; None for all."""
 
     def select(self, rootfs: RootFS) -> list[Row]:
         """Give the rows in the order of their paths' bytes; NoSuchPath when PATH is not there."""
@@ -56,7 +58,11 @@ class Selection:
             return [(top, rootfs.node(top))]
         if not self.recursive and self.match is None:
             return [(path, rootfs.node(path)) for path in rootfs.children(top)]
-        return rootfs.sorted_nodes(top)
+        nodes = rootfs.sorted_nodes(top)
+        if self.depth is None:
+            return nodes
+        deepest = top.count("/") + self.depth
+        return [(path, node) for path, node in nodes if path.count("/") <= deepest]
 
     def _fits(self, path: str, entry: Entry) -> bool:
         if self.types and entry.type not in self.types:
@@ -64,13 +70,15 @@ class Selection:
         return self.match is None or compile_glob(self.match).fullmatch(path) is not None
 
 
-def parse_selection(path: str, *, recursive: bool, match: str | None, types: str | None) -> Selection:
+def parse_selection(
+    path: str, *, recursive: bool, match: str | None, types: str | None, depth: int | None = None
+) -> Selection:
     """Take a selection as the command line has it; a type that does not exist is ValueError."""
     known = {"file", "dir", "symlink", "hardlink", "char", "block", "fifo", "unknown"}
     wanted = frozenset(word.strip() for word in types.split(",")) if types else frozenset()
     if wanted - known:
         raise ValueError(f"no such type: {', '.join(sorted(wanted - known))} (there are {', '.join(sorted(known))})")
-    return Selection(clean_path(path), recursive, match, wanted)
+    return Selection(clean_path(path), recursive or depth is not None, match, wanted, depth)
 
 
 def find_file(rootfs: RootFS, path: str) -> str:
@@ -82,12 +90,14 @@ def find_file(rootfs: RootFS, path: str) -> str:
     return found
 
 
-def find_in_layer(entries: Sequence[Entry], path: str) -> Entry:
-    """Find the file that a layer holds at `path`, the last of several, hard links followed; NoSuchPath if none."""
+def find_in_layer(entries: Sequence[Entry], path: str, offset: int | None = None) -> Entry:
+    """Find the file that a layer holds at `path`, the last of several or the one whose header is at `offset`,
+    hard links followed; NoSuchPath if none.
+    """
     wanted = clean_path(path)
     found: Entry | None = None
     for entry in entries:
-        if entry.path != wanted or entry.role != "entry":
+        if entry.path != wanted or entry.role != "entry" or offset not in (None, entry.offset):
             continue
         if entry.type == "hardlink" and entry.link is not None:
             found = find_in_layer([e for e in entries if e.offset < entry.offset], entry.link)

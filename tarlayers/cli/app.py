@@ -7,13 +7,22 @@ from importlib import import_module
 
 import typer
 
+from tarlayers.cli.words import Command
+
 COMMANDS = {
     "inspect": "What is in an archive: images, names, configuration.",
     "layers": "Each layer's digests, sizes and instruction.",
     "history": "Every build step, and the layer it made.",
     "ls": "The files of the merged view, or of one layer.",
     "cat": "A file's bytes, also one that a later layer deleted.",
+    "changes": "What each layer did, as docker diff prints it.",
+    "log": "The life of one path through the layers.",
+    "blame": "Which layer last wrote each path, and which introduced it.",
+    "diff": "What differs between two images.",
+    "waste": "Bytes shipped but not visible, and why.",
+    "hidden": "Files that lower layers still ship; secrets among them.",
     "verify": "Recompute every digest, size and count.",
+    "lint": "What engines refuse in the layers, or show differently.",
     "check": "Hold images to a policy: the gate of a CI job.",
     "export": "The merged root file system as one tar.",
     "extract": "Files to disk, never outside of DEST.",
@@ -46,7 +55,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name, short_help=COMMANDS[name])
         else:
-            app.command(name, short_help=COMMANDS[name], cls=getattr(module, "Command", None))(command)
+            app.command(name, cls=getattr(module, "Command", Command), short_help=COMMANDS[name])(command)
     return app
 
 

@@ -27,6 +27,12 @@ def command(
     path: Annotated[str, typer.Argument(metavar="PATH", help="File inside the image; symlinks are followed.")],
     at: AtOption = None,
     only: OnlyOption = None,
+    offset: Annotated[
+        int | None,
+        typer.Option(
+            "--offset", metavar="BYTE", help="With --only: which of several of that name.", show_default=False
+        ),
+    ] = None,
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
     verbose: VerboseOption = False,
@@ -40,10 +46,12 @@ def command(
     from tarlayers.errors import NoSuchPath
     from tarlayers.image import find_layer
 
-    chosen = open_chosen(image, platform, quiet=quiet, keep=True, hashed=False)
+    if offset is not None and only is None:
+        raise typer.BadParameter("means something only with --only", param_hint="--offset")
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, keep=True, hashed=False)
     if only is not None:
         layer = find_layer(chosen, only)
-        write_bytes(layer.open_content(find_in_layer(layer.entries, path)))
+        write_bytes(layer.open_content(find_in_layer(layer.read().entries, path, offset)))
         return
     rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at)
     warn_refused(rootfs.refused, quiet=quiet)

@@ -8,13 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperCommand
 
 from tarlayers.cli.options import (
     Engine,
     EngineOption,
     PlatformOption,
     QuietOption,
+    choose_in,
     load_chosen,
     open_archive,
     warn_refused,
@@ -22,6 +22,8 @@ from tarlayers.cli.options import (
 from tarlayers.cli.outcome import answer_no, warn
 from tarlayers.cli.output import write_bytes, write_file, write_lines
 from tarlayers.cli.policy_file import load_policy, uri_of
+from tarlayers.cli.words import STREAM_MARK
+from tarlayers.cli.words import Command as WordCommand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,12 +48,12 @@ class ReportFormat(StrEnum):
     github = "github"
 
 
-class Command(TyperCommand):
+class Command(WordCommand):
     """A command that knows in which order its options were given: an --output belongs to the --format before it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 # its class moved in typer 0.26
         """Note the order, then parse as always."""
-        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        _, _, order = self.make_parser(ctx).parse_args(args=self.mark(args))
         ctx.meta[_ORDER] = [parameter.name for parameter in order if parameter.name in ("format", "output")]
         return list(super().parse_args(ctx, args))
 
@@ -61,6 +63,7 @@ class Opening(NamedTuple):
 
     engine: Engine
     platform: str | None
+    verbose: bool
     quiet: bool
 
 
@@ -114,7 +117,9 @@ def command(
     ] = None,
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List all that is found, however much.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="List all that is found, and say what is done.")
+    ] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Hold images to a policy. Exit 1 when a rule is violated.
@@ -130,7 +135,7 @@ def command(
         raise typer.BadParameter("name an image", param_hint="IMAGE")
     reports = pair_reports(format or [], output or [], ctx.meta.get(_ORDER, []))
     day = datetime.now(UTC).date() if today is None else today.date()
-    how = Opening(engine, platform, quiet)
+    how = Opening(engine, platform, verbose, quiet)
     found = _check_images(load_policy(policy), images, baseline, day, how)
     for report in reports:
         text = _render(report.format, found, every=verbose).encode("utf-8", "backslashreplace")
@@ -194,7 +199,7 @@ def _check_image(
 
     evidence = _gather(image, reading, how, baseline)
     with naming(evidence.image.name):
-        verdict = check_image(policy, evidence, image, day)
+        verdict = check_image(policy, evidence, image.removeprefix(STREAM_MARK), day)
     warn_refused(verdict.refused, quiet=how.quiet)
     return verdict
 
@@ -202,10 +207,11 @@ def _check_image(
 def _gather(argument: str, reading: Reading, how: Opening, baseline: Evidence | None = None) -> Evidence:
     """Open an image and read what the rules need of it, once."""
     from tarlayers.analysis.policy.evidence import Evidence
-    from tarlayers.reference import choose_image
 
-    archive, reference = open_archive(argument, quiet=how.quiet, hashed=reading.hashed, keep=reading.again)
-    image = choose_image(archive.images, reference, how.platform)
+    archive, reference = open_archive(
+        argument, quiet=how.quiet, verbose=how.verbose, hashed=reading.hashed, keep=reading.again
+    )
+    image = choose_in(archive, reference, how.platform)
     # What is cut off before its documents looks like a bare layer; only reading it tells.
     if reading.layers or archive.kind == "layer":
         load_chosen(image.layers, quiet=how.quiet, hashed=reading.hashed)

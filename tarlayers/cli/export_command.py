@@ -48,7 +48,7 @@ def command(
         raise typer.BadParameter("a tar is not for a terminal: give --output FILE, or a pipe")
     text = "@0" if strip_mtime else mtime
     time = parse_time(text) if text is not None else None
-    chosen = open_chosen(image, platform, quiet=quiet, keep=True, hashed=False)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, keep=True, hashed=False)
     rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at)
     warn_refused(rootfs.refused, quiet=quiet)
     chunks = export_rootfs(rootfs, chosen.layers, mtime=time)

@@ -46,7 +46,7 @@ def command(
     from tarlayers.analysis.listing import select_below
     from tarlayers.extract import extract_paths
 
-    chosen = open_chosen(image, platform, quiet=quiet, keep=True, hashed=False)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, keep=True, hashed=False)
     rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at)
     warn_refused(rootfs.refused, quiet=quiet)
     wanted = select_below(rootfs, paths or [])

@@ -35,7 +35,7 @@ def command(
     """
     from tarlayers.render.images import HISTORY_ALIGN, HISTORY_HEADER, history_cells, history_row
 
-    chosen = open_chosen(image, platform, quiet=quiet)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose)
     warn_unmatched(chosen, quiet=quiet)
     if size:
         load_chosen([chosen.layers[row.layer] for row in chosen.history if row.layer is not None], quiet=quiet)

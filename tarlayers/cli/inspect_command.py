@@ -18,7 +18,7 @@ def command(
     """
     from tarlayers.render.images import inspect_document, inspect_lines
 
-    archive, _ = open_archive(image, quiet=quiet)
+    archive, _ = open_archive(image, quiet=quiet, verbose=verbose)
     if format is Format.json:
         write_json("inspect", inspect_document(archive))
     else:

@@ -28,7 +28,7 @@ def command(
     """
     from tarlayers.render.images import LAYER_ALIGN, LAYER_HEADER, layer_cells, layer_document
 
-    chosen = open_chosen(image, platform, quiet=quiet)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose)
     load_chosen(chosen.layers, quiet=quiet)
     if format is Format.json:
         rows = zip(chosen.layers, chosen.chain_ids, strict=True)

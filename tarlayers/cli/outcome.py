@@ -53,6 +53,11 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
     except (MemoryError, RecursionError) as error:
         complain(f"gave up: {type(error).__name__}")
         return INPUT_WRONG
+    except Exception as error:  # a bug of ours: one line as for any failure, the rest for who asks
+        if {"-v", "--verbose"} & set(arguments):
+            raise
+        complain(f"internal error: {type(error).__name__}: {error} (please report it, with what --verbose prints)")
+        return INPUT_WRONG
     return code if isinstance(code, int) else 0
 
 

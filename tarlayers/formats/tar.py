@@ -170,6 +170,8 @@ class Walker:
         self._sparse: tuple[tuple[int, int], ...] | None = None
         self._size = 0
         self._pending: _Pending | None = None
+        self.end_mark = False
+        """Two zero blocks were met. Go takes one of them, or none, for an end as well."""
         self._caches = HeaderCaches()
 
     # -- bytes -------------------------------------------------------------------------------------
@@ -430,6 +432,7 @@ class Walker:
         if self._block() != _ZERO:
             self._pos -= BLOCK
             raise self._error("a zero block is followed by a header")
+        self.end_mark = True
 
     def _extension(self, size: int, flag: bytes) -> bytes:
         """Take the content of an extended header or long name."""

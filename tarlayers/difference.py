@@ -1,0 +1,32 @@
+"""Which aspects of a path differ: the words that every comparison uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tarlayers.layer import Entry
+
+ASPECTS = ("content", "mode", "owner", "mtime", "type", "link", "xattrs", "rdev")
+
+
+def name_differences(before: Entry, after: Entry, *, same_content: Callable[[], bool] | None = None) -> tuple[str, ...]:
+    """Name what differs, in the order of ASPECTS; of what is of another type nothing else is said.
+
+    Files of one size are held against each other by the digests that their entries carry, or by `same_content`,
+    which is called for nothing else. A time that no entry says (of an implied directory) differs from one that
+    some entry does.
+    """
+    if before.type != after.type:
+        return ("type",)
+    differs = (
+        before.type == "file"
+        and (before.size != after.size or not (same_content() if same_content else before.sha256 == after.sha256)),
+        before.mode != after.mode,
+        (before.uid, before.gid) != (after.uid, after.gid),
+        before.mtime != after.mtime,
+        False,
+        before.link != after.link,
+        (before.xattrs or {}) != (after.xattrs or {}),
+        before.rdev != after.rdev,
+    )
+    return tuple(aspect for aspect, true in zip(ASPECTS, differs, strict=True) if true)
