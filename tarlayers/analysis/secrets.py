@@ -52,7 +52,8 @@ def find_secrets(image: Image, files: Iterable[ShippedFile]) -> tuple[Secret, ..
     for index, wanted in sorted(by_layer.items()):
         layer = image.layers[index]
         if layer.blob not in searched:
-            searched[layer.blob] = search_layer(layer)
+            same = (files for i, files in by_layer.items() if image.layers[i].blob == layer.blob)
+            searched[layer.blob] = search_layer(layer, frozenset().union(*same))
         for offset, matches in searched[layer.blob].items():
             if offset in wanted:
                 found += (_in_file(wanted[offset], match) for match in matches)
@@ -60,10 +61,10 @@ def find_secrets(image: Image, files: Iterable[ShippedFile]) -> tuple[Secret, ..
     return (*found, *search_configuration(image))
 
 
-def search_layer(layer: Layer) -> dict[int, list[Match]]:
-    """Give what each file of a layer fits, by the offset of its header."""
+def search_layer(layer: Layer, offsets: frozenset[int]) -> dict[int, list[Match]]:
+    """Give what each of some files of a layer fits; they are known by the offsets of their headers."""
     found: dict[int, list[Match]] = {}
-    for entry, head in layer.open_heads(SCAN_BYTES, lambda entry: entry.role == "entry" and entry.size > 0):
+    for entry, head in layer.open_heads(SCAN_BYTES, lambda entry: entry.offset in offsets):
         matches = list(match_name(entry.path))
         if is_scanned(entry.size, head):
             matches += match_content(entry.path, head)

@@ -75,6 +75,12 @@ class Evidence:
         return tuple(secret for secret in find_secrets(self.image, self.shipment.files) if not secret.fixture)
 
     @cached_property
+    def hidden_secrets(self) -> tuple[Secret, ...]:
+        """Those in hidden files. A layer that has no hidden file is not searched for them."""
+        every = self.__dict__.get("secrets") or find_secrets(self.image, self.shipment.hidden)
+        return tuple(secret for secret in every if secret.hidden_by is not None and not secret.fixture)
+
+    @cached_property
     def lint(self) -> LintReport:
         """What is wrong with the layers' structure."""
         return lint_image(self.image)

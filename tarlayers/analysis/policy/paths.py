@@ -60,8 +60,7 @@ def judge_hidden(rule: Rule, evidence: Evidence, exceptions: Exceptions) -> Outc
         for file in evidence.shipment.hidden
         if (glob := _first_fit(setting.paths, file.path)) is not None
     ]
-    secrets = evidence.secrets if setting.secrets else ()
-    hits += (_secret_hit(secret, exceptions) for secret in secrets if secret.hidden_by is not None)
+    hits += (_secret_hit(secret, exceptions) for secret in (evidence.hidden_secrets if setting.secrets else ()))
     return Outcome(hits=tuple(sorted(hits, key=lambda hit: (hit.subject, hit.layer or 0))))
 
 
