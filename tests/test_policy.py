@@ -387,7 +387,7 @@ def test_hidden_files_and_secrets() -> None:
     )
     assert subjects(judge('forbid_hidden = ["x", "/srv/**"]', *layers)) == ["/x"]
     secret = judge('forbid_hidden = "secrets"', *layers)
-    assert subjects(secret) == ["/root/id"] and "still in layer 0" in secret.hits[0].message
+    assert subjects(secret) == ["/root/id"] and "hidden by layer 1" in secret.hits[0].message and secret.hits[0].layer == 0
     both = judge('forbid_hidden = {paths = ["x"], secrets = true}', *layers)
     assert subjects(both) == ["/root/id", "/x"]
     everything = judge("forbid_secrets = true", *layers, run={"Env": ["T=ghp_" + "a1B2" * 9]})

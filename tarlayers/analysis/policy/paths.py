@@ -52,7 +52,7 @@ def judge_hidden(rule: Rule, evidence: Evidence, exceptions: Exceptions) -> Outc
     hits = [
         Hit(
             file.path,
-            f"fits {glob}; hidden by layer {file.hidden_by}, still in layer {file.layer}",
+            f"fits {glob}; hidden by layer {file.hidden_by}",
             file.layer,
             file.entry.size,
             exceptions.for_path(file.path),
@@ -76,7 +76,7 @@ def _secret_hit(secret: Secret, exceptions: Exceptions) -> Hit:
     if secret.masked is not None:
         words.append(secret.masked)
     if secret.hidden_by is not None:
-        words.append(f"hidden by layer {secret.hidden_by}, still in layer {secret.layer}")
+        words.append(f"hidden by layer {secret.hidden_by}")
     if secret.path is not None:
         ignore = exceptions.for_path(secret.path)
         return Hit(secret.path, "; ".join(words), secret.layer, ignore=ignore)
