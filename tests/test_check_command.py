@@ -113,7 +113,7 @@ def test_exit_codes() -> None:
 
 @pytest.mark.parametrize("size", [0, 700, 2000, len(SMALL) // 2])
 def test_a_cut_archive_never_passes(here: Path, size: int) -> None:
-    """Cut before its documents it looks like a bare layer: that one is read even where no rule needs it."""
+    """Cut before its documents it looks like a bare layer, also where no rule needs a layer read."""
     (here / "cut.tar").write_bytes(SMALL[:size])
     for ran in (check("cut.tar", rules="max_layers = 1"), check("-", stdin=SMALL[:size])):
         assert ran.code == 3 and ran.stdout == b"" and ran.stderr.count("\n") == 1

@@ -104,7 +104,9 @@ def test_text() -> None:
     assert lines[-1] == "app.tar (example.org/app:<b>): 4 of 6 rules violated, 1 skipped"
     assert any(line.startswith("skip  P007  max_growth") for line in lines)
     # A runner takes what follows blanks and two colons for a command.
-    assert not [line for line in lines if line.lstrip().startswith(("::", "##["))]
+    named = render_text(report("forbid_env = ['*']", run={"Env": ["::error::x=1", "##[group]y=2"]}))
+    assert "::error::x: is set" in named
+    assert not [line for line in named.splitlines() if line.lstrip().startswith(("::", "##["))]
 
 
 def test_json() -> None:

@@ -212,8 +212,7 @@ def _gather(argument: str, reading: Reading, how: Opening, baseline: Evidence | 
         argument, quiet=how.quiet, verbose=how.verbose, hashed=reading.hashed, keep=reading.again
     )
     image = choose_in(archive, reference, how.platform)
-    # What is cut off before its documents looks like a bare layer; only reading it tells.
-    if reading.layers or archive.kind == "layer":
+    if reading.layers:
         load_chosen(image.layers, quiet=how.quiet, hashed=reading.hashed)
     return Evidence(image, archive, baseline=baseline, engine=how.engine.value)
 
