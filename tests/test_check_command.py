@@ -226,6 +226,12 @@ def test_reports_that_cannot_be_meant(words: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_a_report_that_cannot_be_written_is_named_as_given() -> None:
+    ran = check("small.tar", "-f", "json", "-o", "no/such/x.json", rules="max_size = 1000")
+    assert (ran.code, ran.stderr) == (3, "tarlayers: no/such/x.json: No such file or directory\n")
+
+
+@pytest.mark.usefixtures("here")
 def test_a_dash_is_standard_output() -> None:
     ran = check("small.tar", "-f", "json", "-o", "-", rules="max_size = 1000")
     assert ran.json["ok"] is True

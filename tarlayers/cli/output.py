@@ -69,7 +69,10 @@ def replacing(path: str) -> Iterator[BinaryIO]:
         with target.open("wb") as out:
             yield out
         return
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:  # of a name that nobody gave
+        raise OSError(error.errno, error.strerror, path) from error
     try:
         with os.fdopen(descriptor, "wb") as out:
             yield out
