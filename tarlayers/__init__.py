@@ -9,7 +9,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits
     1  formats
     2  sources
-    3  layer store image reference imagearchive
+    3  layer store upperdir rootstore image reference imagearchive
     4  tree unpack inplace rootfs
     5  analysis export
     6  render
@@ -19,10 +19,13 @@ Inside a floor these edges are meant, and no others:
 
     digest -> errors
     formats.tar -> formats.tar_fields
+    sources.* -> sources.archive sources.dataroot sources.filetree sources.layout
     store -> layer
+    upperdir -> layer
+    rootstore -> layer upperdir
     image -> layer store
     reference -> image
-    imagearchive -> image reference store
+    imagearchive -> image reference rootstore store
     unpack -> tree
     inplace -> tree
     rootfs -> tree unpack inplace

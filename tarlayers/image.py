@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from tarlayers.digest import Digest, chain_ids
 from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError
 from tarlayers.formats.documents import Config, HistoryStep, Platform
-from tarlayers.layer import Entry, LayerIndex, open_plain, read_content
+from tarlayers.layer import Entry, LayerIndex, open_plain
+from tarlayers.sources.dataroot import StoredContainer
+from tarlayers.sources.layout import OnDisk
 from tarlayers.store import Store
 
 _PLAIN_TYPES = (
@@ -51,6 +53,8 @@ class Layer:
     """Its name in the archive."""
     unreadable: str | None
     """Why its content cannot be read (`absent`, `foreign`, `encrypted`, ...); None when it can."""
+    on_disk: OnDisk | None
+    """Where an engine keeps it unpacked; None in archives."""
     bare: bool
     """No document speaks of this layer: all its digests are computed, which reads it whole."""
     _store: Store = field(repr=False, compare=False)
@@ -104,7 +108,7 @@ class Layer:
     def open_content(self, entry: Entry) -> Iterator[bytes]:
         """Yield the bytes of one of this layer's files."""
         with _named(self.name):
-            yield from read_content(self.open_plain(), entry.offset)
+            yield from self._store.open_file(self._readable_blob(), entry)
 
     @property
     def blob_refusal(self) -> Refused | None:
@@ -172,6 +176,8 @@ class Image:
     history: tuple[HistoryRow, ...]
     """Oldest first, as the configuration has it."""
     annotations: Mapping[str, str]
+    container: StoredContainer | None = None
+    """The container that this is, with its own layer on top; None for an image."""
 
     @property
     def chain_ids(self) -> tuple[Digest | None, ...]:
@@ -187,6 +193,8 @@ class Image:
     @property
     def name(self) -> str:
         """What to call it in messages: its first name, else the start of an ID."""
+        if self.container is not None:
+            return f"container {self.container.name}"
         if self.names:
             return self.names[0]
         identity = self.image_id or self.manifest_digest

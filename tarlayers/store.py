@@ -15,7 +15,16 @@ from tarlayers.digest import Digest, Meter
 from tarlayers.errors import ContentAbsent, TarlayersError
 from tarlayers.formats import tar
 from tarlayers.formats.compression import SNIFF_BYTES, sniff
-from tarlayers.layer import Entry, LayerIndex, decode_entry, hop_layer, index_layer, index_metered
+from tarlayers.layer import (
+    Entry,
+    LayerIndex,
+    decode_entry,
+    hop_layer,
+    index_layer,
+    index_metered,
+    open_plain,
+    read_content,
+)
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import (
     Archive,
@@ -60,6 +69,9 @@ class Store(Protocol):
 
     def open(self, name: str) -> Iterator[bytes]:
         """Yield the stored bytes; ContentAbsent when they have passed."""
+
+    def open_file(self, name: str, entry: Entry) -> Iterator[bytes]:
+        """Yield the content of one file of a layer."""
 
 
 class SeekStore:
@@ -117,6 +129,10 @@ class SeekStore:
         """Read the blob from the front."""
         return self._blob(name).chunks()
 
+    def open_file(self, name: str, entry: Entry) -> Iterator[bytes]:
+        """Read the layer up to the file."""
+        return read_content(open_plain(self.open(name), self._limits), entry.offset, self._limits)
+
 
 class PassedStore:
     """What one pass over a stream left: documents, indexes and digests, but no contents."""
@@ -152,6 +168,10 @@ class PassedStore:
     def open(self, name: str) -> Iterator[bytes]:
         """Refuse: the bytes are gone."""
         raise ContentAbsent("the stream has passed; its contents were not kept", place=name)
+
+    def open_file(self, name: str, _entry: Entry) -> Iterator[bytes]:
+        """Refuse, as `open` does."""
+        return self.open(name)
 
 
 class _KeptDocuments(dict[str, bytes]):

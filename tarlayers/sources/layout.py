@@ -49,6 +49,17 @@ _IMAGE_CONFIGS = (
 _NOT_LAYERS = ("application/vnd.in-toto", "application/vnd.oci.empty", "application/vnd.dev.cosign")
 
 
+class OnDisk(NamedTuple):
+    """Where a layer lies in a data root."""
+
+    cache_id: str
+    """The name of its directory below the driver's."""
+    parent: str | None
+    """What the root records as the layer below: a chain ID, or an ID of containers-storage."""
+    role: str
+    """`image`; `init` and `container` for the two layers that a container has of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class LayerRecord:
     """One layer as the documents have it."""
@@ -61,6 +72,8 @@ class LayerRecord:
     claimed_diff_id: Digest | None
     annotations: Mapping[str, str]
     urls: tuple[str, ...]
+    on_disk: OnDisk | None = None
+    """Where an engine keeps it unpacked; None in archives."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,170 @@
+"""The layers of a data root as blobs: tars put together from their headers and the files that lie unpacked.
+
+Entries come from the headers (tar-split) alone, contents from `diff/`; only what needs the tar itself puts it
+together. A container's own layer has no tar: its entries are the files in its upper directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from threading import Lock
+
+from tarlayers.digest import Digest
+from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, TarlayersError
+from tarlayers.formats.crc64 import crc64
+from tarlayers.formats.tarsplit import Step, assemble, decode_records, walk_records
+from tarlayers.layer import Entry, LayerIndex, decode_entry, index_layer, open_plain
+from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.sources.archive import Blob, place_error
+from tarlayers.sources.dataroot import DataRoot, StoredLayer
+from tarlayers.sources.filetree import resolve_path
+from tarlayers.upperdir import read_upper
+
+
+class RootStore:
+    """A store over a data root."""
+
+    def __init__(self, root: DataRoot, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.root = root
+        self._limits = limits
+        self._indexes: dict[str, LayerIndex] = {}
+        self._checksums: dict[str, dict[int, int]] = {}
+        self._lock = Lock()
+        self.documents: Mapping[str, bytes] = root.documents
+        self.sizes: Mapping[str, int] = {name: len(data) for name, data in root.documents.items()} | {
+            name: layer.claimed_size for name, layer in root.layers.items() if layer.claimed_size is not None
+        }
+
+    def compression(self, _name: str) -> str:
+        """Unpacked layers are not compressed, whatever they were pulled as."""
+        return "none"
+
+    def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
+        """Index a layer; its tar is put together only if `hashed`."""
+        with self._lock:
+            known = self._indexes.get(name)
+        if known is not None and (known.diff_id or not hashed or name in self.root.uppers):
+            if known.contents or not contents:
+                return known
+        try:
+            index = self._read(name, hashed=hashed, contents=contents)
+        except TarlayersError as error:
+            raise place_error(error, name) from error
+        with self._lock:
+            self._indexes[name] = index
+        return index
+
+    def digest(self, name: str) -> Digest:
+        """Hash a document; of a layer only the unpacked files are stored, which have no digest."""
+        if name in self.documents:
+            return Digest.of(self.documents[name])
+        raise ContentAbsent("stored unpacked: there is no blob to hash", place=name)
+
+    def open(self, name: str) -> Iterator[bytes]:
+        """Yield a document, or a layer's tar as it is put together."""
+        if name in self.documents:
+            return iter((self.documents[name],))
+        if name in self.root.uppers:
+            raise ContentAbsent("a container's own layer has no tar until it is committed", place=name)
+        return self._assemble(self._layer(name))
+
+    def open_file(self, name: str, entry: Entry) -> Iterator[bytes]:
+        """Yield the content of one file from where it lies unpacked.
+
+        MalformedInput when it is not what the layer had, which for the checksum shows at the end.
+        """
+        upper = self.root.uppers.get(name)
+        if upper is not None:
+            yield from self.root.tree.blob(f"{upper}{entry.path}").chunks()
+            return
+        layer = self._layer(name)
+        self.index(name, hashed=False, contents=False)
+        blob = self._find_file(layer, entry.path)
+        if blob.size != entry.size:
+            raise MalformedInput(f"has {blob.size} bytes, but the layer's file {entry.size}", place=blob.name)
+        checksum = 0
+        for chunk in blob.chunks():
+            checksum = crc64(chunk, checksum)
+            yield chunk
+        if checksum != self._checksums[name].get(entry.offset, 0):
+            raise MalformedInput("is not what the layer had: its checksum differs", place=blob.name)
+
+    def steps(self, name: str) -> Iterator[Step]:
+        """Yield the members of a layer from its tar-split alone. ContentAbsent when there is none."""
+        layer = self._layer(name)
+        if layer.tar_split is None:
+            raise ContentAbsent("the layer has no tar-split: its headers are not known", place=name)
+        chunks = open_plain(self.root.tree.blob(layer.tar_split).chunks(), self._limits)
+        try:
+            yield from walk_records(decode_records(chunks, self._limits), self._limits)
+        except TarlayersError as error:
+            raise place_error(error, layer.tar_split) from error
+
+    def _layer(self, name: str) -> StoredLayer:
+        try:
+            return self.root.layers[name]
+        except KeyError:
+            raise ContentAbsent("no such layer in the root", place=name) from None
+
+    def _find_file(self, layer: StoredLayer, path: str) -> Blob:
+        if layer.diff is None:
+            raise ContentAbsent(f"the copy lacks the layer's files ({layer.cache_id}/diff)", place=layer.name)
+        found = resolve_path(self.root.tree, layer.diff, path)
+        if found is None:
+            raise ContentAbsent("the layer has this file, but it is not there", place=f"{layer.diff}{path}")
+        return self.root.tree.blob(found)
+
+    def _read(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
+        upper = self.root.uppers.get(name)
+        if upper is not None:
+            entries = read_upper(self.root.tree, upper, self._limits)
+            return self._make_index(name, entries, sum(entry.size for entry in entries), contents=contents)
+        if hashed:
+            return index_layer(self.open(name), hashed=True, contents=contents, limits=self._limits)
+        found: list[Entry] = []
+        checksums: dict[int, int] = {}
+        size = 0
+        for step in self.steps(name):
+            size += len(step.raw)
+            if step.member is None:
+                continue
+            if len(found) >= self._limits.entries:
+                raise LimitExceeded(f"more than {self._limits.entries} entries (limit entries)")
+            found.append(decode_entry(step.member, self._limits))
+            if step.record is not None and step.record.crc64 is not None:
+                checksums[step.member.offset] = step.record.crc64
+                size += step.member.stored
+        self._checksums[name] = checksums
+        return self._make_index(name, found, size, contents=contents)
+
+    def _make_index(self, name: str, entries: Iterable[Entry], size: int, *, contents: bool) -> LayerIndex:
+        if contents:
+            entries = [self._hash(name, entry) if entry.type == "file" else entry for entry in entries]
+        return LayerIndex(
+            digest=None,
+            size=size,
+            compression="none",
+            diff_id=None,
+            plain_size=size,
+            entries=tuple(entries),
+            contents=contents,
+            trailing=0,
+        )
+
+    def _hash(self, name: str, entry: Entry) -> Entry:
+        hasher = hashlib.sha256()
+        if entry.size:  # markers and empty files need no look
+            for chunk in self.open_file(name, entry):
+                hasher.update(chunk)
+        return entry._replace(sha256=hasher.digest())
+
+    def _assemble(self, layer: StoredLayer) -> Iterator[bytes]:
+        if layer.tar_split is None:
+            raise ContentAbsent("the layer has no tar-split: its tar cannot be put together", place=layer.name)
+        chunks = open_plain(self.root.tree.blob(layer.tar_split).chunks(), self._limits)
+
+        def open_content(name: bytes) -> Iterator[bytes]:
+            return self._find_file(layer, name.decode("utf-8", "surrogateescape")).chunks()
+
+        return assemble(decode_records(chunks, self._limits), open_content)
