@@ -19,6 +19,7 @@ Inside a floor these edges are meant, and no others:
 
     digest -> errors
     formats.tar -> formats.tar_fields
+    formats.tarsplit -> formats.tar
     sources.* -> sources.archive sources.dataroot sources.filetree sources.layout
     store -> layer
     upperdir -> layer

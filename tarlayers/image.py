@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest, chain_ids
 from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError
+from tarlayers.formats.compression import open_plain
 from tarlayers.formats.documents import Config, HistoryStep, Platform
-from tarlayers.layer import Entry, LayerIndex, open_plain
+from tarlayers.layer import Entry, LayerIndex
 from tarlayers.sources.dataroot import StoredContainer
 from tarlayers.sources.layout import OnDisk
 from tarlayers.store import Store

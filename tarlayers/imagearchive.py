@@ -1,13 +1,14 @@
 """What one path or stream holds: opening it, and making images of its documents.
 
 A seekable file or a directory is read in place and layers are indexed when their entries are first asked
-for; a stream (standard input, a compressed archive) is read once, at once. This is the only place that
-decides which.
+for; a stream (standard input, a compressed archive) is read once, at once; an engine's data root, or a tar of
+one, is looked for where there is no archive's document. This is the only place that decides which.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -21,9 +22,18 @@ from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.reference import choose_image
+from tarlayers.rootstore import RootStore
 from tarlayers.sources.archive import CHUNK, open_directory, open_tar
+from tarlayers.sources.dataroot import DataRoot, StoredContainer
+from tarlayers.sources.docker_root import read_docker_root
+from tarlayers.sources.filetree import DirectoryTree, FileTree, join_path, read_tar_tree
 from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, locate_images, map_history
 from tarlayers.store import WHOLE, PassedStore, SeekStore, Store, pass_stream
+
+_LAYOUT_FILES = frozenset(("index.json", "oci-layout", "manifest.json"))
+_ROOT_NAMES = re.compile(r"(^|/)image/[^/]+/layerdb/")
+_READERS = (read_docker_root,)
+_MOST_CANDIDATES = 1000
 
 Source = str | os.PathLike[str] | BinaryIO
 
@@ -34,7 +44,8 @@ class ImageArchive:
 
     path: str
     kind: str
-    """`docker-archive`, `oci-archive`, `oci-dir`, `dir` or `layer` (a bare layer, or an exported file system)."""
+    """`docker-archive`, `oci-archive`, `oci-dir`, `dir`, `docker-root`, `podman-root`, `containerd-root`, or
+    `layer` (a bare layer, or an exported file system)."""
     size: int
     """Stored bytes of the archive."""
     compression: str
@@ -43,6 +54,10 @@ class ImageArchive:
     others: tuple[OtherRecord, ...]
     layout: Layout
     store: Store = field(repr=False, compare=False)
+    unlisted: tuple[Image, ...] = ()
+    """What a reference alone picks: containers of a data root, and images that others are built on."""
+    root: DataRoot | None = field(default=None, repr=False, compare=False)
+    """Where the images come from a data root: all that was found in it."""
 
 
 def open_image(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Image:
@@ -70,25 +85,49 @@ def open_images(
     """
     if isinstance(source, str | os.PathLike):
         return _open_path(os.fspath(source), hashed=hashed, contents=contents, keep=keep, limits=limits)
-    return _open_stream("-", _read_stream(source), hashed=hashed, contents=contents, keep=keep, limits=limits)
+    found = _open_stream("-", _read_stream(source), hashed=hashed, contents=contents, keep=keep, limits=limits)
+    if _is_passed_root(found):
+        raise UnsupportedInput("a data root cannot be read as it passes: give it as a file", place="standard input")
+    return found
 
 
 def _open_path(path: str, *, hashed: bool, contents: bool, keep: bool, limits: Limits) -> ImageArchive:
     try:
         if Path(path).is_dir():
-            archive = open_directory(path)
-            return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits, directory=True)
+            return _open_directory(path, limits)
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise MalformedInput(error.strerror or str(error), place=path) from error
     stream = os.fdopen(descriptor, "rb", buffering=0)
     with stream, _naming(path):
         if not stream.seekable() or sniff(os.pread(descriptor, SNIFF_BYTES, 0)) != "none":
-            return _open_stream(path, _read_stream(stream), hashed=hashed, contents=contents, keep=keep, limits=limits)
+            return _open_packed(path, stream, hashed=hashed, contents=contents, keep=keep, limits=limits)
         if not os.fstat(descriptor).st_size:
             raise MalformedInput("the file is empty")
         archive = open_tar(path, os.dup(descriptor), limits)
         return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits)
+
+
+def _open_directory(path: str, limits: Limits) -> ImageArchive:
+    tree = DirectoryTree(path.rstrip("/") or "/")
+    root = None if _LAYOUT_FILES & set(tree.names("")) else _find_root(tree, limits)
+    if root is not None:
+        return _assemble_root(path, None, "none", root, limits)
+    archive = open_directory(path)
+    return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits, directory=True)
+
+
+def _open_packed(
+    path: str, stream: BinaryIO, *, hashed: bool, contents: bool, keep: bool, limits: Limits
+) -> ImageArchive:
+    """Read a file that cannot be read in place; a data root in it has to be kept."""
+    found = _open_stream(path, _read_stream(stream), hashed=hashed, contents=contents, keep=keep, limits=limits)
+    if not _is_passed_root(found):
+        return found
+    if not stream.seekable():
+        raise UnsupportedInput("a data root cannot be read as it passes: give it as a file", place=path)
+    stream.seek(0)
+    return _open_stream(path, _read_stream(stream), hashed=hashed, contents=contents, keep=True, limits=limits)
 
 
 class _naming:  # noqa: N801 # reads as the word it is: with _naming(path)
@@ -168,8 +207,13 @@ def _assemble(
 ) -> ImageArchive:
     layout = locate_images(store.documents, store.sizes, limits)
     kind = layout.kind
+    if kind == "none" and isinstance(store, SeekStore) and not directory and _names_root(store.sizes):
+        root = _find_root(read_tar_tree(store.whole, limits), limits)
+        if root is not None:
+            return _assemble_root(path, size, compression, root, limits)
     if kind == "none" and directory:
-        raise UnsupportedInput("no image documents in this directory (no manifest.json, index.json)", place=path)
+        reason = "no image documents in this directory (no manifest.json, index.json, and no engine's data root)"
+        raise UnsupportedInput(reason, place=path)
     if kind == "none":
         images: tuple[Image, ...] = (_bare_image(store, size if isinstance(store, SeekStore) else None),)
         kind = "layer"
@@ -178,6 +222,64 @@ def _assemble(
     if directory and kind == "oci-archive":
         kind = "oci-dir"
     return ImageArchive(path, kind, size, compression, images, layout.others, layout, store)
+
+
+# -- data roots ------------------------------------------------------------------------------------
+
+
+def _names_root(names: Iterable[str]) -> bool:
+    """Say, by names alone, whether a tar may be one of a data root."""
+    return any(map(_ROOT_NAMES.search, names))
+
+
+def _is_passed_root(archive: ImageArchive) -> bool:
+    """Say whether a stream that was not kept turned out to be a data root, which takes more than one look."""
+    return archive.kind == "layer" and isinstance(archive.store, PassedStore) and _names_root(archive.store.sizes)
+
+
+def _find_root(tree: FileTree, limits: Limits) -> DataRoot | None:
+    """Find an engine's data root: the tree itself, or a directory at most two below the first that branches."""
+    for place in _root_candidates(tree):
+        for read in _READERS:
+            root = read(tree.below(place) if place else tree, limits)
+            if root is not None:
+                return root
+    return None
+
+
+def _root_candidates(tree: FileTree) -> Iterator[str]:
+    top = ""
+    while len(names := tree.names(top)) == 1 and _is_directory(tree, join_path(top, names[0])):
+        yield top
+        top = join_path(top, names[0])
+    level = [top]
+    for _ in range(3):
+        yield from level
+        below = [join_path(at, name) for at in level for name in tree.names(at)]
+        level = [path for path in below[:_MOST_CANDIDATES] if _is_directory(tree, path)]
+
+
+def _is_directory(tree: FileTree, path: str) -> bool:
+    found = tree.status(path)
+    return found is not None and found.kind == "dir"
+
+
+def _assemble_root(path: str, size: int | None, compression: str, root: DataRoot, limits: Limits) -> ImageArchive:
+    store = RootStore(root, limits)
+    parents = [_make_image(record, store) for record in root.parents]
+    containers = [_make_image(each.record, store, each.container) for each in root.containers]
+    return ImageArchive(
+        path=path,
+        kind=root.kind,
+        size=sum(store.sizes.values()) if size is None else size,
+        compression=compression,
+        images=tuple(_make_image(record, store) for record in root.images),
+        others=(),
+        layout=Layout(root.kind, root.images),
+        store=store,
+        unlisted=(*containers, *parents),
+        root=root,
+    )
 
 
 def _bare_image(store: Store, size: int | None) -> Image:
@@ -197,14 +299,17 @@ def _bare_image(store: Store, size: int | None) -> Image:
         urls=(),
         blob=WHOLE,
         unreadable=None,
+        on_disk=None,
         bare=True,
         _store=store,
     )
     return Image((), None, None, None, None, None, (layer,), (), {})
 
 
-def _make_image(record: ImageRecord, store: Store) -> Image:
-    rows = tuple(HistoryRow(step, layer) for step, layer in map_history(record.config, len(record.layers)))
+def _make_image(record: ImageRecord, store: Store, container: StoredContainer | None = None) -> Image:
+    # A container's own layers lie on top of those that the image's history speaks of.
+    from_image = [layer for layer in record.layers if layer.on_disk is None or layer.on_disk.role == "image"]
+    rows = tuple(HistoryRow(step, layer) for step, layer in map_history(record.config, len(from_image)))
     steps = {row.layer: row.step.created_by for row in rows}
     return Image(
         names=record.names,
@@ -216,6 +321,7 @@ def _make_image(record: ImageRecord, store: Store) -> Image:
         layers=tuple(_make_layer(i, layer, steps.get(i), store) for i, layer in enumerate(record.layers)),
         history=rows,
         annotations=record.annotations,
+        container=container,
     )
 
 
@@ -227,13 +333,14 @@ def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: 
         claimed_diff_id=record.claimed_diff_id,
         media_type=record.media_type,
         compression=store.compression(record.blob) if record.blob is not None else None,
-        size=store.sizes[record.blob] if record.blob is not None else record.claimed_size,
+        size=store.sizes.get(record.blob) if record.blob is not None else record.claimed_size,
         claimed_size=record.claimed_size,
         created_by=created_by,
         annotations=record.annotations,
         urls=record.urls,
         blob=record.blob,
         unreadable=_why_unreadable(record.media_type or "", present, bool(record.urls)),
+        on_disk=record.on_disk,
         bare=False,
         _store=store,
     )

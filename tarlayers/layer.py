@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
 
 from tarlayers.digest import Digest, Meter
 from tarlayers.errors import LimitExceeded, MalformedInput
 from tarlayers.formats import tar
-from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
+from tarlayers.formats.compression import Decompressor, sniff_chunks
 from tarlayers.formats.whiteout import clean_path, role_of
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 
@@ -152,7 +151,7 @@ def index_metered(
     chunks: Iterator[bytes], stored: Meter, *, hashed: bool, contents: bool, limits: Limits = DEFAULT_LIMITS
 ) -> LayerIndex:
     """Index a blob whose bytes `stored` already watches, so that its digest survives a failure here."""
-    compression, blob = _sniff_chunks(chunks)
+    compression, blob = sniff_chunks(chunks)
     if compression == "none":
         plain, plain_chunks, unpacker = stored, blob, None
     else:
@@ -188,22 +187,6 @@ def hop_layer(read_at: Callable[[int, int], bytes], size: int, *, limits: Limits
         contents=False,
         trailing=0,
     )
-
-
-def open_plain(chunks: Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes]:
-    """Yield the uncompressed bytes of a blob, whatever its compression."""
-    compression, blob = _sniff_chunks(iter(chunks))
-    return blob if compression == "none" else Decompressor(compression, limits).run(blob)
-
-
-def _sniff_chunks(chunks: Iterator[bytes]) -> tuple[str, Iterator[bytes]]:
-    """Tell the compression by the first bytes, and give the stream back whole."""
-    head = b""
-    for chunk in chunks:
-        head += chunk
-        if len(head) >= SNIFF_BYTES:
-            break
-    return sniff(head), chain((head,) if head else (), chunks)
 
 
 def decode_entries(walker: tar.Walker, *, contents: bool, limits: Limits = DEFAULT_LIMITS) -> Iterator[Entry]:

@@ -28,6 +28,10 @@ class Limits:
     entries: int = 50_000_000
     # Bytes of a cleaned path. PATH_MAX of Linux is 4096; engines join it below a root of their own.
     path_bytes: int = 1 << 20
+    # Headers and extensions of one tar entry when they are kept, bytes: three extensions and a long sparse map.
+    segment_bytes: int = 8 << 20
+    # One line of a tar-split file, bytes. tar-split before 2017 wrote all that follows a tar's end as one record.
+    record_bytes: int = 64 << 20
     # Regions of one sparse file: what fits into Go's 1 MiB bound on a sparse map.
     sparse_regions: int = 1 << 16
     # Bytes that the holes of one sparse file may add when its content is read or hashed.

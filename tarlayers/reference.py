@@ -8,15 +8,27 @@ from tarlayers.errors import NoSuchImage
 from tarlayers.image import Image
 
 _PREFIX = 12
+CONTAINER = "container:"
+"""What a reference to a container of a data root starts with."""
 
 
-def choose_image(images: Sequence[Image], reference: str | None = None, platform: str | None = None) -> Image:
+def choose_image(
+    images: Sequence[Image],
+    reference: str | None = None,
+    platform: str | None = None,
+    unlisted: Sequence[Image] = (),
+) -> Image:
     """Pick the image that `reference` (tag, manifest digest, image ID, 12 or more hex digits, or `@N`) and
-    `platform` (os/arch[/variant]) mean.
+    `platform` (os/arch[/variant]) mean; `container:` and a name or ID picks a container of `unlisted`, and an
+    ID also its images.
 
     NoSuchImage when none or several fit; it lists what may be chosen.
     """
+    if reference is not None and reference.startswith(CONTAINER):
+        return _choose_container([i for i in unlisted if i.container], reference.removeprefix(CONTAINER))
     fitting = [image for i, image in enumerate(images) if _fits(i, image, images, reference)]
+    if reference is not None and not fitting and not reference.startswith("@"):
+        fitting = [image for image in unlisted if not image.container and _fits(-1, image, images, reference)]
     if platform is not None:
         fitting = [image for image in fitting if _on_platform(image, platform)]
     readable = [image for image in fitting if image.config is not None]
@@ -27,9 +39,23 @@ def choose_image(images: Sequence[Image], reference: str | None = None, platform
     raise NoSuchImage(_complaint(images, fitting, reference, platform))
 
 
+def _choose_container(containers: Sequence[Image], wanted: str) -> Image:
+    """Pick a container by its name, its ID, or as docker does by the start of an ID."""
+    found = [(image.container, image) for image in containers if image.container]
+    exact = [image for container, image in found if wanted in (container.id, container.name)]
+    fitting = exact or [image for container, image in found if wanted and container.id.startswith(wanted)]
+    if len(fitting) == 1:
+        return fitting[0]
+    what = f"{len(fitting)} containers fit" if fitting else "no container fits"
+    names = ", ".join(f"#{CONTAINER}{image.names[0]}" for image in containers)
+    raise NoSuchImage(f"{what} #{CONTAINER}{wanted}; there are {names or 'none'}")
+
+
 def _fits(index: int, image: Image, images: Sequence[Image], reference: str | None) -> bool:
     if reference is None:
         return True
+    if "@sha256:" in reference:
+        reference = reference.partition("@")[2]
     if reference.startswith("@"):
         return reference == f"@{index}"
     if any(_normal(name) == _normal(reference) for name in image.names):

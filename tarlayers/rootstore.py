@@ -12,11 +12,13 @@ from threading import Lock
 
 from tarlayers.digest import Digest
 from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, TarlayersError
+from tarlayers.formats.compression import open_plain
 from tarlayers.formats.crc64 import crc64
-from tarlayers.formats.tarsplit import Step, assemble, decode_records, walk_records
-from tarlayers.layer import Entry, LayerIndex, decode_entry, index_layer, open_plain
+from tarlayers.formats.tar import Member
+from tarlayers.formats.tarsplit import Step, decode_records, walk_records
+from tarlayers.layer import Entry, LayerIndex, decode_entry, index_layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
-from tarlayers.sources.archive import Blob, place_error
+from tarlayers.sources.archive import CHUNK, Blob, place_error
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import resolve_path
 from tarlayers.upperdir import read_upper
@@ -44,9 +46,9 @@ class RootStore:
         """Index a layer; its tar is put together only if `hashed`."""
         with self._lock:
             known = self._indexes.get(name)
-        if known is not None and (known.diff_id or not hashed or name in self.root.uppers):
-            if known.contents or not contents:
-                return known
+        fits = known is not None and (known.diff_id or not hashed or name in self.root.uppers)
+        if known is not None and fits and (known.contents or not contents):
+            return known
         try:
             index = self._read(name, hashed=hashed, contents=contents)
         except TarlayersError as error:
@@ -160,11 +162,25 @@ class RootStore:
         return entry._replace(sha256=hasher.digest())
 
     def _assemble(self, layer: StoredLayer) -> Iterator[bytes]:
-        if layer.tar_split is None:
-            raise ContentAbsent("the layer has no tar-split: its tar cannot be put together", place=layer.name)
-        chunks = open_plain(self.root.tree.blob(layer.tar_split).chunks(), self._limits)
+        for step in self.steps(layer.name):
+            yield step.raw
+            if step.member is not None and step.member.stored:
+                blob = self._find_file(layer, step.member.name.decode("utf-8", "surrogateescape"))
+                yield from _stored_content(blob, step.member)
 
-        def open_content(name: bytes) -> Iterator[bytes]:
-            return self._find_file(layer, name.decode("utf-8", "surrogateescape")).chunks()
 
-        return assemble(decode_records(chunks, self._limits), open_content)
+def _stored_content(blob: Blob, member: Member) -> Iterator[bytes]:
+    """Give a file's bytes as the tar has them: of a sparse file the regions between its holes alone."""
+    if blob.size != member.size:
+        raise MalformedInput(f"has {blob.size} bytes, but the layer's file {member.size}", place=blob.name)
+    if member.sparse is None:
+        yield from blob.chunks()
+        return
+    for start, length in member.sparse:
+        position, end = start, start + length
+        while position < end:
+            chunk = blob.read_at(position, min(CHUNK, end - position))
+            if not chunk:
+                raise MalformedInput("the file ends inside a region", place=blob.name, offset=position)
+            position += len(chunk)
+            yield chunk

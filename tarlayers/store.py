@@ -14,17 +14,8 @@ from typing import Protocol
 from tarlayers.digest import Digest, Meter
 from tarlayers.errors import ContentAbsent, TarlayersError
 from tarlayers.formats import tar
-from tarlayers.formats.compression import SNIFF_BYTES, sniff
-from tarlayers.layer import (
-    Entry,
-    LayerIndex,
-    decode_entry,
-    hop_layer,
-    index_layer,
-    index_metered,
-    open_plain,
-    read_content,
-)
+from tarlayers.formats.compression import SNIFF_BYTES, open_plain, sniff
+from tarlayers.layer import Entry, LayerIndex, decode_entry, hop_layer, index_layer, index_metered, read_content
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import (
     Archive,
@@ -85,6 +76,11 @@ class SeekStore:
         self._lock = Lock()
         self.sizes: Mapping[str, int] = {name: blob.size for name, blob in archive.blobs.items()}
         self.documents: Mapping[str, bytes] = archive.documents(limits)
+
+    @property
+    def whole(self) -> Blob:
+        """The archive itself; ContentAbsent when it is a directory."""
+        return self._blob(WHOLE)
 
     def _blob(self, name: str) -> Blob:
         if name == WHOLE and self._archive.whole is not None:

@@ -77,7 +77,9 @@ def _entries(
 
 
 def _marker(path: str, role: str, status: FileStatus, number: int) -> Entry:
-    return Entry(path, "file", 0, status.uid, status.gid, 0, status.mtime, None, None, None, role, None, number, "0", None)
+    return Entry(
+        path, "file", 0, status.uid, status.gid, 0, status.mtime, None, None, None, role, None, number, "0", None
+    )
 
 
 def _split_xattrs(xattrs: Mapping[str, bytes]) -> tuple[dict[str, bytes], dict[str, bytes]]:

@@ -99,7 +99,7 @@ def open_chosen(
     from tarlayers.reference import choose_image
 
     archive, reference = open_archive(argument, hashed=hashed, contents=contents, keep=keep)
-    return choose_image(archive.images, reference, platform)
+    return choose_image(archive.images, reference, platform, archive.unlisted)
 
 
 def warn_unmatched(image: Image, *, quiet: bool) -> None:

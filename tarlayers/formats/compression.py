@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 import zstandard
@@ -59,6 +60,22 @@ def sniff(prefix: bytes) -> str:
         return "bzip2"
     magic = int.from_bytes(prefix[:4], "little")
     return "zstd" if magic == _ZSTD_MAGIC or magic & ~0xF == _ZSTD_SKIPPABLE else "none"
+
+
+def sniff_chunks(chunks: Iterable[bytes]) -> tuple[str, Iterator[bytes]]:
+    """Tell the compression by the first bytes, and give the stream back whole."""
+    stream, head = iter(chunks), b""
+    for chunk in stream:
+        head += chunk
+        if len(head) >= SNIFF_BYTES:
+            break
+    return sniff(head), chain((head,) if head else (), stream)
+
+
+def open_plain(chunks: Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes]:
+    """Yield the plain bytes of a stream, whatever its compression."""
+    compression, stored = sniff_chunks(chunks)
+    return stored if compression == "none" else Decompressor(compression, limits).run(stored)
 
 
 class Decompressor:

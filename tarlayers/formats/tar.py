@@ -39,8 +39,9 @@ from tarlayers.limits import DEFAULT_LIMITS, Limits
 BLOCK = 512
 _ZERO = bytes(BLOCK)
 _HEADER = struct.Struct("100s24s12s12s8s356s")
-_NO_CONTENT = frozenset((b"1", b"2", b"3", b"4", b"5", b"6"))
-_SIMPLE = frozenset((b"0", *_NO_CONTENT))
+HEADER_ONLY = frozenset((b"1", b"2", b"3", b"4", b"5", b"6"))
+"""Types that never have contents, whatever their size field says."""
+_SIMPLE = frozenset((b"0", *HEADER_ONLY))
 _META = frozenset((b"x", b"g", b"L", b"K"))
 _HOLE = 1 << 16
 
@@ -147,8 +148,8 @@ class Walker:
     """The members of one tar. Iterate once; between two members `payload` and `content` give the bytes of
     the last one. Any breach of the format is MalformedInput at its offset in the tar.
 
-    With `raw` every byte that is not content (headers, padding, what follows the end) is collected and can
-    be drawn with `take_raw`: that is what tar-split records.
+    With `raw` every byte that is not content (headers and padding) is collected and can be drawn with
+    `take_raw`: that is what tar-split records. What follows the end of the archive is left to `tail`.
     """
 
     def __init__(self, feed: Feed, *, limits: Limits = DEFAULT_LIMITS, raw: bool = False) -> None:
@@ -159,6 +160,7 @@ class Walker:
         self._pos = 0
         self._base = 0  # offset in the tar of _buf[0]
         self._left = 0  # content of the current member not yet consumed
+        self._pad = 0  # padding behind the records of a global header
         self._sparse: tuple[tuple[int, int], ...] | None = None
         self._size = 0
         self._pending: _Pending | None = None
@@ -197,9 +199,7 @@ class Walker:
         if self._raw is not None:
             for _ in self.payload():
                 pass
-            count = self._fill(pad)
-            self._raw += self._buf[self._pos : self._pos + count]
-            self._pos += count
+            self._take_padding(pad)
             return
         have = len(self._buf) - self._pos
         offset = self._base + len(self._buf)
@@ -213,6 +213,13 @@ class Walker:
             pad -= have - self._left
         self._base = offset + self._feed.skip(pad)
         self._buf, self._pos = b"", 0
+
+    def _take_padding(self, pad: int) -> None:
+        """Pass `pad` bytes, or what there is of them at the end of the stream."""
+        count = self._fill(pad)
+        if self._raw is not None:
+            self._raw += self._buf[self._pos : self._pos + count]
+        self._pos += count
 
     def payload(self) -> Iterator[bytes]:
         """Yield what is left of the current member's content as stored (a sparse file's regions only)."""
@@ -267,15 +274,18 @@ class Walker:
         all zero: engines ignore them, but the diff ID covers them.
         """
         rest, zero = 0, True
+        for chunk in self.tail():
+            rest += len(chunk)
+            zero = zero and chunk.count(0) == len(chunk)
+        return 0 if zero else rest
+
+    def tail(self) -> Iterator[bytes]:
+        """Yield what follows the end of the archive, once the last member is through; it is not kept as raw."""
         chunk = self._buf[self._pos :]
         self._buf, self._pos = b"", 0
         while chunk or (chunk := self._feed.read()):
-            rest += len(chunk)
-            zero = zero and chunk.count(0) == len(chunk)
-            if self._raw is not None:
-                self._raw += chunk
+            yield chunk
             chunk = b""
-        return 0 if zero else rest
 
     def _error(self, reason: str) -> MalformedInput:
         return MalformedInput(reason, offset=self._base + self._pos)
@@ -331,11 +341,11 @@ class Walker:
                     name, flag, link, size, mode, uid, gid, mtime, devmajor, devminor, None, offset, 0, None
                 )
                 complete = self._complete(header, gnu, buf[pos - BLOCK : pos])
-                if complete is None:
-                    buf, pos = self._buf, self._pos
-                    continue
-                stored = complete.stored
-                yield complete
+                stored = 0
+                if complete is not None:
+                    stored = complete.stored
+                    yield complete
+                    self._take_padding(self._pad)
             if stored:
                 end = self._pos + self._left + -stored % BLOCK
                 if end <= len(self._buf) and self._raw is None:
@@ -346,9 +356,10 @@ class Walker:
 
     def _complete(self, header: Member, gnu: bool, block: bytes) -> Member | None:
         """Take what stands before or behind an unusual header; None for one that only speaks of the next."""
+        self._pad = 0
         if header.typeflag in _META:
             return self._take_meta(header)
-        if header.size < 0 and header.typeflag not in _NO_CONTENT:
+        if header.size < 0 and header.typeflag not in HEADER_ONLY:
             raise MalformedInput("negative size", offset=header.offset)
         pending, self._pending = self._pending, None
         pax = pending.pax if pending else None
@@ -356,7 +367,7 @@ class Walker:
             header = pending.apply(header)
         if header.typeflag == b"\0":
             header = header._replace(typeflag=b"5" if header.name.endswith(b"/") else b"0")
-        self._left = 0 if header.typeflag in _NO_CONTENT else header.size
+        self._left = 0 if header.typeflag in HEADER_ONLY else header.size
         if self._left < 0:
             raise MalformedInput("negative size", offset=header.offset)
         if header.typeflag == b"S" or (pax is not None and pax.sparse):
@@ -378,10 +389,13 @@ class Walker:
             except FieldError as error:
                 raise self._error(error.reason) from error
             if header.typeflag == b"g":
-                # Go returns from its loop here, and what stood before the global header is forgotten.
+                # Go returns from its loop here, and what stood before the global header is forgotten. Padding
+                # comes with the next header, as that of a file: tar-split records it there.
                 self._pending, self._left, self._sparse = None, 0, None
+                self._pad = -header.size % BLOCK
                 return _global_member(header, pax)
             self._pending = pending._replace(pax=pax)
+        self._take_padding(-header.size % BLOCK)
         return None
 
     def _header_error(self, error: FieldError, block: bytes) -> MalformedInput:
@@ -404,7 +418,7 @@ class Walker:
             raise self._error("a zero block is followed by a header")
 
     def _extension(self, size: int, flag: bytes) -> bytes:
-        """Take the content of an extended header or long name, and its padding."""
+        """Take the content of an extended header or long name."""
         if size < 0:
             raise self._error("negative size")
         if size > self._limits.extension_bytes:
@@ -416,10 +430,11 @@ class Walker:
         if self._fill(size) < size:
             raise self._error("the archive ends inside an extended header")
         data = self._buf[self._pos : self._pos + size]
-        pad = self._fill(size + -size % BLOCK)
         if self._raw is not None:
-            self._raw += self._buf[self._pos : self._pos + pad]
-        self._pos += pad
+            self._raw += data
+            if len(self._raw) > self._limits.segment_bytes:
+                raise LimitExceeded(f"headers of more than {self._limits.segment_bytes} bytes (limit segment_bytes)")
+        self._pos += size
         return data
 
     def _sparse_file(self, header: Member, gnu: bool, block: bytes, pax: ParsedPax | None) -> Member:
@@ -436,7 +451,7 @@ class Walker:
                 name = pax.sparse_name or name
                 size = pax.sparse_size if pax.sparse_size is not None else size
                 regions = parse_sparse_map(self._map_blocks(), most) if pax.sparse == "1.0" else parse_sparse_0x1(pax)
-            if header.typeflag in _NO_CONTENT:
+            if header.typeflag in HEADER_ONLY:
                 raise FieldError("a sparse map on an entry without content")
             if sparse_stored(regions, size) != self._left:
                 raise FieldError("the sparse map does not fit the stored content")

@@ -73,6 +73,8 @@ def layer_identity(layer: Layer) -> dict[str, Any]:
         "urls": list(layer.urls),
         "annotations": dict(layer.annotations),
     }
+    if layer.on_disk is not None:
+        extras |= {"cache_id": layer.on_disk.cache_id, "parent": layer.on_disk.parent, "role": layer.on_disk.role}
     return document | {key: value for key, value in extras.items() if value}
 
 

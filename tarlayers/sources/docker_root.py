@@ -236,7 +236,9 @@ class _Reader:
             created=_text(document.get("Created")),
             state=_state(document.get("State")),
             mount_id=mount_id,
-            directories=self._directories(driver, mount_id, [init_id, *(r.on_disk.cache_id for r in layers[::-1] if r.on_disk)], home),
+            directories=self._directories(
+                driver, mount_id, [init_id, *(r.on_disk.cache_id for r in layers[::-1] if r.on_disk)], home
+            ),
         )
         base = image or _IMAGELESS
         record = replace(base, names=(name,), manifest_digest=None, layers=(*layers, *own))
