@@ -208,7 +208,7 @@ def _assemble(
     layout = locate_images(store.documents, store.sizes, limits)
     kind = layout.kind
     if kind == "none" and isinstance(store, SeekStore) and not directory and _names_root(store.sizes):
-        root = _find_root(read_tar_tree(store.whole, limits), limits)
+        root = _find_root(read_tar_tree(store.archive, limits), limits)
         if root is not None:
             return _assemble_root(path, size, compression, root, limits)
     if kind == "none" and directory:

@@ -69,7 +69,7 @@ class SeekStore:
     """A store over random access: everything is read when it is asked for, layers once."""
 
     def __init__(self, archive: Archive, limits: Limits = DEFAULT_LIMITS) -> None:
-        self._archive = archive
+        self.archive = archive
         self._limits = limits
         self._indexes: dict[str, LayerIndex] = {}
         self._digests: dict[str, Digest] = {}
@@ -77,15 +77,10 @@ class SeekStore:
         self.sizes: Mapping[str, int] = {name: blob.size for name, blob in archive.blobs.items()}
         self.documents: Mapping[str, bytes] = archive.documents(limits)
 
-    @property
-    def whole(self) -> Blob:
-        """The archive itself; ContentAbsent when it is a directory."""
-        return self._blob(WHOLE)
-
     def _blob(self, name: str) -> Blob:
-        if name == WHOLE and self._archive.whole is not None:
-            return self._archive.whole
-        return self._archive.blob(name)
+        if name == WHOLE and self.archive.whole is not None:
+            return self.archive.whole
+        return self.archive.blob(name)
 
     def compression(self, name: str) -> str:
         """Read the first bytes."""
@@ -104,7 +99,7 @@ class SeekStore:
             else:
                 index = index_layer(blob.chunks(), hashed=hashed, contents=contents, limits=self._limits)
         except TarlayersError as error:
-            raise place_error(error, name or self._archive.path) from error
+            raise place_error(error, name or self.archive.path) from error
         with self._lock:
             self._indexes[name] = index
             if index.digest is not None:

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from tarlayers.errors import ContentAbsent, LimitExceeded, UnsupportedInput
 from tarlayers.formats import tar
 from tarlayers.limits import DEFAULT_LIMITS, Limits
-from tarlayers.sources.archive import Blob, clean_name
+from tarlayers.sources.archive import Archive, Blob, clean_name
 
 _HOPS = 40  # ELOOP of Linux
 _SCHILY = b"SCHILY.xattr."
@@ -260,8 +260,11 @@ _IMPLIED = _Kept(FileStatus("dir", 0o755, 0, 0, 0, 0, None, None), "", {}, None)
 class TarTree:
     """A tar of a directory, read in place: its headers once, contents when they are asked for."""
 
-    def __init__(self, path: str, files: Mapping[str, _Kept], children: Mapping[str, list[str]], root: str) -> None:
-        self.path = path
+    def __init__(
+        self, archive: Archive, files: Mapping[str, _Kept], children: Mapping[str, list[str]], root: str
+    ) -> None:
+        self.path = archive.path
+        self._archive = archive  # kept, so that it stays open
         self._files = files
         self._children = children
         self._root = root
@@ -296,11 +299,14 @@ class TarTree:
 
     def below(self, path: str) -> TarTree:
         """Give the tree of a subdirectory."""
-        return TarTree(self.path, self._files, self._children, self._at(path))
+        return TarTree(self._archive, self._files, self._children, self._at(path))
 
 
-def read_tar_tree(whole: Blob, limits: Limits = DEFAULT_LIMITS) -> TarTree:
+def read_tar_tree(archive: Archive, limits: Limits = DEFAULT_LIMITS) -> TarTree:
     """Read the headers of an uncompressed tar of a directory."""
+    whole = archive.whole
+    if whole is None:
+        raise ValueError("the archive is no tar")
     walker = tar.Walker(tar.SeekFeed(whole.read_at, whole.size), limits=limits)
     files: dict[str, _Kept] = {}
     for count, member in enumerate(walker):
@@ -315,7 +321,7 @@ def read_tar_tree(whole: Blob, limits: Limits = DEFAULT_LIMITS) -> TarTree:
         elif member.typeflag in _TAR_KINDS:
             files[name] = _keep(name, member, walker.data_offset, whole)
     files[""] = _IMPLIED
-    return TarTree(whole.name, files, _list_children(files), "")
+    return TarTree(archive, files, _list_children(files), "")
 
 
 def _share(first: _Kept, number: int) -> _Kept:
