@@ -13,11 +13,15 @@ COMMANDS = {
     "history": "Look",
     "ls": "Look",
     "cat": "Look",
+    "containers": "Look",
     "verify": "Check",
 }
 """Every command and the help panel it stands in; its module in this package has a function `command`."""
 
-_EPILOG = "IMAGE is PATH[#REF]: a docker save or OCI archive, a directory, a bare layer, or - for standard input."
+_EPILOG = (
+    "IMAGE is PATH[#REF]: a docker save or OCI archive, a directory, a data root of an engine, a bare layer, "
+    "or - for standard input."
+)
 
 
 def build_app(arguments: Sequence[str]) -> typer.Typer:
