@@ -9,8 +9,8 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits
     1  formats
     2  sources
-    3  layer store upperdir rootstore image reference imagearchive
-    4  tree unpack inplace rootfs
+    3  finding layer store upperdir rootstore image reference imagearchive
+    4  tree unpack inplace rootfs losses
     5  analysis export
     6  render
     7  cli

@@ -275,7 +275,7 @@ def _assemble_root(path: str, size: int | None, compression: str, root: DataRoot
         compression=compression,
         images=tuple(_make_image(record, store) for record in root.images),
         others=(),
-        layout=Layout(root.kind, root.images),
+        layout=Layout(root.kind, root.images, claims=root.claims),
         store=store,
         unlisted=(*containers, *parents),
         root=root,

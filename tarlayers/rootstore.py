@@ -82,7 +82,7 @@ class RootStore:
             return
         layer = self._layer(name)
         self.index(name, hashed=False, contents=False)
-        blob = self._find_file(layer, entry.path)
+        blob = self.find_file(layer, entry.path)
         if blob.size != entry.size:
             raise MalformedInput(f"has {blob.size} bytes, but the layer's file {entry.size}", place=blob.name)
         checksum = 0
@@ -109,7 +109,11 @@ class RootStore:
         except KeyError:
             raise ContentAbsent("no such layer in the root", place=name) from None
 
-    def _find_file(self, layer: StoredLayer, path: str) -> Blob:
+    def find_file(self, layer: StoredLayer, path: str) -> Blob:
+        """Find where a file of a layer lies, symlinks on its way followed inside the layer.
+
+        ContentAbsent when it is nowhere.
+        """
         if layer.diff is None:
             raise ContentAbsent(f"the copy lacks the layer's files ({layer.cache_id}/diff)", place=layer.name)
         found = resolve_path(self.root.tree, layer.diff, path)
@@ -165,11 +169,11 @@ class RootStore:
         for step in self.steps(layer.name):
             yield step.raw
             if step.member is not None and step.member.stored:
-                blob = self._find_file(layer, step.member.name.decode("utf-8", "surrogateescape"))
-                yield from _stored_content(blob, step.member)
+                blob = self.find_file(layer, step.member.name.decode("utf-8", "surrogateescape"))
+                yield from read_stored(blob, step.member)
 
 
-def _stored_content(blob: Blob, member: Member) -> Iterator[bytes]:
+def read_stored(blob: Blob, member: Member) -> Iterator[bytes]:
     """Give a file's bytes as the tar has them: of a sparse file the regions between its holes alone."""
     if blob.size != member.size:
         raise MalformedInput(f"has {blob.size} bytes, but the layer's file {member.size}", place=blob.name)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
 
 from tarlayers.digest import Digest
 from tarlayers.errors import TarlayersError
+from tarlayers.finding import Checked, Finding, VerifyReport
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import LayerIndex
@@ -46,38 +46,6 @@ _RANK = {"error": 0, "warning": 1, "note": 2}
 _COMPRESSIONS = {
     ".tar": "none", ".tar+gzip": "gzip", ".tar.gzip": "gzip", ".tar+zstd": "zstd", ".tar.zstd": "zstd",
 }  # fmt: skip
-
-
-class Finding(NamedTuple):
-    """One claim that is wrong, or could not be checked."""
-
-    code: str
-    severity: str
-    """`error`, `warning` or `note`."""
-    place: str
-    """Image, layer and blob, as far as they are known."""
-    claimed: str | int | None
-    computed: str | int | None
-    message: str
-
-
-class Checked(NamedTuple):
-    """How much was compared: distinct blobs, how many of them are layers, and their stored bytes."""
-
-    blobs: int
-    layers: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyReport:
-    """What `verify_archive` found."""
-
-    ok: bool
-    """No finding is an error."""
-    checked: Checked
-    findings: tuple[Finding, ...]
-    """Errors first, then warnings, then notes; within those in the order of the archive's documents."""
 
 
 def verify_archive(

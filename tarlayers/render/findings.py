@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from tarlayers.analysis.verify import Finding, VerifyReport
+from tarlayers.finding import Finding, VerifyReport
 from tarlayers.render.escape import escape_text
 from tarlayers.render.values import human_size
 

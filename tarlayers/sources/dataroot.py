@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest
 from tarlayers.sources.filetree import FileTree
-from tarlayers.sources.layout import ImageRecord
+from tarlayers.sources.layout import BlobClaim, ImageRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,14 @@ class StoredLayer:
     cache_id: str
     """The name of its directory below the driver's."""
     claimed_size: int | None
-    """Docker: bytes of file content. containers-storage: bytes of the uncompressed tar."""
+    size_of: str
+    """What that size counts: `files` (the bytes that lie unpacked) or `tar` (those of the uncompressed tar)."""
     tar_split: str | None
     """The path of its headers; None when there are none."""
     diff: str | None
     """The path of its unpacked files; None when the copy lacks them."""
+    real_owners: bool
+    """Files on disk have the modes and owners that the layer says (a rootless store maps them)."""
     only_own: bool
     """The directory holds this layer's files and no others (vfs keeps the whole merged tree)."""
 
@@ -85,4 +88,6 @@ class DataRoot:
     containers: tuple[ContainerImage, ...]
     documents: Mapping[str, bytes] = field(repr=False)
     """Configurations and manifests by path."""
+    claims: tuple[BlobClaim, ...]
+    """What the root says of those."""
     faults: tuple[Fault, ...]

@@ -24,7 +24,7 @@ from tarlayers.formats.documents import Config, parse_config, parse_json
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.dataroot import ContainerImage, DataRoot, Fault, StoredContainer, StoredLayer
 from tarlayers.sources.filetree import FileTree, read_line, read_small
-from tarlayers.sources.layout import ImageRecord, LayerRecord, OnDisk
+from tarlayers.sources.layout import BlobClaim, ImageRecord, LayerRecord, OnDisk
 
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
 _DIFFS = {
@@ -60,6 +60,7 @@ class _Reader:
     documents: dict[str, bytes] = field(default_factory=dict)
     uppers: dict[str, str] = field(default_factory=dict)
     above: set[str] = field(default_factory=set)
+    claims: list[BlobClaim] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     kept: int = 0
 
@@ -90,6 +91,7 @@ class _Reader:
             uppers=self.uppers,
             containers=containers,
             documents=self.documents,
+            claims=tuple(self.claims),
             faults=tuple(self.faults),
         )
 
@@ -132,8 +134,10 @@ class _Reader:
             parent=f"{layerdb}/{below.algorithm}/{below.hex}" if below is not None else None,
             cache_id=cache_id,
             claimed_size=int(size) if size is not None and size.isascii() and size.isdigit() else None,
+            size_of="files",
             tar_split=split,
             diff=self._diff(driver, cache_id),
+            real_owners=driver != "fuse-overlayfs",
             only_own=driver not in _WHOLE_TREES,
         )
 
@@ -172,6 +176,7 @@ class _Reader:
         if parent is not None:
             self.above.add(parent)
         self.documents[place] = raw
+        self.claims.append(BlobClaim(place, place, image_id, None, None, "name"))
         config = parse_config(raw, place)
         tags = tuple(name for name in names if "@" not in name)
         digests = [name.partition("@")[2] for name in names if "@" in name]
