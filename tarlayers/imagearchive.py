@@ -28,11 +28,12 @@ from tarlayers.sources.dataroot import DataRoot, StoredContainer
 from tarlayers.sources.docker_root import read_docker_root
 from tarlayers.sources.filetree import DirectoryTree, FileTree, join_path, read_tar_tree
 from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, locate_images, map_history
+from tarlayers.sources.podman_root import read_podman_root
 from tarlayers.store import WHOLE, PassedStore, SeekStore, Store, pass_stream
 
 _LAYOUT_FILES = frozenset(("index.json", "oci-layout", "manifest.json"))
-_ROOT_NAMES = re.compile(r"(^|/)image/[^/]+/layerdb/")
-_READERS = (read_docker_root,)
+_ROOT_NAMES = re.compile(r"(^|/)(image/[^/]+/layerdb/|[a-z]+-layers/layers\.json$)")
+_READERS = (read_docker_root, read_podman_root)
 _MOST_CANDIDATES = 1000
 
 Source = str | os.PathLike[str] | BinaryIO
@@ -274,8 +275,8 @@ def _assemble_root(path: str, size: int | None, compression: str, root: DataRoot
         size=sum(store.sizes.values()) if size is None else size,
         compression=compression,
         images=tuple(_make_image(record, store) for record in root.images),
-        others=(),
-        layout=Layout(root.kind, root.images, claims=root.claims),
+        others=root.others,
+        layout=Layout(root.kind, root.images, root.others, root.claims),
         store=store,
         unlisted=(*containers, *parents),
         root=root,

@@ -21,8 +21,10 @@ OPAQUE_ATTRIBUTES = ("trusted.overlay.opaque", "user.overlay.opaque", "user.fuse
 class Losses(NamedTuple):
     """Which kinds of things are gone from all layers that should have some."""
 
+    whiteouts: bool
+    """The devices 0:0 that hide a lower file. Unlike others, Linux lets any user make them since 4.18."""
     devices: bool
-    """Device files, and with them the whiteouts."""
+    """All other device files."""
     opaque: bool
     """The attributes that make a directory opaque: not copied, or not shown to this user."""
     owners: bool
@@ -30,8 +32,10 @@ class Losses(NamedTuple):
 
     def describe(self) -> Iterator[str]:
         """Say what cannot be known for it."""
+        if self.whiteouts:
+            yield "the copy has lost its whiteouts (device files): what was deleted cannot be known"
         if self.devices:
-            yield "the copy has lost its device files, whiteouts among them: what was deleted cannot be known"
+            yield "the copy has lost its device files"
         if self.opaque:
             yield "opaque flags (overlay attributes) cannot be seen: what replaced directories hide cannot be known"
         if self.owners:
@@ -42,20 +46,26 @@ class _Tally:
     """What was looked for, and what of it was there."""
 
     def __init__(self) -> None:
+        self.whiteouts = [0, 0]
         self.devices = [0, 0]
         self.opaque = [0, 0]
         self.claimed_owners: set[int] = set()
         self.owners: set[int] = set()
 
     def conclude(self) -> Losses:
-        expected_devices, devices = self.devices
-        expected_opaque, opaque = self.opaque
-        owners = len(self.owners) == 1 and not self.owners & self.claimed_owners
+        owners = len(self.owners) == 1 and bool(self.claimed_owners - self.owners)
         return Losses(
-            devices=not devices and (expected_devices > 0 or owners),
-            opaque=not opaque and (expected_opaque > 0 or owners),
+            whiteouts=_is_lost(self.whiteouts, owners=owners),
+            devices=_is_lost(self.devices, owners=owners),
+            opaque=_is_lost(self.opaque, owners=owners),
             owners=owners,
         )
+
+
+def _is_lost(tally: list[int], *, owners: bool) -> bool:
+    """Where nothing of a kind was to be found, lost owners tell that it was no copy by root."""
+    expected, found = tally
+    return not found and (expected > 0 or owners)
 
 
 def find_losses(store: RootStore, names: Iterable[str]) -> Losses:
@@ -78,8 +88,8 @@ def _look(tree: FileTree, diff: str, entry: Entry, tally: _Tally) -> None:
         tally.opaque[1] += found is not None and is_opaque(tree, found)
     elif entry.role == "whiteout":
         status = _status(tree, diff, f"{parent}/{base[len(PREFIX) :]}")
-        tally.devices[0] += 1
-        tally.devices[1] += status is not None and status.kind == "char"
+        tally.whiteouts[0] += 1
+        tally.whiteouts[1] += status is not None and status.kind == "char"
     elif entry.type in ("char", "block"):
         status = _status(tree, diff, entry.path)
         tally.devices[0] += 1

@@ -86,7 +86,7 @@ class _Verifying:
         try:
             return find_losses(self._store, self._root.layers)
         except TarlayersError:
-            return Losses(False, False, False)  # the layer's own check names what cannot be read
+            return Losses(False, False, False, False)  # the layer's own check names what cannot be read
 
     def _check_documents(self) -> Iterator[Finding]:
         for claim in self._root.claims:
@@ -247,18 +247,24 @@ class _LayerCheck:
             self._note_extra(tree, diff)
 
     def _note_missing(self, path: str, entry: Entry) -> None:
-        if entry.type in ("whiteout", "char", "block") and self._losses.devices:
+        if self._is_lost(entry):
             return
         what = "a whiteout" if entry.type == "whiteout" else f"a {entry.type}"
         self._add_file("V102", path, entry.type, None, f"the layer has {what} here, but it is not there")
 
+    def _is_lost(self, entry: Entry) -> bool:
+        """Say whether the copy has lost all files of this kind."""
+        if entry.type == "whiteout":
+            return self._losses.whiteouts
+        return entry.type in ("char", "block") and self._losses.devices
+
     def _check_file(self, path: str, entry: Entry, status: FileStatus) -> None:
         if entry.type == "whiteout":
-            if status.rdev != (0, 0) and not self._losses.devices:
+            if status.rdev != (0, 0) and not self._is_lost(entry):
                 self._add_file("V101", path, "whiteout", status.kind, "is no longer a whiteout")
             return
         if status.kind != entry.type:
-            if not (entry.type in ("char", "block") and self._losses.devices):
+            if not self._is_lost(entry):
                 self._add_file(
                     "V101", path, entry.type, status.kind, f"is a {status.kind}, the layer has a {entry.type}"
                 )

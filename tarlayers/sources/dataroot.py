@@ -6,12 +6,14 @@ describes them, so that a message names a place that can be looked at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest
-from tarlayers.sources.filetree import FileTree
-from tarlayers.sources.layout import BlobClaim, ImageRecord
+from tarlayers.errors import LimitExceeded, MalformedInput
+from tarlayers.limits import Limits
+from tarlayers.sources.filetree import FileTree, read_line, read_small
+from tarlayers.sources.layout import BlobClaim, ImageRecord, OtherRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class StoredContainer:
     image_id: str | None
     created: str | None
     state: str
-    """As `docker ps` calls it: `created running paused restarting removing exited dead`."""
+    """As `docker ps` calls it: `created running paused restarting removing exited dead`; `unknown` where the root
+    keeps it in a database."""
     mount_id: str
     directories: Mapping[str, str]
     """LowerDir, MergedDir, UpperDir and WorkDir, as `docker inspect` gives them."""
@@ -91,3 +94,69 @@ class DataRoot:
     claims: tuple[BlobClaim, ...]
     """What the root says of those."""
     faults: tuple[Fault, ...]
+    others: tuple[OtherRecord, ...] = ()
+    """What is no image: lists of manifests."""
+
+
+class RootDocuments:
+    """Reads the documents of a root, as many as the limits allow."""
+
+    def __init__(self, tree: FileTree, limits: Limits) -> None:
+        self._tree = tree
+        self._limits = limits
+        self._read = 0
+
+    def read(self, path: str) -> bytes | None:
+        """Read one; None when it is not there, LimitExceeded when it or all of them are too large."""
+        data = read_small(self._tree, path, self._limits)
+        self._read += len(data or b"")
+        if self._read > self._limits.documents_bytes:
+            reason = f"documents of more than {self._limits.documents_bytes} bytes (limit documents_bytes)"
+            raise LimitExceeded(reason, place=path)
+        return data
+
+
+def overlay_directories(
+    tree: FileTree, driver: str, mount_id: str, cache_ids: Sequence[str], home: str
+) -> Mapping[str, str]:
+    """Give the directories of a container's overlay, below the `home` that the root had when its engine ran.
+
+    The lower ones stand in `lower` as short links (`l/ABC`, a symlink to `../<cache-id>/diff`), because mount options
+    have to fit into a page; where those are gone, `cache_ids` says them, top first.
+    """
+    if driver not in ("overlay", "overlay2", "fuse-overlayfs"):
+        return {}
+    base = f"{home}/{driver}"
+    lower = read_line(tree, f"{driver}/{mount_id}/lower")
+    links = [_short_link(tree, driver, link) for link in lower.split(":")] if lower else []
+    if links and all(links):
+        paths = [f"{base}/{link}" for link in links]
+    else:
+        paths = [f"{base}/{cache_id}/diff" for cache_id in cache_ids]
+    return {
+        "LowerDir": ":".join(paths),
+        "MergedDir": f"{base}/{mount_id}/merged",
+        "UpperDir": f"{base}/{mount_id}/diff",
+        "WorkDir": f"{base}/{mount_id}/work",
+    }
+
+
+def _short_link(tree: FileTree, driver: str, link: str) -> str | None:
+    found = tree.status(f"{driver}/{link}") if ".." not in link else None
+    if found is None or found.kind != "symlink":
+        return None
+    return tree.target(f"{driver}/{link}").removeprefix("../")
+
+
+def as_mapping(value: object, place: str) -> Mapping[str, object]:
+    """Take a JSON object, or null as an empty one; MalformedInput for all else."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise MalformedInput("expected an object", place=place)
+    return value
+
+
+def as_text(value: object) -> str | None:
+    """Take a JSON string; None for an empty one and all else."""
+    return value if isinstance(value, str) and value else None

@@ -22,8 +22,18 @@ from tarlayers.digest import Digest, chain_ids
 from tarlayers.errors import LimitExceeded, MalformedInput
 from tarlayers.formats.documents import Config, parse_config, parse_json
 from tarlayers.limits import DEFAULT_LIMITS, Limits
-from tarlayers.sources.dataroot import ContainerImage, DataRoot, Fault, StoredContainer, StoredLayer
-from tarlayers.sources.filetree import FileTree, read_line, read_small
+from tarlayers.sources.dataroot import (
+    ContainerImage,
+    DataRoot,
+    Fault,
+    RootDocuments,
+    StoredContainer,
+    StoredLayer,
+    as_mapping,
+    as_text,
+    overlay_directories,
+)
+from tarlayers.sources.filetree import FileTree, read_line
 from tarlayers.sources.layout import BlobClaim, ImageRecord, LayerRecord, OnDisk
 
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
@@ -43,7 +53,7 @@ def read_docker_root(tree: FileTree, limits: Limits = DEFAULT_LIMITS) -> DataRoo
     drivers = [name for name in tree.names("image") if tree.status(f"image/{name}/layerdb") is not None]
     if not drivers:
         return None
-    reader = _Reader(tree, limits)
+    reader = _Reader(RootDocuments(tree, limits), tree, limits)
     for driver in drivers:
         reader.read_driver(driver)
     return reader.finish(drivers)
@@ -53,6 +63,7 @@ def read_docker_root(tree: FileTree, limits: Limits = DEFAULT_LIMITS) -> DataRoo
 class _Reader:
     """The state of reading one root."""
 
+    source: RootDocuments
     tree: FileTree
     limits: Limits
     layers: dict[str, StoredLayer] = field(default_factory=dict)
@@ -62,7 +73,6 @@ class _Reader:
     above: set[str] = field(default_factory=set)
     claims: list[BlobClaim] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
-    kept: int = 0
 
     def read_driver(self, driver: str) -> None:
         base = f"image/{driver}"
@@ -103,13 +113,6 @@ class _Reader:
                     yield Digest.parse(f"{algorithm}:{digits}")
                 except MalformedInput as error:
                     self.faults.append(Fault(f"{directory}/{algorithm}/{digits}", error.reason))
-
-    def _document(self, path: str) -> bytes | None:
-        data = read_small(self.tree, path, self.limits)
-        self.kept += len(data or b"")
-        if self.kept > self.limits.documents_bytes:
-            raise LimitExceeded(f"documents of more than {self.limits.documents_bytes} bytes", place=path)
-        return data
 
     # -- layers ------------------------------------------------------------------------------------
 
@@ -154,14 +157,14 @@ class _Reader:
 
     def _read_names(self, place: str) -> Mapping[str, tuple[str, ...]]:
         """Read `repositories.json`: image ID to its names, tags before digests."""
-        raw = self._document(place)
+        raw = self.source.read(place)
         names: dict[str, list[str]] = {}
         if raw is None:
             return {}
         try:
-            repositories = _mapping(_mapping(parse_json(raw, place), place).get("Repositories"), place)
+            repositories = as_mapping(as_mapping(parse_json(raw, place), place).get("Repositories"), place)
             for references in repositories.values():
-                for name, image_id in _mapping(references, place).items():
+                for name, image_id in as_mapping(references, place).items():
                     names.setdefault(str(image_id), []).append(name)
         except MalformedInput as error:
             self.faults.append(Fault(error.place, error.reason))
@@ -169,7 +172,7 @@ class _Reader:
 
     def _read_image(self, base: str, image_id: Digest, names: tuple[str, ...]) -> None:
         place = f"{base}/imagedb/content/{image_id.algorithm}/{image_id.hex}"
-        raw = self._document(place)
+        raw = self.source.read(place)
         if raw is None:
             raise MalformedInput("is no file", place=place)
         parent = read_line(self.tree, f"{base}/imagedb/metadata/{image_id.algorithm}/{image_id.hex}/parent")
@@ -207,18 +210,18 @@ class _Reader:
         found: list[tuple[str, Mapping[str, object]]] = []
         for container_id in self.tree.names("containers"):
             place = f"containers/{container_id}/config.v2.json"
-            raw = self._document(place)
+            raw = self.source.read(place)
             try:
                 if raw is None or not _ID.fullmatch(container_id):
                     continue
-                document = _mapping(parse_json(raw, place), place)
+                document = as_mapping(parse_json(raw, place), place)
             except MalformedInput as error:
                 self.faults.append(Fault(error.place, error.reason))
                 continue
             found.append((container_id, document))
             home = home or _find_home(document, container_id)
         for container_id, document in found:
-            driver = _text(document.get("Driver")) or drivers[0]
+            driver = as_text(document.get("Driver")) or drivers[0]
             if driver in drivers:
                 yield self._read_container(driver, container_id, document, home or self.tree.path)
 
@@ -227,27 +230,34 @@ class _Reader:
     ) -> ContainerImage:
         layerdb = f"image/{driver}/layerdb"
         mount = f"{layerdb}/mounts/{container_id}"
-        mount_id = read_line(self.tree, f"{mount}/mount-id") or container_id
-        init_id = read_line(self.tree, f"{mount}/init-id") or f"{mount_id}-init"
-        image_id = _text(document.get("Image"))
+        mount_id = self._read_id(f"{mount}/mount-id") or container_id
+        init_id = self._read_id(f"{mount}/init-id") or f"{mount_id}-init"
+        image_id = as_text(document.get("Image"))
         image = self.images.get(image_id or "")
         layers = image.layers if image is not None else self._chain(layerdb, read_line(self.tree, f"{mount}/parent"))
         own = [self._upper(driver, init_id, "init"), self._upper(driver, mount_id, "container")]
-        name = (_text(document.get("Name")) or container_id).removeprefix("/")
+        name = (as_text(document.get("Name")) or container_id).removeprefix("/")
+        cache_ids = [init_id, *(record.on_disk.cache_id for record in layers[::-1] if record.on_disk)]
         container = StoredContainer(
             id=container_id,
             name=name,
             image_id=image_id,
-            created=_text(document.get("Created")),
+            created=as_text(document.get("Created")),
             state=_state(document.get("State")),
             mount_id=mount_id,
-            directories=self._directories(
-                driver, mount_id, [init_id, *(r.on_disk.cache_id for r in layers[::-1] if r.on_disk)], home
-            ),
+            directories=overlay_directories(self.tree, driver, mount_id, cache_ids, home),
         )
         base = image or _IMAGELESS
         record = replace(base, names=(name,), manifest_digest=None, layers=(*layers, *own))
         return ContainerImage(container, record)
+
+    def _read_id(self, place: str) -> str | None:
+        """Read the name of a directory; one that would lead elsewhere is a fault."""
+        found = read_line(self.tree, place)
+        if found is not None and not _ID.fullmatch(found):
+            self.faults.append(Fault(place, f"{found!r} is no ID"))
+            return None
+        return found
 
     def _chain(self, layerdb: str, top: str | None) -> tuple[LayerRecord, ...]:
         """Give the layers below a container whose image is gone, by the parents that the root records."""
@@ -261,36 +271,11 @@ class _Reader:
 
     def _upper(self, driver: str, cache_id: str, role: str) -> LayerRecord:
         name = None
-        if _ID.fullmatch(cache_id) and driver not in _WHOLE_TREES:
+        if driver not in _WHOLE_TREES:
             name = self._diff(driver, cache_id)
         if name is not None:
             self.uppers[name] = name
         return LayerRecord(name, None, None, None, None, {}, (), OnDisk(cache_id, None, role))
-
-    def _directories(self, driver: str, mount_id: str, cache_ids: list[str], home: str) -> Mapping[str, str]:
-        """Give the overlay's directories: from `lower` and the short links, or from the layers where those are gone."""
-        if driver not in ("overlay2", "fuse-overlayfs"):
-            return {}
-        base = f"{home}/{driver}"
-        lower = read_line(self.tree, f"{driver}/{mount_id}/lower") if _ID.fullmatch(mount_id) else None
-        links = [self._short_link(driver, link) for link in lower.split(":")] if lower else []
-        if links and all(links):
-            paths = [f"{base}/{link}" for link in links]
-        else:
-            paths = [f"{base}/{cache_id}/diff" for cache_id in cache_ids]
-        return {
-            "LowerDir": ":".join(paths),
-            "MergedDir": f"{base}/{mount_id}/merged",
-            "UpperDir": f"{base}/{mount_id}/diff",
-            "WorkDir": f"{base}/{mount_id}/work",
-        }
-
-    def _short_link(self, driver: str, link: str) -> str | None:
-        """`l/ABC` is a symlink to `../<cache-id>/diff`: mount options have to fit into one page."""
-        found = self.tree.status(f"{driver}/{link}")
-        if found is None or found.kind != "symlink":
-            return None
-        return self.tree.target(f"{driver}/{link}").removeprefix("../")
 
 
 _TAR_SPLITS = ("tar-split.json.gz", "tar-split.json")
@@ -310,22 +295,10 @@ def _image_key(image: ImageRecord) -> tuple[bool, tuple[str, ...], str]:
     return not image.names, image.names, str(image.image_id)
 
 
-def _mapping(value: object, place: str) -> Mapping[str, object]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise MalformedInput("expected an object", place=place)
-    return value
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
 def _find_home(document: Mapping[str, object], container_id: str) -> str:
     """Find where the root was when the engine ran: a container's documents name files in it."""
     for key in ("LogPath", "HostnamePath", "HostsPath", "ResolvConfPath"):
-        path = _text(document.get(key)) or ""
+        path = as_text(document.get(key)) or ""
         home, found, _ = path.partition(f"/containers/{container_id}/")
         if found:
             return home
