@@ -9,8 +9,13 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits
     1  formats
     2  sources
+<<<<<<< HEAD
     3  finding layer store upperdir rootstore image reference imagearchive
     4  tree unpack inplace rootfs losses
+=======
+    3  layer store image reference imagearchive
+    4  difference tree unpack inplace rootfs
+>>>>>>> changes
     5  analysis export
     6  render
     7  cli
@@ -29,7 +34,7 @@ Inside a floor these edges are meant, and no others:
     imagearchive -> image reference rootstore store
     unpack -> tree
     inplace -> tree
-    rootfs -> tree unpack inplace
+    rootfs -> difference tree unpack inplace
     render.* -> render.*
     cli.* -> cli.*
 """
@@ -40,7 +45,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tarlayers.analysis.blame import blame_paths as blame_paths
+    from tarlayers.analysis.changes import list_changes as list_changes
     from tarlayers.analysis.diff import diff_images as diff_images
+    from tarlayers.analysis.log import trace_path as trace_path
     from tarlayers.analysis.verify import verify_archive as verify_archive
     from tarlayers.digest import Digest as Digest
     from tarlayers.digest import chain_ids as chain_ids
@@ -61,7 +69,10 @@ if TYPE_CHECKING:
     from tarlayers.rootfs import trace_layers as trace_layers
 
 _HOME = {
+    "analysis.blame": "blame_paths",
+    "analysis.changes": "list_changes",
     "analysis.diff": "diff_images",
+    "analysis.log": "trace_path",
     "analysis.verify": "verify_archive",
     "digest": "Digest chain_ids",
     "errors": "TarlayersError",

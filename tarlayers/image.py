@@ -232,6 +232,13 @@ def load_layers(
         raise failed[min(failed)]
 
 
+def require_layers(layers: Sequence[Layer], *, contents: bool = False) -> None:
+    """Index layers as `load_layers` does, all of which have to be readable: ContentAbsent for the lowest that is not."""
+    for layer in layers:
+        layer.require_readable()
+    load_layers(layers, contents=contents)
+
+
 def find_layer(image: Image, reference: str) -> Layer:
     """Find a layer by its index (negative from the top), its diff ID or digest, or 12 or more of their hex digits."""
     if reference.lstrip("-").isdigit() and len(reference) < _PREFIX:

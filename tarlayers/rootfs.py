@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from tarlayers.difference import name_differences
 from tarlayers.errors import NoSuchPath, Refused
 from tarlayers.inplace import apply_in_place
 from tarlayers.layer import Entry
@@ -44,6 +45,18 @@ class Event(NamedTuple):
     """`entry`; for a path that is gone `whiteout`, `opaque` or `replaced` (by another type)."""
     by: str
     """The path that was whited out, made opaque, replaced or written."""
+
+    @property
+    def kind(self) -> str:
+        """A, C or D, as `docker diff` has it."""
+        return "A" if self.before is None else "D" if self.after is None else "C"
+
+    @property
+    def what(self) -> tuple[str, ...]:
+        """Which aspects of a C differ; none where the path was written again as it was."""
+        if self.before is None or self.after is None:
+            return ()
+        return name_differences(self.before.entry, self.after.entry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,7 +206,8 @@ class _Pass:
         self._bare = True
 
     def run(self, chunks: Iterable[bytes]) -> PassedStore:
-        meter = Meter(hashed=self._hashed)
+        # What turns out to be a bare layer has no other identity than this; an archive stops it at its first member.
+        meter = Meter()
         walker = tar.Walker(tar.ChunkFeed(meter.watch(chunks)), limits=self._limits)
         entries: list[Entry] = []
         for member in walker:

@@ -14,6 +14,9 @@ COMMANDS = {
     "ls": "Look",
     "cat": "Look",
     "containers": "Look",
+    "changes": "Trace",
+    "log": "Trace",
+    "blame": "Trace",
     "verify": "Check",
 }
 """Every command and the help panel it stands in; its module in this package has a function `command`."""

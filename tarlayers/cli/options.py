@@ -116,13 +116,11 @@ def warn_unmatched(image: Image, *, quiet: bool) -> None:
 
 def merge_chosen(image: Image, *, engine: Engine, at: str | None = None, contents: bool = False) -> RootFS:
     """Merge an image's layers, up to and with layer `at`; the layers are read several at a time."""
-    from tarlayers.image import find_layer, load_layers
+    from tarlayers.image import find_layer, require_layers
     from tarlayers.rootfs import merge_layers
 
     layers = image.layers if at is None else image.layers[: find_layer(image, at).index + 1]
-    for layer in layers:
-        layer.require_readable()
-    load_layers(layers, contents=contents)
+    require_layers(layers, contents=contents)
     return merge_layers(layers, engine=engine.value)
 
 

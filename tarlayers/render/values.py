@@ -63,7 +63,7 @@ def entry_dict(
     entry: Entry, *, path: str | None = None, layer: int, links: Sequence[str] = (), digests: bool = False
 ) -> dict[str, Any]:
     """A path of a merged view as JSON; `path` where it differs from the entry's own."""
-    document = _path_fields("path", (entry.path if path is None else path) or "/")
+    document = path_fields("path", (entry.path if path is None else path) or "/")
     document |= {"type": entry.type, "mode": f"{entry.mode:04o}", "uid": entry.uid, "gid": entry.gid}
     if entry.type == "file":
         document["size"] = entry.size
@@ -80,13 +80,14 @@ def raw_entry_dict(entry: Entry, *, layer: int, digests: bool = False) -> dict[s
     """A member of one layer as JSON, as the tar has it."""
     name = entry.path[1:] if entry.name is None else entry.name
     document = entry_dict(entry, layer=layer, digests=digests)
-    document |= _path_fields("name", name) | {"offset": entry.offset, "role": entry.role}
+    document |= path_fields("name", name) | {"offset": entry.offset, "role": entry.role}
     if entry.type == "unknown":
         document["typeflag"] = entry.typeflag
     return document
 
 
-def _path_fields(key: str, path: str) -> dict[str, Any]:
+def path_fields(key: str, path: str) -> dict[str, Any]:
+    """A name as JSON: escaped, and with its exact bytes in base64 beside it where it is not UTF-8."""
     if path.isascii():
         return {key: path}
     raw = raw_base64(path)
@@ -97,7 +98,7 @@ def _add_metadata(document: dict[str, Any], entry: Entry) -> None:
     if entry.mtime is not None:
         document["mtime"] = format_time(entry.mtime)
     if entry.link is not None:
-        document |= _path_fields("link", entry.link)
+        document |= path_fields("link", entry.link)
     if entry.rdev is not None:
         document["rdev"] = list(entry.rdev)
     if entry.xattrs:

@@ -215,19 +215,20 @@ class _Reader:
     def _layer_records(
         self, top: str | None, config: Config | None, manifest: Manifest | None
     ) -> Iterator[LayerRecord]:
-        """Give the chain of an image's layers, base first; what documents say of each is told where they are as many."""
+        """Give the chain of an image's layers, base first, with what its documents say of as many."""
         names = list(self._chain_names(top))[::-1]
         diff_ids = config.diff_ids if config is not None and config.diff_ids is not None else ()
         descriptors = manifest.layers if manifest is not None else ()
         for i, name in enumerate(names):
             layer = self.layers.get(name)
+            recorded = layer.claimed_diff_id if layer is not None else None
             descriptor = descriptors[i] if len(descriptors) == len(names) else None
             yield LayerRecord(
                 blob=name if layer is not None else None,
                 claimed_digest=descriptor.digest if descriptor is not None else None,
                 claimed_size=layer.claimed_size if layer is not None else None,
                 media_type=None,
-                claimed_diff_id=diff_ids[i] if len(diff_ids) == len(names) else layer and layer.claimed_diff_id,
+                claimed_diff_id=diff_ids[i] if len(diff_ids) == len(names) else recorded,
                 annotations={},
                 urls=(),
                 on_disk=_on_disk(layer) if layer is not None else None,

@@ -1,0 +1,118 @@
+"""What each layer did to the merged file system, as `docker diff` would print it.
+
+Paths are held against the view of the layers below, as docker does (moby/go-archive changes.go): a deleted
+directory is one change and so is one that another type replaced, whatever was below them; a directory that was
+made opaque loses each of its children on its own; of the first layer everything is new.
+
+Engines list a directory in a layer because something below it changed, and copy a file up that is only opened
+for writing. So what is written again without a change, and a directory whose time alone changed, is left out
+unless all is asked for; with all of it the list of a committed layer is that of `docker diff`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tarlayers.formats.whiteout import clean_path
+from tarlayers.image import Image, Layer, require_layers
+from tarlayers.rootfs import Event, Node, Refusal, trace_layers
+
+
+class Change(NamedTuple):
+    """What a layer did to one path."""
+
+    kind: str
+    """A, C or D, as `docker diff` has it."""
+    path: str
+    what: tuple[str, ...]
+    """Of a C: which of content mode owner mtime type link xattrs rdev. None of them: written again as it was."""
+    before: Node | None
+    after: Node | None
+    cause: str
+    """`entry`; of a D `whiteout`, `opaque` or `replaced`."""
+    by: str
+    """The path that was written, whited out, made opaque or replaced: this one, or one above it."""
+    below: int
+    """How many paths went with a directory that is gone."""
+
+    @property
+    def type(self) -> str:
+        """What the path is now; of a D what it was."""
+        node = self.after or self.before
+        return node.entry.type if node else ""
+
+    @property
+    def is_noise(self) -> bool:
+        """Nothing that one would call a change: see above."""
+        return self.kind == "C" and (not self.what or (self.type == "dir" and self.what == ("mtime",)))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerChanges:
+    """The changes of one layer, in the order of their paths' bytes."""
+
+    layer: Layer
+    changes: tuple[Change, ...]
+
+    def count(self, kind: str) -> int:
+        """Count the changes of a kind."""
+        return sum(change.kind == kind for change in self.changes)
+
+    @property
+    def content_size(self) -> int:
+        """Bytes of content of the files that are new or changed, in whatever way; hard-linked names count once."""
+        return sum({id(c.after): c.after.entry.size for c in self.changes if c.after is not None}.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChanges:
+    """The answer: layers base first, and what the engine would not unpack up to the last of them."""
+
+    layers: tuple[LayerChanges, ...]
+    refused: tuple[Refusal, ...]
+
+
+def list_changes(
+    image: Image, *, layer: int | None = None, path: str = "/", noise: bool = False, engine: str = "containerd"
+) -> ImageChanges:
+    """List what every layer did, or the one of index `layer`, at and below `path`.
+
+    With `noise` also what was written again without a change, and directories whose time alone changed. Reads
+    the layers up to the last that is asked for, with the digests of their contents. ContentAbsent when one of
+    them cannot be read.
+    """
+    layers = image.layers if layer is None else image.layers[: layer + 1]
+    require_layers(layers, contents=True)
+    found: list[LayerChanges] = []
+    refused: list[Refusal] = []
+    for trace in trace_layers(layers, engine=engine):
+        refused += trace.refused
+        if layer is None or trace.layer == layer:
+            changes = fold_events(narrow_events(trace.events, clean_path(path)))
+            kept = tuple(change for change in changes if noise or not change.is_noise)
+            found.append(LayerChanges(layers[trace.layer], kept))
+    return ImageChanges(tuple(found), tuple(refused))
+
+
+def narrow_events(events: Iterable[Event], path: str) -> Iterator[Event]:
+    """Yield the events at and below a path."""
+    below = path + "/"
+    return (event for event in events if event.path == path or event.path.startswith(below))
+
+
+def fold_events(events: Iterable[Event]) -> Sequence[Change]:
+    """Turn events, sorted by path, into changes: what was below a directory that is gone is counted there."""
+    changes: dict[str, Change] = {}
+    top_of: dict[str, str] = {}  # of each directory that is gone, the one that stands for it
+    for event in events:
+        path, before, after, cause, by = event
+        top = top_of.get(path.rpartition("/")[0])
+        if top is None:
+            changes[path] = Change(event.kind, path, event.what, before, after, cause, by, 0)
+        else:
+            changes[top] = changes[top]._replace(below=changes[top].below + 1)
+        if before is not None and before.entry.type == "dir" and (after is None or after.entry.type != "dir"):
+            top_of[path] = path if top is None else top
+    return tuple(changes.values())

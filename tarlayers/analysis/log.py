@@ -1,0 +1,123 @@
+"""The life of one path: every layer that wrote it, changed it or took it away.
+
+A layer that takes it away need not name it: a whiteout or another type put over a directory above does, and so
+does an opaque marker. A layer counts as well when it writes the path again as it was, or only implies it by what
+it has below; and when it changes the inode through another name (a hard link's own header does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tarlayers.errors import NoSuchPath
+from tarlayers.formats.whiteout import clean_path
+from tarlayers.image import Image, Layer, require_layers
+from tarlayers.layer import Entry
+from tarlayers.rootfs import Node, Refusal, RootFS, merge_layers, path_key, trace_layers
+
+_HINTS = 3
+
+
+class LogEvent(NamedTuple):
+    """What one layer did to the path."""
+
+    layer: Layer
+    kind: str
+    """A, C or D."""
+    what: tuple[str, ...]
+    """Of a C: which of content mode owner mtime type link xattrs rdev; none where it was written as it was."""
+    cause: str
+    """`entry`; of a D `whiteout`, `opaque` or `replaced`."""
+    by: str
+    """The path that was written, whited out, made opaque or replaced: this one, or one above it."""
+    node: Node | None
+    """What the path is after this layer; its layer is the one that holds the bytes. None when it is gone."""
+    links: tuple[str, ...]
+    """Other names of the same inode that are visible after this layer."""
+
+    @property
+    def entry(self) -> Entry | None:
+        """What the path is after this layer."""
+        return self.node.entry if self.node is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class PathLog:
+    """The answer."""
+
+    path: str
+    """Where symlinked parents led, if the path as it was given never was."""
+    visible: bool
+    events: tuple[LogEvent, ...]
+    """Newest first; at least one."""
+    refused: tuple[Refusal, ...]
+
+
+def trace_path(image: Image, path: str, *, engine: str = "containerd") -> PathLog:
+    """Follow one path through all layers, which are read with the digests of their contents.
+
+    A path that never was is looked for once more where the final view's symlinks lead. NoSuchPath when it never
+    was there either; ContentAbsent when a layer cannot be read.
+    """
+    wanted = clean_path(path)
+    if not wanted:
+        raise NoSuchPath("the root directory has no history: engines ignore what layers say of it", place=path)
+    require_layers(image.layers, contents=True)
+    log = _follow(image, wanted, engine)
+    if not log.events:
+        elsewhere = _lead(merge_layers(image.layers, engine=engine), wanted)
+        if elsewhere != wanted:
+            log = _follow(image, elsewhere, engine)
+    if not log.events:
+        raise NoSuchPath("no layer ever had it" + _hint(image, wanted), place=path)
+    return log
+
+
+def _follow(image: Image, path: str, engine: str) -> PathLog:
+    events: list[LogEvent] = []
+    refused: list[Refusal] = []
+    nodes: dict[str, Node] = {}
+    for trace in trace_layers(image.layers, engine=engine):
+        refused += trace.refused
+        mine = None
+        for event in trace.events:
+            if event.after is None:
+                del nodes[event.path]
+            else:
+                nodes[event.path] = event.after
+            if event.path == path:
+                mine = event
+        if mine is not None:
+            links = tuple(_names_of(nodes, mine.after, path)) if mine.after is not None else ()
+            layer = image.layers[trace.layer]
+            events.append(LogEvent(layer, mine.kind, mine.what, mine.cause, mine.by, mine.after, links))
+    return PathLog(path, path in nodes, tuple(reversed(events)), tuple(refused))
+
+
+def _names_of(nodes: dict[str, Node], node: Node, path: str) -> list[str]:
+    return sorted((name for name, other in nodes.items() if other is node and name != path), key=path_key)
+
+
+def _lead(rootfs: RootFS, path: str) -> str:
+    """Follow the symlinks among the parents of a path, of which the lowest may be gone."""
+    head, rest = path, ""
+    while head:
+        head, _, base = head.rpartition("/")
+        rest = f"/{base}{rest}"
+        try:
+            return rootfs.resolve(head) + rest
+        except NoSuchPath:
+            continue
+    return path
+
+
+def _hint(image: Image, path: str) -> str:
+    """Name paths of any layer that end as this one does."""
+    base = path[path.rindex("/") :]
+    names: Iterator[str] = (
+        entry.path for layer in image.layers for entry in layer.entries if entry.path.endswith(base)
+    )
+    found = sorted(set(names), key=path_key)[:_HINTS]
+    return f"; there is {', '.join(found)}" if found else ""

@@ -1,0 +1,52 @@
+"""`tarlayers blame`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tarlayers.cli.options import (
+    Engine,
+    EngineOption,
+    Format,
+    FormatOption,
+    ImageArgument,
+    PlatformOption,
+    QuietOption,
+    VerboseOption,
+    open_chosen,
+    warn_refused,
+    warn_unmatched,
+)
+from tarlayers.cli.output import write_json, write_lines
+
+
+def command(
+    image: ImageArgument,
+    path: Annotated[str, typer.Argument(metavar="[PATH]", help="At and below this path.", show_default=False)] = "/",
+    long: Annotated[bool, typer.Option("--long", "-l", help="The instruction too.")] = False,
+    engine: EngineOption = Engine.containerd,
+    platform: PlatformOption = None,
+    format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """For each visible path the layer that last wrote it, and the one that introduced it.
+
+    Columns: the last layer, its diff ID, the layer since which the path has been there, the path. A directory is
+    last written by any layer that has something below it, for engines write it again then.
+
+    Example: tarlayers blame -l app.tar /etc
+    """
+    from tarlayers.analysis.blame import blame_paths
+    from tarlayers.render.blame import blame_document, blame_lines
+
+    chosen = open_chosen(image, platform, hashed=False)
+    warn_unmatched(chosen, quiet=quiet)
+    answer = blame_paths(chosen, path, engine=engine.value)
+    warn_refused(answer.refused, quiet=quiet)
+    if format is Format.json:
+        write_json("blame", blame_document(answer))
+    else:
+        write_lines(blame_lines(answer.paths, long=long))

@@ -1,0 +1,65 @@
+"""`tarlayers changes`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tarlayers.cli.options import (
+    Engine,
+    EngineOption,
+    Format,
+    FormatOption,
+    ImageArgument,
+    PlatformOption,
+    QuietOption,
+    VerboseOption,
+    open_chosen,
+    warn_refused,
+    warn_unmatched,
+)
+from tarlayers.cli.output import write_json, write_lines
+
+
+def command(
+    image: ImageArgument,
+    path: Annotated[str, typer.Argument(metavar="[PATH]", help="At and below this path.", show_default=False)] = "/",
+    layer: Annotated[
+        str | None,
+        typer.Option("--layer", metavar="N", help="What layer N did (index or digest).", show_default=False),
+    ] = None,
+    noise: Annotated[
+        bool,
+        typer.Option("--all", "-a", help="Also what was written again as it was, and directories' times."),
+    ] = False,
+    engine: EngineOption = Engine.containerd,
+    platform: PlatformOption = None,
+    format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """What each layer did, as docker diff prints it: A added, C changed, D deleted.
+
+    A deleted directory is one line, whatever was in it; so is a directory that something else replaced. Of the
+    first layer everything is A. Directories whose time alone changed are left out, and what was written again as
+    it was: --all shows them, and then a committed layer has the lines of docker diff. More than one layer: a line
+    that starts with # says whose changes follow. What exactly changed is in --format json.
+
+    Example: tarlayers changes app.tar /etc --layer 3
+    """
+    from tarlayers.analysis.changes import list_changes
+    from tarlayers.image import find_layer
+    from tarlayers.render.changes import change_lines, changes_document
+
+    chosen = open_chosen(image, platform, hashed=False, contents=True)
+    warn_unmatched(chosen, quiet=quiet)
+    if layer is None and chosen.container is not None:
+        layer = "-1"  # docker diff speaks of a container's own layer alone
+    index = None if layer is None else find_layer(chosen, layer).index
+    answer = list_changes(chosen, layer=index, path=path, noise=noise, engine=engine.value)
+    warn_refused(answer.refused, quiet=quiet)
+    if format is Format.json:
+        write_json("changes", changes_document(answer))
+    else:
+        write_lines(change_lines(answer.layers, headed=index is None and len(answer.layers) > 1))

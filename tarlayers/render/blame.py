@@ -1,0 +1,40 @@
+"""Who wrote what: as a JSON document and as aligned lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tarlayers.analysis.blame import Blame, ImageBlame
+from tarlayers.render.changes import layer_fields
+from tarlayers.render.escape import escape_text
+from tarlayers.render.images import one_line, refusals_document, shorten
+from tarlayers.render.values import path_fields
+
+_STEP = 40  # characters of an instruction beside a path
+
+
+def blame_document(answer: ImageBlame) -> dict[str, Any]:
+    """Every path with its two layers; `diff_id` and `created_by` are those of the last."""
+    entries = [
+        path_fields("path", row.path) | layer_fields("layer", row.layer) | {"introduced": row.introduced.index}
+        for row in answer.paths
+    ]
+    return {"entries": entries} | refusals_document(answer.refused)
+
+
+def blame_lines(rows: Sequence[Blame], *, long: bool) -> Iterator[str]:
+    """The last layer, its diff ID, the layer that introduced the path, if `long` the last one's instruction, the path.
+    Every column but the path is as wide as it has to be.
+    """
+    cells = [_cells(row, long=long) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row, cell in zip(rows, cells, strict=True):
+        columns = (f"{text:{width}}" for text, width in zip(cell, widths, strict=True))
+        yield f"{' '.join(columns)} {escape_text(row.path)}"
+
+
+def _cells(row: Blame, *, long: bool) -> tuple[str, ...]:
+    last = row.layer
+    cells = (f"L{last.index}", shorten(last.diff_id), f"L{row.introduced.index}")
+    return (*cells, one_line(last.created_by, _STEP)) if long else cells

@@ -1,0 +1,73 @@
+"""What layers did: as JSON documents, and as the lines of `docker diff`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tarlayers.analysis.changes import Change, ImageChanges, LayerChanges
+from tarlayers.image import Layer
+from tarlayers.render.escape import escape_text
+from tarlayers.render.images import one_line, refusals_document, shorten
+from tarlayers.render.values import human_size, path_fields
+from tarlayers.rootfs import Node
+
+
+def changes_document(answer: ImageChanges) -> dict[str, Any]:
+    """All that is asked for, base first."""
+    return {"layers": [_layer_document(layer) for layer in answer.layers]} | refusals_document(answer.refused)
+
+
+def _layer_document(layer: LayerChanges) -> dict[str, Any]:
+    return layer_fields("index", layer.layer) | {
+        "changes": [change_document(change) for change in layer.changes],
+        "added": layer.count("A"),
+        "changed": layer.count("C"),
+        "deleted": layer.count("D"),
+        "bytes": layer.content_size,
+    }
+
+
+def layer_fields(key: str, layer: Layer) -> dict[str, Any]:
+    """Which layer is meant, and the build step that made it."""
+    diff_id = layer.diff_id
+    return {key: layer.index, "diff_id": str(diff_id) if diff_id else None, "created_by": layer.created_by}
+
+
+def change_document(change: Change) -> dict[str, Any]:
+    """One change; sizes are those of files, `by` and `below` are there where they say something."""
+    document: dict[str, Any] = {"kind": change.kind, **path_fields("path", change.path)}
+    document |= {"type": change.type, "what": list(change.what)}
+    for key, node in (("size", change.after), ("size_before", change.before)):
+        if node is not None and node.entry.type == "file":
+            document[key] = node.entry.size
+    return document | cause_fields(change.path, change.cause, change.by) | _below(change)
+
+
+def _below(change: Change) -> dict[str, Any]:
+    gone = _is_directory(change.before) and not _is_directory(change.after)
+    return {"below": change.below} if gone else {}
+
+
+def _is_directory(node: Node | None) -> bool:
+    return node is not None and node.entry.type == "dir"
+
+
+def cause_fields(path: str, cause: str, by: str) -> dict[str, Any]:
+    """Why a path is what it is, and the path above it that did it."""
+    return {"cause": cause} | (path_fields("by", by or "/") if by != path else {})
+
+
+def change_lines(layers: Sequence[LayerChanges], *, headed: bool) -> Iterator[str]:
+    """One change a line; with `headed` each layer's after a line that starts with `#`."""
+    for layer in layers:
+        if headed:
+            yield _headline(layer)
+        for change in layer.changes:
+            yield f"{change.kind} {escape_text(change.path)}"
+
+
+def _headline(layer: LayerChanges) -> str:
+    counts = f"{layer.count('A')} A, {layer.count('C')} C, {layer.count('D')} D, {human_size(layer.content_size)}"
+    step = one_line(layer.layer.created_by)
+    return f"# layer {layer.layer.index} {shorten(layer.layer.diff_id)} ({counts}) {step}".rstrip()
