@@ -192,6 +192,11 @@ class Image:
         return (*chain_ids(known), *[None] * (len(self.layers) - len(known)))
 
     @property
+    def built_layers(self) -> Sequence[Layer]:
+        """The layers that its history speaks of: all but a container's own."""
+        return [layer for layer in self.layers if layer.on_disk is None or layer.on_disk.role == "image"]
+
+    @property
     def name(self) -> str:
         """What to call it in messages: its first name, else the start of an ID."""
         if self.container is not None:
@@ -233,7 +238,7 @@ def load_layers(
 
 
 def require_layers(layers: Sequence[Layer], *, contents: bool = False) -> None:
-    """Index layers as `load_layers` does, all of which have to be readable: ContentAbsent for the lowest that is not."""
+    """Index layers as `load_layers` does; ContentAbsent names the lowest that cannot be read."""
     for layer in layers:
         layer.require_readable()
     load_layers(layers, contents=contents)

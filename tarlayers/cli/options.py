@@ -107,9 +107,10 @@ def warn_unmatched(image: Image, *, quiet: bool) -> None:
     from tarlayers.cli.outcome import warn
 
     filled = sum(not row.step.empty_layer for row in image.history)
-    if image.history and filled != len(image.layers):
+    count = len(image.built_layers)
+    if image.history and filled != count:
         warn(
-            f"{image.name}: {filled} history steps claim a layer but there are {len(image.layers)}: not matched",
+            f"{image.name}: {filled} history steps claim a layer but there are {count}: not matched",
             quiet=quiet,
         )
 
