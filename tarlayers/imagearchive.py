@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,7 +24,8 @@ from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.reference import choose_image
 from tarlayers.rootstore import RootStore
 from tarlayers.sources.archive import CHUNK, open_directory, open_tar
-from tarlayers.sources.dataroot import DataRoot, StoredContainer
+from tarlayers.sources.content_store import read_content_store
+from tarlayers.sources.dataroot import DataRoot, Fault, StoredContainer
 from tarlayers.sources.docker_root import read_docker_root
 from tarlayers.sources.filetree import DirectoryTree, FileTree, join_path, read_tar_tree
 from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, locate_images, map_history
@@ -32,7 +33,9 @@ from tarlayers.sources.podman_root import read_podman_root
 from tarlayers.store import WHOLE, PassedStore, SeekStore, Store, pass_stream
 
 _LAYOUT_FILES = frozenset(("index.json", "oci-layout", "manifest.json"))
-_ROOT_NAMES = re.compile(r"(^|/)(image/[^/]+/layerdb/|[a-z]+-layers/layers\.json$)")
+_ROOT_NAMES = re.compile(
+    r"(^|/)(image/[^/]+/layerdb/|[a-z]+-layers/layers\.json$|io\.containerd\.content\.v1\.content/blobs/)"
+)
 _READERS = (read_docker_root, read_podman_root)
 _MOST_CANDIDATES = 1000
 
@@ -57,6 +60,8 @@ class ImageArchive:
     store: Store = field(repr=False, compare=False)
     unlisted: tuple[Image, ...] = ()
     """What a reference alone picks: containers of a data root, and images that others are built on."""
+    faults: tuple[Fault, ...] = ()
+    """What of a data root could not be read, and is therefore missing here."""
     root: DataRoot | None = field(default=None, repr=False, compare=False)
     """Where the images come from a data root: all that was found in it."""
 
@@ -111,9 +116,9 @@ def _open_path(path: str, *, hashed: bool, contents: bool, keep: bool, limits: L
 
 def _open_directory(path: str, limits: Limits) -> ImageArchive:
     tree = DirectoryTree(path.rstrip("/") or "/")
-    root = None if _LAYOUT_FILES & set(tree.names("")) else _find_root(tree, limits)
-    if root is not None:
-        return _assemble_root(path, None, "none", root, limits)
+    found = None if _LAYOUT_FILES & set(tree.names("")) else _assemble_root(path, None, "none", tree, limits)
+    if found is not None:
+        return found
     archive = open_directory(path)
     return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits, directory=True)
 
@@ -209,9 +214,9 @@ def _assemble(
     layout = locate_images(store.documents, store.sizes, limits)
     kind = layout.kind
     if kind == "none" and isinstance(store, SeekStore) and not directory and _names_root(store.sizes):
-        root = _find_root(read_tar_tree(store.archive, limits), limits)
-        if root is not None:
-            return _assemble_root(path, size, compression, root, limits)
+        found = _assemble_root(path, size, compression, read_tar_tree(store.archive, limits), limits)
+        if found is not None:
+            return found
     if kind == "none" and directory:
         reason = "no image documents in this directory (no manifest.json, index.json, and no engine's data root)"
         raise UnsupportedInput(reason, place=path)
@@ -238,13 +243,22 @@ def _is_passed_root(archive: ImageArchive) -> bool:
     return archive.kind == "layer" and isinstance(archive.store, PassedStore) and _names_root(archive.store.sizes)
 
 
-def _find_root(tree: FileTree, limits: Limits) -> DataRoot | None:
+def _assemble_root(
+    path: str, size: int | None, compression: str, tree: FileTree, limits: Limits
+) -> ImageArchive | None:
     """Find an engine's data root: the tree itself, or a directory at most two below the first that branches."""
     for place in _root_candidates(tree):
+        below = tree.below(place) if place else tree
         for read in _READERS:
-            root = read(tree.below(place) if place else tree, limits)
+            root = read(below, limits)
             if root is not None:
-                return root
+                return _assemble_unpacked(path, size, compression, root, limits)
+        content = read_content_store(below, limits)
+        if content is not None:
+            archive, faults = content
+            store = SeekStore(archive, limits)
+            found = _assemble(path, archive.size if size is None else size, compression, store, limits)
+            return replace(found, kind=archive.kind, faults=faults)
     return None
 
 
@@ -265,7 +279,7 @@ def _is_directory(tree: FileTree, path: str) -> bool:
     return found is not None and found.kind == "dir"
 
 
-def _assemble_root(path: str, size: int | None, compression: str, root: DataRoot, limits: Limits) -> ImageArchive:
+def _assemble_unpacked(path: str, size: int | None, compression: str, root: DataRoot, limits: Limits) -> ImageArchive:
     store = RootStore(root, limits)
     parents = [_make_image(record, store) for record in root.parents]
     containers = [_make_image(each.record, store, each.container) for each in root.containers]
@@ -279,6 +293,7 @@ def _assemble_root(path: str, size: int | None, compression: str, root: DataRoot
         layout=Layout(root.kind, root.images, root.others, root.claims),
         store=store,
         unlisted=(*containers, *parents),
+        faults=root.faults,
         root=root,
     )
 

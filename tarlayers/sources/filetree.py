@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import stat
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
@@ -211,11 +210,11 @@ class DirectoryTree:
             return {}
 
     def blob(self, path: str) -> Blob:
-        """Give the file; it is opened when it is first read."""
+        """Give the file."""
         found = self.status(path)
         if found is None or found.kind != "file":
             raise ContentAbsent("not there" if found is None else f"is a {found.kind}, not a file", place=path)
-        return Blob(path, found.size, _open_late(self._at(path)))
+        return Blob(path, found.size, _read_file(self._at(path)))
 
     def below(self, path: str) -> DirectoryTree:
         """Give the tree of a subdirectory."""
@@ -226,16 +225,17 @@ def _list_xattrs(path: str) -> list[str]:
     return os.listxattr(path, follow_symlinks=False)
 
 
-def _open_late(path: str) -> Callable[[int, int], bytes]:
-    opened: list[int] = []
+def _read_file(path: str) -> Callable[[int, int], bytes]:
+    """Read a file that is opened for each read: a root has more files than a process may hold open."""
 
     def read_at(offset: int, count: int) -> bytes:
         try:
-            if not opened:
-                # Never through a symlink, and never waiting for what might have become a pipe.
-                opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
-                weakref.finalize(read_at, os.close, opened[0])
-            return os.pread(opened[0], count, offset)
+            # Never through a symlink, and never waiting for what might have become a pipe.
+            opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                return os.pread(opened, count, offset)
+            finally:
+                os.close(opened)
         except OSError as error:
             raise ContentAbsent(error.strerror or str(error), place=path) from error
 
@@ -260,11 +260,8 @@ _IMPLIED = _Kept(FileStatus("dir", 0o755, 0, 0, 0, 0, None, None), "", {}, None)
 class TarTree:
     """A tar of a directory, read in place: its headers once, contents when they are asked for."""
 
-    def __init__(
-        self, archive: Archive, files: Mapping[str, _Kept], children: Mapping[str, list[str]], root: str
-    ) -> None:
-        self.path = archive.path
-        self._archive = archive  # kept, so that it stays open
+    def __init__(self, path: str, files: Mapping[str, _Kept], children: Mapping[str, list[str]], root: str) -> None:
+        self.path = path
         self._files = files
         self._children = children
         self._root = root
@@ -299,7 +296,7 @@ class TarTree:
 
     def below(self, path: str) -> TarTree:
         """Give the tree of a subdirectory."""
-        return TarTree(self._archive, self._files, self._children, self._at(path))
+        return TarTree(self.path, self._files, self._children, self._at(path))
 
 
 def read_tar_tree(archive: Archive, limits: Limits = DEFAULT_LIMITS) -> TarTree:
@@ -321,7 +318,7 @@ def read_tar_tree(archive: Archive, limits: Limits = DEFAULT_LIMITS) -> TarTree:
         elif member.typeflag in _TAR_KINDS:
             files[name] = _keep(name, member, walker.data_offset, whole)
     files[""] = _IMPLIED
-    return TarTree(archive, files, _list_children(files), "")
+    return TarTree(archive.path, files, _list_children(files), "")
 
 
 def _share(first: _Kept, number: int) -> _Kept:
