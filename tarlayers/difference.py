@@ -10,13 +10,14 @@ ASPECTS = ("content", "mode", "owner", "mtime", "type", "link", "xattrs", "rdev"
 def name_differences(before: Entry, after: Entry) -> tuple[str, ...]:
     """Name what differs, in the order of ASPECTS; nothing else is told of what is of another type.
 
-    Contents are held against each other by digest, so both entries need theirs; without them by size alone.
+    Contents are held against each other by digest, where both entries have theirs; else by size alone.
     A time that no entry says (of an implied directory) differs from one that some entry does.
     """
     if before.type != after.type:
         return ("type",)
+    known = before.sha256 is not None and after.sha256 is not None
     differs = {
-        "content": (before.size, before.sha256) != (after.size, after.sha256),
+        "content": before.size != after.size or (known and before.sha256 != after.sha256),
         "mode": before.mode != after.mode,
         "owner": (before.uid, before.gid) != (after.uid, after.gid),
         "mtime": before.mtime != after.mtime,

@@ -7,7 +7,7 @@ together. A container's own layer has no tar: its entries are the files in its u
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from threading import Lock
 
 from tarlayers.digest import Digest
@@ -43,7 +43,9 @@ class RootStore:
         return "none"
 
     def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
-        """Index a layer; its tar is put together only if `hashed`."""
+        """Index a layer; its tar is put together only if `hashed`. Where the copy lacks a layer's files they carry
+        no digest, whatever `contents` says: their sizes are all that is known.
+        """
         with self._lock:
             known = self._indexes.get(name)
         fits = known is not None and (known.diff_id or not hashed or name in self.root.uppers)
@@ -56,6 +58,12 @@ class RootStore:
         with self._lock:
             self._indexes[name] = index
         return index
+
+    def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
+        """Give the sha256 of some of a layer's files, by the offsets of their entries."""
+        entries = self.index(name, hashed=False, contents=False).entries
+        hashed = (self._hash(name, entry) for entry in entries if entry.offset in offsets)
+        return {entry.offset: entry.sha256 for entry in hashed if entry.sha256 is not None}
 
     def digest(self, name: str) -> Digest:
         """Hash a document; of a layer only the unpacked files are stored, which have no digest."""
@@ -145,7 +153,8 @@ class RootStore:
         return self._make_index(name, found, size, contents=contents)
 
     def _make_index(self, name: str, entries: Iterable[Entry], size: int, *, contents: bool) -> LayerIndex:
-        if contents:
+        layer = self.root.layers.get(name)
+        if contents and (layer is None or layer.diff is not None):
             entries = [self._hash(name, entry) if entry.type == "file" else entry for entry in entries]
         return LayerIndex(
             digest=None,

@@ -39,7 +39,7 @@ def command(
     from tarlayers.analysis.listing import find_file, find_in_layer
     from tarlayers.image import find_layer
 
-    chosen = open_chosen(image, platform, keep=True, hashed=False)
+    chosen = open_chosen(image, platform, keep=True, hashed=False, quiet=quiet)
     if only is not None:
         layer = find_layer(chosen, only)
         write_bytes(layer.open_content(find_in_layer(layer.entries, path)))

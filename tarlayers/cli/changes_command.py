@@ -52,7 +52,7 @@ def command(
     from tarlayers.image import find_layer
     from tarlayers.render.changes import change_lines, changes_document
 
-    chosen = open_chosen(image, platform, hashed=False, contents=True)
+    chosen = open_chosen(image, platform, hashed=False, contents=True, quiet=quiet)
     warn_unmatched(chosen, quiet=quiet)
     if layer is None and chosen.container is not None:
         layer = "-1"  # docker diff speaks of a container's own layer alone

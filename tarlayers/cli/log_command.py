@@ -43,7 +43,7 @@ def command(
     from tarlayers.analysis.log import trace_path
     from tarlayers.render.log import LOG_ALIGN, LOG_HEADER, log_cells, log_document
 
-    chosen = open_chosen(image, platform, hashed=False, contents=True)
+    chosen = open_chosen(image, platform, hashed=False, contents=True, quiet=quiet)
     warn_unmatched(chosen, quiet=quiet)
     log = trace_path(chosen, path, engine=engine.value)
     warn_refused(log.refused, quiet=quiet)

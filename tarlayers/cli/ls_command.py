@@ -60,7 +60,7 @@ def command(
         selection = parse_selection(path, recursive=recursive or tree, match=match, types=type)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--type") from error
-    chosen = open_chosen(image, platform, hashed=False, contents=digests)
+    chosen = open_chosen(image, platform, hashed=False, contents=digests, quiet=quiet)
     if only is not None:
         _list_layer(chosen, only, selection, long=long, digests=digests, format=format)
         return

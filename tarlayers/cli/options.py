@@ -93,13 +93,40 @@ def open_archive(
 
 
 def open_chosen(
-    argument: str, platform: str | None, *, hashed: bool = True, contents: bool = False, keep: bool = False
+    argument: str,
+    platform: str | None,
+    *,
+    hashed: bool = True,
+    contents: bool = False,
+    keep: bool = False,
+    quiet: bool = True,
 ) -> Image:
-    """Open what IMAGE names and pick the one image that is meant."""
+    """Open what IMAGE names and pick the one image that is meant. Unless `quiet`, say what a copy cannot tell."""
     from tarlayers.reference import choose_image
 
     archive, reference = open_archive(argument, hashed=hashed, contents=contents, keep=keep)
-    return choose_image(archive.images, reference, platform, archive.unlisted)
+    image = choose_image(archive.images, reference, platform, archive.unlisted)
+    if archive.root is not None and not quiet:
+        _warn_of_losses(archive, image, contents=contents)
+    return image
+
+
+def _warn_of_losses(archive: ImageArchive, image: Image, *, contents: bool) -> None:
+    """Say what a copied data root cannot tell about an image or a container."""
+    from tarlayers.cli.outcome import warn
+    from tarlayers.losses import find_losses
+    from tarlayers.rootstore import RootStore
+
+    lacking = sum(layer.on_disk is not None and not layer.on_disk.files for layer in image.built_layers)
+    if contents and lacking:
+        warn(
+            f"{image.name}: the copy lacks the files of {lacking} layers: contents of one size are taken as equal",
+            quiet=False,
+        )
+    if image.container is not None and isinstance(archive.store, RootStore):
+        losses = find_losses(archive.store, [layer.blob for layer in image.built_layers if layer.blob is not None])
+        for text in losses.describe():
+            warn(f"{image.name}: {text}", quiet=False)
 
 
 def warn_unmatched(image: Image, *, quiet: bool) -> None:

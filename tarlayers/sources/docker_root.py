@@ -275,7 +275,7 @@ class _Reader:
             name = self._diff(driver, cache_id)
         if name is not None:
             self.uppers[name] = name
-        return LayerRecord(name, None, None, None, None, {}, (), OnDisk(cache_id, None, role))
+        return LayerRecord(name, None, None, None, None, {}, (), OnDisk(cache_id, None, role, name is not None))
 
 
 _TAR_SPLITS = ("tar-split.json.gz", "tar-split.json")
@@ -287,7 +287,7 @@ def make_record(layer: StoredLayer | None, diff_id: Digest | None) -> LayerRecor
     if layer is None:
         return LayerRecord(None, None, None, None, diff_id, {}, ())
     parent = f"sha256:{layer.parent.rpartition('/')[2]}" if layer.parent is not None else None
-    on_disk = OnDisk(layer.cache_id, parent, "image")
+    on_disk = OnDisk(layer.cache_id, parent, "image", layer.diff is not None)
     return LayerRecord(layer.name, None, layer.claimed_size, None, diff_id, {}, (), on_disk)
 
 

@@ -58,6 +58,8 @@ class OnDisk(NamedTuple):
     """What the root records as the layer below: a chain ID, or an ID of containers-storage."""
     role: str
     """`image`; `init` and `container` for the two layers that a container has of its own."""
+    files: bool
+    """The copy has its unpacked files; without them its headers alone are known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,7 +248,7 @@ class _Reader:
         if upper is not None:
             self.uppers[upper] = upper
         cache_ids = [record.on_disk.cache_id for record in below[::-1] if record.on_disk]
-        top = LayerRecord(upper, None, None, None, None, {}, (), OnDisk(layer_id, None, "container"))
+        top = LayerRecord(upper, None, None, None, None, {}, (), OnDisk(layer_id, None, "container", upper is not None))
         container = StoredContainer(
             id=container_id,
             name=name,
@@ -264,7 +264,7 @@ class _Reader:
 
 def _on_disk(layer: StoredLayer) -> OnDisk:
     parent = layer.parent.rpartition("/")[2] if layer.parent is not None else None
-    return OnDisk(layer.cache_id, parent, "image")
+    return OnDisk(layer.cache_id, parent, "image", layer.diff is not None)
 
 
 def _read_id(value: object, place: str) -> str:
