@@ -67,6 +67,11 @@ class Layer:
         return f"layer {self.index}" + (f" ({str(identity)[:19]})" if identity else "")
 
     @property
+    def is_container(self) -> bool:
+        """It is what a container has written, and no layer of an image."""
+        return self.on_disk is not None and self.on_disk.role == "container"
+
+    @property
     def chunked_format(self) -> str | None:
         """`estargz` or `zstd:chunked` where the annotations claim a table of contents for lazy pulling."""
         for key in self.annotations:

@@ -91,9 +91,26 @@ def list_changes(
         refused += trace.refused
         if layer is None or trace.layer == layer:
             changes = fold_events(narrow_events(trace.events, clean_path(path)))
+            if layers[trace.layer].is_container:
+                changes = drop_copies(changes)
             kept = tuple(change for change in changes if noise or not change.is_noise)
             found.append(LayerChanges(layers[trace.layer], kept))
     return ImageChanges(tuple(found), tuple(refused))
+
+
+def drop_copies(changes: Sequence[Change]) -> Sequence[Change]:
+    """Leave out what a container's own layer holds as it was: files that were only opened for writing or linked to.
+
+    They were copied up, but `docker diff` does not list them; directories it lists for what changed below them.
+    """
+    changed = {change.path for change in changes if change.kind != "C" or change.what}
+    above: set[str] = set()
+    for path in changed:
+        parent = path.rpartition("/")[0]
+        while parent and parent not in above:
+            above.add(parent)
+            parent = parent.rpartition("/")[0]
+    return [change for change in changes if change.path in changed or change.path in above]
 
 
 def narrow_events(events: Iterable[Event], path: str) -> Iterator[Event]:
