@@ -252,7 +252,7 @@ class _Reader:
         container = StoredContainer(
             id=container_id,
             name=name,
-            image_id=image_id,
+            image_id=f"sha256:{image_id}" if image_id else None,
             created=as_text(fields.get("created")),
             state="unknown",
             mount_id=layer_id,
