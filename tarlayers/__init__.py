@@ -9,10 +9,6 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits
     1  formats
     2  sources
-<<<<<<< HEAD
-    3  finding layer store upperdir rootstore image reference imagearchive
-    4  tree unpack inplace rootfs losses
-=======
     3  layer store image reference imagearchive
     4  difference tree unpack inplace rootfs
 >>>>>>> changes
@@ -25,7 +21,13 @@ Inside a floor these edges are meant, and no others:
     digest -> errors
     formats.tar -> formats.tar_fields
     formats.tarsplit -> formats.tar
+<<<<<<< HEAD
     sources.* -> sources.archive sources.dataroot sources.filetree sources.layout
+=======
+    formats.assembly -> formats.crc64 formats.tar formats.tarsplit
+    sources.contents -> sources.archive
+    3  finding layer store upperdir rootstore image reference imagearchive
+    4  tree unpack inplace rootfs losses
     store -> layer
     upperdir -> layer
     rootstore -> layer upperdir

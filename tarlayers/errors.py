@@ -6,6 +6,9 @@ why. Mistakes of the calling code stay ValueError and TypeError.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class TarlayersError(Exception):
     """The base of every error that tarlayers raises on purpose.
@@ -67,3 +70,14 @@ class Refused(Exception):
         super().__init__(code, message)
         self.code = code
         self.message = message
+
+
+@contextmanager
+def naming(place: str) -> Iterator[None]:
+    """Put `place` in front of what an error says, unless it stands there already."""
+    try:
+        yield
+    except TarlayersError as error:
+        if error.place.startswith(place):
+            raise
+        raise error.inside(place) from error

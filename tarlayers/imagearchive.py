@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tarlayers.digest import Meter
-from tarlayers.errors import MalformedInput, TarlayersError, UnsupportedInput
+from tarlayers.errors import MalformedInput, UnsupportedInput, naming
 from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
@@ -105,7 +105,7 @@ def _open_path(path: str, *, hashed: bool, contents: bool, keep: bool, limits: L
     except OSError as error:
         raise MalformedInput(error.strerror or str(error), place=path) from error
     stream = os.fdopen(descriptor, "rb", buffering=0)
-    with stream, _naming(path):
+    with stream, naming(path):
         if not stream.seekable() or sniff(os.pread(descriptor, SNIFF_BYTES, 0)) != "none":
             return _open_packed(path, stream, hashed=hashed, contents=contents, keep=keep, limits=limits)
         if not os.fstat(descriptor).st_size:
@@ -136,20 +136,6 @@ def _open_packed(
     return _open_stream(path, _read_stream(stream), hashed=hashed, contents=contents, keep=True, limits=limits)
 
 
-class _naming:  # noqa: N801 # reads as the word it is: with _naming(path)
-    """Put the archive's path in front of what an error says."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, TarlayersError) and not error.place.startswith(self._path):
-            raise error.inside(self._path) from error
-
-
 def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
     """Yield a stream in chunks, as they come."""
     read = getattr(stream, "read1", stream.read)
@@ -177,7 +163,7 @@ def _open_stream(
     plain: Iterator[bytes] = _chain(head, stream)
     if compression != "none":
         plain = Decompressor(compression, limits).run(plain)
-    with _naming("standard input" if path == "-" else path):
+    with naming("standard input" if path == "-" else path):
         if keep:
             store: Store = _spool(path, plain, limits)
         else:

@@ -12,13 +12,13 @@ from threading import Lock
 
 from tarlayers.digest import Digest
 from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, TarlayersError
+from tarlayers.formats.assembly import assemble
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.crc64 import crc64
-from tarlayers.formats.tar import Member
-from tarlayers.formats.tarsplit import Step, decode_records, walk_records
+from tarlayers.formats.tarsplit import Record, Step, decode_records, walk_records
 from tarlayers.layer import Entry, LayerIndex, decode_entry, index_layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
-from tarlayers.sources.archive import CHUNK, Blob, place_error
+from tarlayers.sources.archive import Blob, place_error
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import resolve_path
 from tarlayers.upperdir import read_upper
@@ -103,13 +103,10 @@ class RootStore:
     def steps(self, name: str) -> Iterator[Step]:
         """Yield the members of a layer from its tar-split alone. ContentAbsent when there is none."""
         layer = self._layer(name)
-        if layer.tar_split is None:
-            raise ContentAbsent("the layer has no tar-split: its headers are not known", place=name)
-        chunks = open_plain(self.root.tree.blob(layer.tar_split).chunks(), self._limits)
         try:
-            yield from walk_records(decode_records(chunks, self._limits), self._limits)
+            yield from walk_records(self._records(layer), self._limits)
         except TarlayersError as error:
-            raise place_error(error, layer.tar_split) from error
+            raise place_error(error, layer.tar_split or name) from error
 
     def _layer(self, name: str) -> StoredLayer:
         try:
@@ -175,25 +172,13 @@ class RootStore:
         return entry._replace(sha256=hasher.digest())
 
     def _assemble(self, layer: StoredLayer) -> Iterator[bytes]:
-        for step in self.steps(layer.name):
-            yield step.raw
-            if step.member is not None and step.member.stored:
-                blob = self.find_file(layer, step.member.name.decode("utf-8", "surrogateescape"))
-                yield from read_stored(blob, step.member)
+        def open_content(name: bytes) -> Iterator[bytes]:
+            return self.find_file(layer, name.decode("utf-8", "surrogateescape")).chunks()
 
+        return assemble(self._records(layer), open_content, self._limits)
 
-def read_stored(blob: Blob, member: Member) -> Iterator[bytes]:
-    """Give a file's bytes as the tar has them: of a sparse file the regions between its holes alone."""
-    if blob.size != member.size:
-        raise MalformedInput(f"has {blob.size} bytes, but the layer's file {member.size}", place=blob.name)
-    if member.sparse is None:
-        yield from blob.chunks()
-        return
-    for start, length in member.sparse:
-        position, end = start, start + length
-        while position < end:
-            chunk = blob.read_at(position, min(CHUNK, end - position))
-            if not chunk:
-                raise MalformedInput("the file ends inside a region", place=blob.name, offset=position)
-            position += len(chunk)
-            yield chunk
+    def _records(self, layer: StoredLayer) -> Iterator[Record]:
+        if layer.tar_split is None:
+            raise ContentAbsent("the layer has no tar-split: its headers are not known", place=layer.name)
+        chunks = open_plain(self.root.tree.blob(layer.tar_split).chunks(), self._limits)
+        return decode_records(chunks, self._limits)

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from tarlayers.digest import Digest
 from tarlayers.errors import TarlayersError
 from tarlayers.finding import Checked, Finding, VerifyReport
-from tarlayers.formats.crc64 import crc64
+from tarlayers.formats.assembly import ContentMeter, is_unmapped, store_content
 from tarlayers.formats.tarsplit import Step
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import Entry
 from tarlayers.losses import Losses, find_losses, is_opaque
-from tarlayers.rootstore import RootStore, read_stored
+from tarlayers.rootstore import RootStore
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import FileStatus, walk_files
 from tarlayers.unpack import LayerTree, unpack_layer
@@ -204,31 +204,26 @@ class _LayerCheck:
         self.size += len(step.raw)
         if step.member is None or step.record is None or step.record.crc64 is None:
             return True
-        path = step.member.name.decode("utf-8", "surrogateescape")
+        member = step.member
         try:
-            blob = self._store.find_file(self._layer, path)
+            blob = self._store.find_file(self._layer, member.name.decode("utf-8", "surrogateescape"))
         except TarlayersError:
             return False  # said when the files are looked at
-        self.size += step.member.stored
-        if blob.size != step.member.size:
-            self._altered.add(step.member.offset)
-            where = blob.name[len(self._layer.diff or "") :]
-            self._add_file("V101", where, step.member.size, blob.size, "has another size than the layer's file")
-            return False
-        checksum = 0
-        for chunk in blob.chunks():
-            checksum = crc64(chunk, checksum)
-            if hasher is not None and step.member.sparse is None:
+        self.size += member.stored
+        meter = ContentMeter(step.record.size)
+        content: Iterable[bytes | int] = meter.watch(blob.chunks())
+        if is_unmapped(member):
+            message = "the map of a sparse file is not in its tar-split: no tar, and no diff ID, can be made of it"
+            self._add("V109", self._place, self._layer.claimed_diff_id, None, message)
+            hasher = None
+        for chunk in store_content(member, content) if not is_unmapped(member) else content:
+            if hasher is not None and isinstance(chunk, bytes):
                 hasher.update(chunk)
-        if hasher is not None and step.member.sparse is not None:
-            for chunk in read_stored(blob, step.member):
-                hasher.update(chunk)
-        if checksum != step.record.crc64:
-            self._altered.add(step.member.offset)
-            where = blob.name[len(self._layer.diff or "") :]
-            message = "is not what the layer had: its checksum differs"
-            self._add_file("V101", where, f"crc64:{step.record.crc64:016x}", f"crc64:{checksum:016x}", message)
-        return True
+        if fault := meter.judge(step.record):
+            self._altered.add(member.offset)
+            claimed, computed = f"crc64:{step.record.crc64:016x}", f"crc64:{meter.crc64:016x}"
+            self._add_file("V101", blob.name[len(self._layer.diff or "") :], claimed, computed, f"altered: {fault}")
+        return not is_unmapped(member) and blob.size == member.size
 
     # -- files -------------------------------------------------------------------------------------
 

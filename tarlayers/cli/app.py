@@ -18,8 +18,10 @@ COMMANDS = {
     "log": "Trace",
     "blame": "Trace",
     "verify": "Check",
+    "tarsplit": "tar-split",
 }
-"""Every command and the help panel it stands in; its module in this package has a function `command`."""
+"""Every command and the help panel it stands in; its module in this package has a `command`: a function, or a
+typer application with commands of its own."""
 
 _EPILOG = (
     "IMAGE is PATH[#REF]: a docker save or OCI archive, a directory, a data root of an engine, a bare layer, "
@@ -41,8 +43,11 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_options)
     called = next((word for word in arguments if not word.startswith("-")), None)
     for name in [called] if called in COMMANDS else COMMANDS:
-        module = import_module(f"tarlayers.cli.{name}_command")
-        app.command(name, rich_help_panel=COMMANDS[name])(module.command)
+        command = import_module(f"tarlayers.cli.{name}_command").command
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, rich_help_panel=COMMANDS[name])
+        else:
+            app.command(name, rich_help_panel=COMMANDS[name])(command)
     return app
 
 

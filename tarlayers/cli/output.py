@@ -6,6 +6,9 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 _BATCH = 1 << 16
@@ -37,6 +40,29 @@ def write_bytes(chunks: Iterable[bytes]) -> None:
             size = 0
     out.write(b"".join(pending))
     out.flush()
+
+
+def write_file(path: str, chunks: Iterable[bytes]) -> int:
+    """Write a file that is there whole or not at all, and say how many bytes it has.
+
+    It is made beside its place and renamed at the end, so that a failure or Ctrl-C leaves what was there before.
+    `-` is standard output; a device or a pipe is written to as it is.
+    """
+    target = Path(path).resolve()
+    if path == "-" or (target.exists() and not target.is_file()):
+        with nullcontext(sys.stdout.buffer) if path == "-" else target.open("wb") as stream:
+            size = sum(stream.write(chunk) for chunk in chunks)
+            stream.flush()
+        return size
+    partial = target.with_name(f".{target.name[:200]}.{token_hex(4)}.partial")
+    try:
+        with partial.open("xb") as stream:
+            size = sum(stream.write(chunk) for chunk in chunks)
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return size
 
 
 def write_table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> None:

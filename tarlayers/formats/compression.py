@@ -1,4 +1,4 @@
-"""Stored bytes to plain bytes: gzip, zstd, xz, bzip2 or none, told apart by their magic.
+"""Stored bytes to plain bytes: gzip, zstd, xz, bzip2 or none, told apart by their magic; and gzip back.
 
 A compressed stream is a sequence of members (gzip), frames (zstd) or streams (xz, bzip2), each with its own
 header and checksum. All of them are read; a stream that ends inside one is an error, never an end of file.
@@ -76,6 +76,15 @@ def open_plain(chunks: Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> Iter
     """Yield the plain bytes of a stream, whatever its compression."""
     compression, stored = sniff_chunks(chunks)
     return stored if compression == "none" else Decompressor(compression, limits).run(stored)
+
+
+def compress_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield one gzip member without name and time: the same bytes give the same bytes."""
+    encoder = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    for chunk in chunks:
+        if compressed := encoder.compress(chunk):
+            yield compressed
+    yield encoder.flush()
 
 
 class Decompressor:

@@ -41,7 +41,7 @@ def crc64_zeros(count: int, crc: int = 0) -> int:
 
 def _remainder(value: int, bits: int) -> int:
     """The 64 bits of `value` modulo P."""
-    while bits > 68:
+    while bits > 124:
         # Of the powers of two that leave something to fold, the one after which the least remains.
         n = 1 << max((bits // 93).bit_length() - 1, 0)
         low, high = 64 * n, bits - 64 * n
@@ -54,6 +54,7 @@ def _remainder(value: int, bits: int) -> int:
             value, bits = head ^ (tail << (size - low)), size
         else:
             value, bits = (head << (low - size)) ^ tail, low
+    # What is beyond 64 bits, up to 60 of them, is folded once more and stays within 64.
     high = bits - 64
     head = value & ((1 << high) - 1)
     head ^= head << 1

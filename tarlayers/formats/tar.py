@@ -69,7 +69,8 @@ class Member(NamedTuple):
     stored: int
     """Bytes of content in the archive, padding not counted."""
     sparse: tuple[tuple[int, int], ...] | None
-    """Offset and length of each region that is stored; None for a file without holes."""
+    """Offset and length of each region that is stored; None for a file without holes. Empty although bytes
+    are stored where the map is lost (see `Walker`)."""
 
 
 class Feed(Protocol):
@@ -149,12 +150,16 @@ class Walker:
     the last one. Any breach of the format is MalformedInput at its offset in the tar.
 
     With `raw` every byte that is not content (headers and padding) is collected and can be drawn with
-    `take_raw`: that is what tar-split records. What follows the end of the archive is left to `tail`.
+    `take_raw`: that is what tar-split records. What follows the end of the archive is left to `tail`. With
+    `unmapped` a feed that ends where a PAX 1.0 sparse map has to be gives a member whose regions are not known.
     """
 
-    def __init__(self, feed: Feed, *, limits: Limits = DEFAULT_LIMITS, raw: bool = False) -> None:
+    def __init__(
+        self, feed: Feed, *, limits: Limits = DEFAULT_LIMITS, raw: bool = False, unmapped: bool = False
+    ) -> None:
         self._feed = feed
         self._limits = limits
+        self._unmapped = unmapped
         self._raw: bytearray | None = bytearray() if raw else None
         self._buf = b""
         self._pos = 0
@@ -243,18 +248,25 @@ class Walker:
         if holes > self._limits.sparse_bytes:
             limit = self._limits.sparse_bytes
             raise LimitExceeded(f"holes of {holes} bytes in one file (limit sparse_bytes = {limit})", offset=self._base)
-        position = 0
-        for offset, length in self._sparse:
-            yield from _zeros(offset - position)
-            yield from self._region(length)
-            position = offset + length
-        yield from _zeros(self._size - position)
+        for run in self.runs():
+            if isinstance(run, bytes):
+                yield run
+            else:
+                yield from _zeros(run)
 
-    def _region(self, length: int) -> Iterator[bytes]:
-        after = self._left - length
-        self._left = length
-        yield from self.payload()
-        self._left = after
+    def runs(self) -> Iterator[bytes | int]:
+        """Yield the current member's content with the lengths of its holes in their places, which costs nothing
+        for a file of terabytes; call it before any `payload`.
+        """
+        position = 0
+        for offset, length in self._sparse or ((0, self._left),):
+            yield offset - position
+            after = self._left - length
+            self._left = length
+            yield from self.payload()
+            self._left = after
+            position = offset + length
+        yield self._size - position if self._sparse is not None else 0
 
     @property
     def data_offset(self) -> int:
@@ -450,6 +462,8 @@ class Walker:
             elif pax is not None:
                 name = pax.sparse_name or name
                 size = pax.sparse_size if pax.sparse_size is not None else size
+                if self._unmapped and pax.sparse == "1.0" and not self._fill(BLOCK):
+                    return header._replace(name=name, size=size, sparse=())
                 regions = parse_sparse_map(self._map_blocks(), most) if pax.sparse == "1.0" else parse_sparse_0x1(pax)
             if header.typeflag in HEADER_ONLY:
                 raise FieldError("a sparse map on an entry without content")
@@ -462,12 +476,8 @@ class Walker:
     def _map_blocks(self) -> Iterator[bytes]:
         """Blocks from the front of the current content, for a PAX 1.0 map, which stands there."""
         while self._left >= BLOCK:
-            if self._fill(BLOCK) < BLOCK:
-                raise self._error("the archive ends inside a file's content")
-            block = self._buf[self._pos : self._pos + BLOCK]
-            self._pos += BLOCK
             self._left -= BLOCK
-            yield block
+            yield self._block()
 
 
 class _Pending(NamedTuple):

@@ -14,7 +14,7 @@ has the regions between its holes alone. Docker and containers/storage keep the 
 
 from __future__ import annotations
 
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -27,7 +27,9 @@ from tarlayers.limits import DEFAULT_LIMITS, Limits
 _FILE, _SEGMENT = 1, 2
 _CRC_BYTES = 8
 _MOST_SIZE = (1 << 63) - 1
-_MISPLACED = "a content where a header has to be, or a PAX 1.0 sparse map, which the reference does not record"
+_REPLACED = "\ufffd".encode()
+# Go's encoder writes these as escapes, for JSON that is put into HTML or JavaScript.
+_GO_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 class Segment(NamedTuple):
@@ -148,6 +150,32 @@ def _payload(fields: dict[str, Any], key: str) -> bytes:
     return a2b_base64(value, strict_mode=True) if value else b""
 
 
+def encode_record(record: Record) -> bytes:
+    """Give a record's line, its end included, with the very bytes that the reference writes."""
+    fields: dict[str, object] = {"type": _SEGMENT if isinstance(record, Segment) else _FILE}
+    if isinstance(record, Segment):
+        payload: bytes | None = record.payload
+    else:
+        payload = None if record.crc64 is None else record.crc64.to_bytes(_CRC_BYTES)
+        try:
+            fields |= {"name": record.name.decode()} if record.name else {}
+        except UnicodeDecodeError:
+            fields["name_raw"] = _base64(record.name)
+        fields |= {"size": record.size} if record.size else {}
+    fields |= {"payload": None if payload is None else _base64(payload), "position": record.position}
+    line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+    if "name" in fields:
+        text = line.decode()
+        for character, escape in _GO_ESCAPES.items():
+            text = text.replace(character, escape)
+        return text.encode()
+    return line
+
+
+def _base64(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode()
+
+
 # -- members -------------------------------------------------------------------------------------------
 
 
@@ -157,39 +185,57 @@ def walk_records(records: Iterable[Record], limits: Limits = DEFAULT_LIMITS) -> 
     No content is needed. Steps without a member follow where bytes follow the last entry. What a Walker raises
     of the headers is raised here; a file record that does not belong to the header before it is MalformedInput.
     """
-    feed = _RecordFeed(records)
-    walker = Walker(feed, limits=limits)
+    feed = _RecordFeed(records, limits.record_bytes)
+    walker = Walker(feed, limits=limits, unmapped=True)
     for member in walker:
         record = feed.take_file(member, walker.data_offset)
         yield Step(feed.take_raw(), member, record)
     yield Step(feed.take_raw(), None, None)
     while feed.read():
         yield Step(feed.take_raw(), None, None)
+    feed.check_end()
 
 
 class _RecordFeed(ChunkFeed):
-    """The segments as the bytes they are, and contents as holes that can only be skipped."""
+    """The segments as the bytes they are, and contents as holes that can only be skipped: at a content that was
+    not expected the feed ends.
+    """
 
-    def __init__(self, records: Iterable[Record]) -> None:
-        super().__init__(self._segments())
+    def __init__(self, records: Iterable[Record], most: int) -> None:
+        super().__init__(())
+        self._most = most
         self._records = iter(records)
+        self._file: FileRecord | None = None
         self._drawn = 0
-        self._raw: list[bytes] = []
+        self._raw = bytearray()
         self._hole = 0
 
-    def _segments(self) -> Iterator[bytes]:
-        for record in self._records:
+    def read(self) -> bytes:
+        """Give what a skip left of a segment, else the next segment."""
+        chunk, self._rest = self._rest, b""
+        while not chunk and self._file is None:
+            record = next(self._records, None)
+            if record is None:
+                break
             if isinstance(record, FileRecord):
-                raise MalformedInput(_MISPLACED, place=_place(record))
-            self._drawn += len(record.payload)
-            self._raw.append(record.payload)
-            yield record.payload
+                self._file = record
+            else:
+                chunk = record.payload
+                self._drawn += len(chunk)
+                self._raw += chunk
+                if len(self._raw) > self._most:
+                    reason = f"headers of more than {self._most} bytes (limit record_bytes)"
+                    raise LimitExceeded(reason, place=f"record {record.position}")
+        return chunk
 
     def take_file(self, member: Member, offset: int) -> FileRecord:
         """Draw the record of the entry whose header has been read up to `offset`."""
-        record = next(self._records, None) if offset == self._drawn else None
-        if not isinstance(record, FileRecord):
+        record, self._file = self._file or next(self._records, None), None
+        if not isinstance(record, FileRecord) or offset != self._drawn:
             raise MalformedInput("no file record where this header ends", place=repr(member.name), offset=offset)
+        # Before 2016 bytes that are not UTF-8 became U+FFFD, and there was no name_raw.
+        if record.name != member.name and _REPLACED not in record.name:
+            raise MalformedInput(f"but its header has the name {member.name!r}", place=_place(record))
         size = 0 if member.typeflag in HEADER_ONLY else member.size
         # The reference says the size of a hard link or directory as its header does, and has no content for it.
         if record.size != size and member.typeflag not in HEADER_ONLY:
@@ -205,12 +251,22 @@ class _RecordFeed(ChunkFeed):
             return min(hole, count)
         return super().skip(count)
 
+    def check_end(self) -> None:
+        """Make sure that no content is left over."""
+        if self._file is not None:
+            raise MalformedInput("a content where a header has to be", place=_place(self._file))
+
     def take_raw(self) -> bytes:
         """Give, and forget, the bytes of the segments drawn since the last call."""
-        raw = b"".join(self._raw)
+        raw = bytes(self._raw)
         self._raw.clear()
         return raw
 
 
 def _place(record: FileRecord) -> str:
-    return f"record {record.position} ({record.name.decode('utf-8', 'backslashreplace')})"
+    return f"record {record.position} ({show_name(record.name)})"
+
+
+def show_name(name: bytes) -> str:
+    """Give a file's name as errors show it."""
+    return name.decode("utf-8", "backslashreplace") or "(no name)"

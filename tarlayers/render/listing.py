@@ -1,4 +1,7 @@
-"""File listings as text: paths, long lines, trees. Rows are (path, entry, layer, links), sorted by path."""
+"""File listings as text: paths, long lines, trees. Rows are (path, entry, layer, links), sorted by path.
+
+Where there is no layer, another word stands in its place.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from tarlayers.layer import Entry
 from tarlayers.render.escape import escape_text
 from tarlayers.render.values import format_time, mode_string
 
-Row = tuple[str, Entry, int, Sequence[str]]
+Row = tuple[str, Entry, int | str, Sequence[str]]
 
 
 def list_paths(rows: Iterable[Row]) -> Iterator[str]:
@@ -30,15 +33,16 @@ def list_long(rows: Iterable[Row]) -> Iterator[str]:
         )
 
 
-def _long_cells(path: str, entry: Entry, layer: int, links: Sequence[str]) -> tuple[str, ...]:
+def _long_cells(path: str, entry: Entry, layer: int | str, links: Sequence[str]) -> tuple[str, ...]:
     size = f"{entry.rdev[0]},{entry.rdev[1]}" if entry.rdev is not None else str(entry.size)
     time = format_time(entry.mtime // 1_000_000_000 * 1_000_000_000) if entry.mtime is not None else "-"
+    label = layer if isinstance(layer, str) else f"L{layer}"
     name = escape_text(path or "/")
     if entry.link is not None:
         name += (" -> " if entry.type == "symlink" else " link to ") + escape_text(entry.link)
     elif links:
         name += " = " + " ".join(escape_text(link) for link in links)
-    return (mode_string(entry.type, entry.mode), str(entry.uid), str(entry.gid), size, time, f"L{layer}", name)
+    return (mode_string(entry.type, entry.mode), str(entry.uid), str(entry.gid), size, time, label, name)
 
 
 def list_tree(rows: Iterable[Row]) -> Iterator[str]:

@@ -1,0 +1,236 @@
+"""`tarlayers tarsplit`: its commands have the option names of the reference `tar-split`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from itertools import chain
+from pathlib import Path
+from posixpath import normpath
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tarlayers.cli.options import Format, FormatOption, ListFormat, ListFormatOption, QuietOption, VerboseOption
+from tarlayers.cli.outcome import answer_no, complain, warn
+from tarlayers.cli.output import write_bytes, write_file, write_json, write_lines
+
+if TYPE_CHECKING:
+    from tarlayers.formats.assembly import OpenContent
+    from tarlayers.formats.tarsplit import FileRecord, Record
+    from tarlayers.layer import Entry
+
+_CHUNK = 1 << 18
+_DEFAULT_FILE = "tar-data.json.gz"  # the reference's
+
+command = typer.Typer(
+    help="Layers without their contents, as docker and podman keep them: list, make, use and check tar-split files.",
+    short_help="Layers without their contents, as docker keeps them.",
+    no_args_is_help=True,
+)
+
+FileArgument = Annotated[
+    str, typer.Argument(metavar="FILE", help="A tar-split file, compressed or not, or - for standard input.")
+]
+PathOption = Annotated[
+    str | None,
+    typer.Option("--path", metavar="DIR", help="Contents from a directory the layer was unpacked into."),
+]
+LayerOption = Annotated[
+    str | None, typer.Option("--layer", metavar="TAR", help="Contents from a layer's tar, compressed or not.")
+]
+
+
+@command.command("ls")
+def list_members(
+    file: FileArgument,
+    long: Annotated[bool, typer.Option("--long", "-l", help="Type, mode, owner, size, time and CRC-64 too.")] = False,
+    format: ListFormatOption = ListFormat.text,  # noqa: A002 # the option's name
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """The entries of the layer, in tar order. No content is needed.
+
+    Example: tarlayers tarsplit ls -l tar-split.json.gz
+    """
+    from tarlayers.errors import naming
+    from tarlayers.render.listing import list_long, list_paths
+    from tarlayers.render.tarsplit import member_document, member_rows
+    from tarlayers.render.values import dump_ndjson
+
+    with naming(_place(file)):
+        members = _members(file)
+        if format is ListFormat.text:
+            write_lines((list_long if long else list_paths)(member_rows(members)))
+        elif format is ListFormat.ndjson:
+            write_bytes(dump_ndjson(member_document(*member) for member in members))
+        else:
+            write_json("tarsplit", {"members": [member_document(*member) for member in members]})
+
+
+@command.command("disasm")
+def disassemble_tar(
+    tar: Annotated[
+        str, typer.Argument(metavar="TAR", help="A layer's tar, compressed or not, or - for standard input.")
+    ],
+    output: Annotated[str, typer.Option("--output", metavar="FILE", help="Where the records go.")] = _DEFAULT_FILE,
+    no_stdout: Annotated[bool, typer.Option("--no-stdout", help="Do not pass the tar on to standard output.")] = False,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Take a tar apart: its headers into FILE, gzipped; the tar itself passes on to standard output.
+
+    Example: tarlayers tarsplit disasm layer.tar --output layer.json.gz --no-stdout
+    """
+    from tarlayers.errors import naming
+    from tarlayers.formats.assembly import disassemble
+    from tarlayers.formats.compression import compress_gzip, open_plain
+    from tarlayers.formats.tarsplit import encode_record
+
+    if output == "-" and not no_stdout:
+        raise typer.BadParameter("the records and the tar cannot both go to standard output", param_hint="--output")
+    with naming(_place(tar)):
+        plain = open_plain(_read_chunks(tar))
+        if not no_stdout and not sys.stdout.isatty():
+            plain = _pass_on(plain)
+        records = _watch_names(disassemble(plain), quiet=quiet)
+        size = write_file(output, compress_gzip(map(encode_record, records)))
+    sys.stdout.flush()
+    if verbose:
+        complain(f"{output}: {size} bytes")
+
+
+@command.command("asm")
+def assemble_tar(
+    input: Annotated[str, typer.Option("--input", metavar="FILE", help="The tar-split file.")] = _DEFAULT_FILE,  # noqa: A002 # the option's name
+    path: PathOption = None,
+    layer: LayerOption = None,
+    output: Annotated[str, typer.Option("--output", metavar="TAR", help="Where the tar goes.")] = "-",
+    compress: Annotated[bool, typer.Option("--compress", help="Gzip the tar.")] = False,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Put a tar together again, to the byte. A content that is not the recorded one is an error.
+
+    Example: tarlayers tarsplit asm --input tar-split.json.gz --path diff --output layer.tar
+    """
+    from tarlayers.errors import naming
+    from tarlayers.formats.assembly import assemble
+    from tarlayers.formats.compression import compress_gzip
+
+    source = _content_source(path, layer)
+    if output == "-" and sys.stdout.isatty():
+        raise typer.BadParameter("standard output is a terminal: redirect it, or give --output", param_hint="--output")
+    with source as open_content, naming(_place(input)):
+        chunks = assemble(_read_records(input), open_content)
+        size = write_file(output, compress_gzip(chunks) if compress else chunks)
+    if verbose:
+        complain(f"{output}: {size} bytes")
+
+
+@command.command("verify")
+def verify_split(
+    file: FileArgument,
+    path: PathOption = None,
+    layer: LayerOption = None,
+    format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare every content with its recorded size and CRC-64. Exit 1 when one is missing or another.
+
+    Example: tarlayers tarsplit verify tar-split.json.gz --path diff
+    """
+    from tarlayers.analysis.splitcheck import verify_contents
+    from tarlayers.errors import naming
+    from tarlayers.render.tarsplit import check_document, check_lines
+
+    with _content_source(path, layer) as open_content, naming(_place(file)):
+        report = verify_contents(_read_records(file), open_content)
+    if format is Format.json:
+        write_json("tarsplit-verify", check_document(report))
+    else:
+        write_lines(check_lines(report))
+    if not report.ok:
+        answer_no()
+
+
+# -- bytes in ------------------------------------------------------------------------------------------
+
+
+def _place(path: str) -> str:
+    return "standard input" if path == "-" else path
+
+
+def _read_chunks(path: str) -> Iterator[bytes]:
+    if path == "-":
+        while chunk := sys.stdin.buffer.read(_CHUNK):
+            yield chunk
+        return
+    with Path(path).open("rb", buffering=0) as stream:
+        while chunk := stream.read(_CHUNK):
+            yield chunk
+
+
+def _read_records(path: str) -> Iterator[Record]:
+    from tarlayers.errors import MalformedInput
+    from tarlayers.formats.compression import open_plain
+    from tarlayers.formats.tarsplit import decode_records
+
+    chunks = _read_chunks(path)
+    if not (head := next(chunks, b"")):
+        raise MalformedInput("the file is empty")
+    return decode_records(open_plain(chain((head,), chunks)))
+
+
+def _content_source(path: str | None, layer: str | None) -> AbstractContextManager[OpenContent]:
+    from tarlayers.sources.contents import open_directory, open_layer
+
+    if path is not None and layer is None:
+        return open_directory(path)
+    if layer is not None and path is None:
+        return open_layer("/dev/stdin" if layer == "-" else layer)
+    raise typer.BadParameter("give one of them: where the contents are", param_hint="--path, --layer")
+
+
+def _members(path: str) -> Iterator[tuple[Entry, FileRecord]]:
+    from tarlayers.formats.tarsplit import walk_records
+    from tarlayers.layer import decode_entry
+
+    for step in walk_records(_read_records(path)):
+        if step.member is not None and step.record is not None:
+            entry = decode_entry(step.member)
+            if entry.type != "global":
+                yield entry, step.record
+
+
+# -- passing on ----------------------------------------------------------------------------------------
+
+
+def _pass_on(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Copy chunks to standard output; whoever stops reading there does not stop the records."""
+    listening = True
+    for chunk in chunks:
+        if listening:
+            try:
+                sys.stdout.buffer.write(chunk)
+            except BrokenPipeError:
+                listening = False
+        yield chunk
+
+
+def _watch_names(records: Iterable[Record], *, quiet: bool) -> Iterator[Record]:
+    """Pass records on and say at the end whether names occur twice."""
+    from tarlayers.formats.tarsplit import FileRecord
+
+    seen: set[bytes] = set()
+    twice = 0
+    for record in records:
+        if isinstance(record, FileRecord):
+            name = normpath(record.name)
+            twice += name in seen
+            seen.add(name)
+        yield record
+    if twice:
+        warn(f"{twice} names occur again: the reference tar-split refuses to read this", quiet=quiet)
