@@ -63,9 +63,9 @@ class _Tally:
 
 
 def _is_lost(tally: list[int], *, owners: bool) -> bool:
-    """Where nothing of a kind was to be found, lost owners tell that it was no copy by root."""
+    """One that is gone may have been removed, several are lost; owners that are lost tell that root made no copy."""
     expected, found = tally
-    return not found and (expected > 0 or owners)
+    return not found and (expected > 1 or owners)
 
 
 def find_losses(store: RootStore, names: Iterable[str]) -> Losses:

@@ -34,7 +34,6 @@ from tests.build import (
     opaque,
     sha256,
     symlink,
-    tar,
     unpack,
     whiteout,
     xattrs,
@@ -454,7 +453,11 @@ def lose(root: Root, *what: str) -> Root:
     return kept
 
 
-WITH_DEVICE = image(BASE, TOP, layer(directory("dev"), device("dev/null", 1, 3), file("dev/x", uid=7)))
+DEVICES = layer(
+    directory("dev"), device("dev/null", 1, 3), device("dev/zero", 1, 5), file("dev/x", uid=7),
+    whiteout("srv/keep"), directory("etc"), opaque("etc"),
+)  # fmt: skip
+WITH_DEVICES = image(BASE, TOP, DEVICES)
 
 
 @pytest.mark.parametrize(
@@ -468,7 +471,7 @@ WITH_DEVICE = image(BASE, TOP, layer(directory("dev"), device("dev/null", 1, 3),
     ],
 )
 def test_what_a_copy_has_lost_is_told(what: Sequence[str], found: tuple[bool, ...], tmp_path: Path) -> None:
-    opened = open_root(lose(docker_root([WITH_DEVICE]), *what), tmp_path)
+    opened = open_root(lose(docker_root([WITH_DEVICES]), *what), tmp_path)
     assert isinstance(opened.store, RootStore)
     losses = find_losses(opened.store, opened.store.root.layers)
     assert losses == found
@@ -546,8 +549,3 @@ def test_a_container_is_what_docker_exports_of_it(tmp_path: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(data["h1-dataroot.docker20-export.tar"])) as read:
         theirs = {f"/{m.name}".rstrip("/"): (m.mode & 0o7777, m.uid, m.gid) for m in read if m.name.strip("./")}
     assert {path: (entry.mode, entry.uid, entry.gid) for path, entry in ours.items()} == theirs
-
-
-def test_the_builder_makes_the_tar_that_it_says() -> None:
-    members = [file("a", b"1"), directory("d")]
-    assert layer(*members) == tar(members)
