@@ -24,7 +24,7 @@ _IS_BRANCH, _IS_LEAF = 1, 2
 _IS_BUCKET = 1
 _PAGE_SIZES = range(1 << 10, (1 << 16) + 1)
 _DEPTH = 32  # a tree of four-byte fan-out would hold more than any disk
-_ELEMENTS = 1 << 24
+_ELEMENTS = 1 << 18  # of a containerd with thousands of images; pages count as well
 
 ReadAt = Callable[[int, int], bytes]
 
@@ -46,6 +46,7 @@ class Bucket:
             number, depth = todo.pop()
             if depth > _DEPTH:
                 raise MalformedInput(f"pages nested deeper than {_DEPTH}", offset=self._file.offset(number))
+            self._file.count_element()
             page = self._file.page(number)
             flags = _PAGE.unpack_from(page)[1]
             if flags & _IS_BRANCH:
@@ -124,7 +125,7 @@ class _File:
         """Bound what pages that name one another can make us read."""
         self._elements += 1
         if self._elements > _ELEMENTS:
-            raise LimitExceeded(f"more than {_ELEMENTS} elements read from one database")
+            raise LimitExceeded(f"more than {_ELEMENTS} pages and elements read from one database")
 
 
 def open_bolt(read_at: ReadAt, size: int) -> Bucket:
