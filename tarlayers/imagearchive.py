@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tarlayers.digest import Meter
-from tarlayers.errors import MalformedInput, UnsupportedInput, naming
+from tarlayers.errors import ContentAbsent, MalformedInput, UnsupportedInput, naming
 from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
@@ -255,8 +255,16 @@ def _root_candidates(tree: FileTree) -> Iterator[str]:
         top = join_path(top, names[0])
     level = [top]
     for _ in range(3):
-        yield from level
-        below = [join_path(at, name) for at in level for name in tree.names(at)]
+        below: list[str] = []
+        for at in level:
+            try:
+                names = tree.names(at)
+            except ContentAbsent:
+                if at == top:
+                    raise
+                continue  # a directory that may not be read, among others
+            yield at
+            below += (join_path(at, name) for name in names)
         level = [path for path in below[:_MOST_CANDIDATES] if _is_directory(tree, path)]
 
 

@@ -251,17 +251,21 @@ class _Kept(NamedTuple):
     status: FileStatus
     target: str
     xattrs: Mapping[str, bytes]
-    blob: Blob | None
+    start: int
+    """Where its content begins in the tar."""
+    sparse: bool
 
 
-_IMPLIED = _Kept(FileStatus("dir", 0o755, 0, 0, 0, 0, None, None), "", {}, None)
+_NOTHING: Mapping[str, bytes] = {}
+_IMPLIED = _Kept(FileStatus("dir", 0o755, 0, 0, 0, 0, None, None), "", _NOTHING, 0, False)
 
 
 class TarTree:
     """A tar of a directory, read in place: its headers once, contents when they are asked for."""
 
-    def __init__(self, path: str, files: Mapping[str, _Kept], children: Mapping[str, list[str]], root: str) -> None:
-        self.path = path
+    def __init__(self, whole: Blob, files: Mapping[str, _Kept], children: Mapping[str, list[str]], root: str) -> None:
+        self.path = whole.name
+        self._whole = whole
         self._files = files
         self._children = children
         self._root = root
@@ -289,14 +293,14 @@ class TarTree:
     def blob(self, path: str) -> Blob:
         """Give the file, read from the tar."""
         found = self._files.get(self._at(path))
-        if found is None or found.blob is None:
+        if found is None or found.status.kind != "file":
             reason = "not there" if found is None else f"is a {found.status.kind}, not a file"
             raise ContentAbsent(reason, place=path)
-        return found.blob
+        return Blob(path, found.status.size, _slice(path, found, self._whole))
 
     def below(self, path: str) -> TarTree:
         """Give the tree of a subdirectory."""
-        return TarTree(self.path, self._files, self._children, self._at(path))
+        return TarTree(self._whole, self._files, self._children, self._at(path))
 
 
 def read_tar_tree(archive: Archive, limits: Limits = DEFAULT_LIMITS) -> TarTree:
@@ -316,18 +320,17 @@ def read_tar_tree(archive: Archive, limits: Limits = DEFAULT_LIMITS) -> TarTree:
                 first = files[target]
                 files[name] = files[target] = first if first.status.inode else _share(first, count)
         elif member.typeflag in _TAR_KINDS:
-            files[name] = _keep(name, member, walker.data_offset, whole)
+            files[name] = _keep(member, walker.data_offset)
     files[""] = _IMPLIED
-    return TarTree(archive.path, files, _list_children(files), "")
+    return TarTree(whole, files, _list_children(files), "")
 
 
 def _share(first: _Kept, number: int) -> _Kept:
     return first._replace(status=first.status._replace(inode=number + 1))
 
 
-def _keep(name: str, member: tar.Member, start: int, whole: Blob) -> _Kept:
+def _keep(member: tar.Member, start: int) -> _Kept:
     kind = _TAR_KINDS[member.typeflag]
-    pax = member.pax or {}
     return _Kept(
         status=FileStatus(
             kind=kind,
@@ -340,24 +343,30 @@ def _keep(name: str, member: tar.Member, start: int, whole: Blob) -> _Kept:
             inode=None,
         ),
         target=member.linkname.decode("utf-8", "surrogateescape"),
-        xattrs={
-            key[len(_SCHILY) :].decode("utf-8", "surrogateescape"): value
-            for key, value in pax.items()
-            if key.startswith(_SCHILY)
-        },
-        blob=_slice(name, member, start, whole) if kind == "file" else None,
+        xattrs=_pax_xattrs(member.pax) if member.pax else _NOTHING,
+        start=start,
+        sparse=member.sparse is not None,
     )
 
 
-def _slice(name: str, member: tar.Member, start: int, whole: Blob) -> Blob:
-    size = member.stored
+def _pax_xattrs(pax: Mapping[bytes, bytes]) -> Mapping[str, bytes]:
+    found = {
+        key[len(_SCHILY) :].decode("utf-8", "surrogateescape"): value
+        for key, value in pax.items()
+        if key.startswith(_SCHILY)
+    }
+    return found or _NOTHING
+
+
+def _slice(name: str, kept: _Kept, whole: Blob) -> Callable[[int, int], bytes]:
+    start, size, sparse = kept.start, kept.status.size, kept.sparse
 
     def read_at(offset: int, count: int) -> bytes:
-        if member.sparse is not None:
+        if sparse:
             raise UnsupportedInput("a sparse file of the copy; pack it again without --sparse", place=name)
         return whole.read_at(start + offset, max(0, min(count, size - offset)))
 
-    return Blob(name, member.size, read_at)
+    return read_at
 
 
 def _list_children(files: dict[str, _Kept]) -> dict[str, list[str]]:
