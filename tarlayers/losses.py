@@ -69,11 +69,13 @@ def _is_lost(tally: list[int], *, owners: bool) -> bool:
 
 
 def find_losses(store: RootStore, names: Iterable[str]) -> Losses:
-    """Look for what the given layers should have on disk; layers whose files are absent say nothing."""
+    """Look for what the given layers should have on disk; layers whose files are absent, or lie merged (vfs), say
+    nothing.
+    """
     tally = _Tally()
     for name in names:
         layer = store.root.layers.get(name)
-        if layer is None or layer.diff is None or layer.tar_split is None:
+        if layer is None or layer.diff is None or layer.tar_split is None or not layer.only_own:
             continue
         for entry in store.index(name, hashed=False, contents=False).entries:
             _look(store.root.tree, layer.diff, entry, tally)

@@ -164,6 +164,25 @@ def test_files_that_engines_put_in_different_places_are_not_extra(tmp_path: Path
     assert verify(root, tmp_path).findings == ()
 
 
+def test_vfs_keeps_merged_files_and_no_whiteouts(tmp_path: Path) -> None:
+    def moved(path: str) -> str:
+        path = path.replace("image/overlay2", "image/vfs")
+        return (
+            path.replace("overlay2/", "vfs/dir/", 1).replace("/diff", "", 1) if path.startswith("overlay2/") else path
+        )
+
+    root = {
+        moved(path): replace(member, name=moved(path), link=moved(member.link), pax={})
+        for path, member in docker_root([APP]).items()
+        if member.rdev != (0, 0) or member.type != "3"
+    }  # fmt: skip
+    top = moved(ABOVE)
+    root[f"{top}/lower"] = file(f"{top}/lower", b"from below")
+    assert verify(root, tmp_path).findings == ()
+    root[f"{top}/old/y"] = file(f"{top}/old/y", b"nEw")
+    assert codes(verify(root, tmp_path)) == ["V101", "V003"]
+
+
 def test_every_code_has_a_paragraph() -> None:
     text = (ROOT / "docs" / "findings-data-roots.md").read_text()
     assert [code for code in SEVERITIES if code.startswith("V1") and f"\n### {code}" not in text] == []

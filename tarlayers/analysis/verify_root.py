@@ -235,11 +235,12 @@ class _LayerCheck:
                     self._note_missing(path, node.entry)
                 else:
                     self._check_file(path, node.entry, status)
+        if not self._layer.only_own:
+            return  # lower files lie there too, and nothing marks what is hidden
         for directory in sorted(tree.opaque):
             if not self._losses.opaque and not is_opaque(self._root.tree, f"{diff}{directory}"):
                 self._add_file("V101", directory, "opaque", None, "is no longer opaque: lower files show through")
-        if self._layer.only_own:
-            self._note_extra(tree, diff)
+        self._note_extra(tree, diff)
 
     def _note_missing(self, path: str, entry: Entry) -> None:
         if self._is_lost(entry):
@@ -250,7 +251,7 @@ class _LayerCheck:
     def _is_lost(self, entry: Entry) -> bool:
         """Say whether the copy has lost all files of this kind."""
         if entry.type == "whiteout":
-            return self._losses.whiteouts
+            return self._losses.whiteouts or not self._layer.only_own
         return entry.type in ("char", "block") and self._losses.devices
 
     def _check_file(self, path: str, entry: Entry, status: FileStatus) -> None:
