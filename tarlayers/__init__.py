@@ -9,9 +9,8 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits
     1  formats
     2  sources
-    3  layer store image reference imagearchive
-    4  difference tree unpack inplace rootfs
->>>>>>> changes
+    3  finding layer store upperdir rootstore image reference imagearchive
+    4  difference tree unpack inplace rootfs losses
     5  analysis export
     6  render
     7  cli
@@ -21,13 +20,8 @@ Inside a floor these edges are meant, and no others:
     digest -> errors
     formats.tar -> formats.tar_fields
     formats.tarsplit -> formats.tar
-<<<<<<< HEAD
-    sources.* -> sources.archive sources.dataroot sources.filetree sources.layout
-=======
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
-    sources.contents -> sources.archive
-    3  finding layer store upperdir rootstore image reference imagearchive
-    4  tree unpack inplace rootfs losses
+    sources.* -> sources.archive sources.dataroot sources.filetree sources.layout
     store -> layer
     upperdir -> layer
     rootstore -> layer upperdir
@@ -52,6 +46,7 @@ if TYPE_CHECKING:
     from tarlayers.analysis.diff import diff_images as diff_images
     from tarlayers.analysis.log import trace_path as trace_path
     from tarlayers.analysis.verify import verify_archive as verify_archive
+    from tarlayers.analysis.verify_root import verify_root as verify_root
     from tarlayers.digest import Digest as Digest
     from tarlayers.digest import chain_ids as chain_ids
     from tarlayers.errors import TarlayersError as TarlayersError
@@ -76,6 +71,7 @@ _HOME = {
     "analysis.diff": "diff_images",
     "analysis.log": "trace_path",
     "analysis.verify": "verify_archive",
+    "analysis.verify_root": "verify_root",
     "digest": "Digest chain_ids",
     "errors": "TarlayersError",
     "image": "Image Layer find_layer load_layers",
