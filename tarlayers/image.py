@@ -42,7 +42,7 @@ class Layer:
     claimed_diff_id: Digest | None
     media_type: str | None
     compression: str | None
-    """By magic; None where the blob is absent."""
+    """By magic; `unpacked` in a data root; None where the blob is absent."""
     size: int | None
     """Stored bytes; the claimed ones where the blob is absent."""
     claimed_size: int | None

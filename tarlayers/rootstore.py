@@ -39,8 +39,8 @@ class RootStore:
         }
 
     def compression(self, _name: str) -> str:
-        """Unpacked layers are not compressed, whatever they were pulled as."""
-        return "none"
+        """No tar is stored, so its size is not that of what is: this is another thing than `none`."""
+        return "unpacked"
 
     def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
         """Index a layer; its tar is put together only if `hashed`. Where the copy lacks a layer's files they carry

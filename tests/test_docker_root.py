@@ -153,6 +153,7 @@ def test_images_that_others_are_built_on_are_not_listed_but_found_by_id(tmp_path
 def test_layers_say_where_they_lie(tmp_path: Path) -> None:
     app = pick(open_root(docker_root([APP]), tmp_path), "v1")
     chain = chain_ids(APP)
+    assert {each.compression for each in app.layers} == {"unpacked"}
     assert [(each.on_disk.cache_id, each.on_disk.parent, each.size) for each in app.layers if each.on_disk] == [
         (cache_id_of(chain[0]), None, 10 + 3 + 400 + 11 + 0),
         (cache_id_of(chain[1]), chain[0], 3),
