@@ -95,10 +95,31 @@ def test_a_name_whose_blob_is_gone_is_absent(tmp_path: Path) -> None:
     assert [(each.kind, each.names) for each in found.others] == [("absent", ("gone:1",))]
 
 
+def test_manifests_below_an_index_are_listed_by_it(tmp_path: Path) -> None:
+    files = store_files(names=False)
+    manifests = [
+        {"digest": f"sha256:{name.rpartition('/')[2]}", "size": len(data)}
+        for name, data in files.items()
+        if isinstance(data, bytes) and b'"schemaVersion"' in data
+    ]
+    index = compact({"schemaVersion": 2, "manifests": manifests})
+    files[f"{CONTENT}/blobs/sha256/{sha256(index)}"] = index
+    files["io.containerd.metadata.v1.bolt/meta.db"] = Writer().write(
+        {b"v1": {b"default": {b"images": {b"all:1": {b"target": {b"digest": f"sha256:{sha256(index)}".encode()}}}}}}
+    )
+    assert [each.names for each in open_images(write(files, tmp_path)).images] == [("all:1",), ("all:1",)]
+    del files["io.containerd.metadata.v1.bolt/meta.db"]
+    found = open_images(write(files, tmp_path / "again"))
+    assert [claim.place for claim in found.layout.claims if claim.role == "index"] == ["index.json manifests[0]"]
+    assert not [claim for claim in found.layout.claims if claim.place.startswith("index.json manifests[1]")]
+
+
 def test_documents_that_are_no_manifests_are_left_alone(tmp_path: Path) -> None:
     files = store_files()
     files[f"{CONTENT}/blobs/sha256/{'cd' * 32}"] = compact({"layers": "none", "x": 1})
     files[f"{CONTENT}/blobs/sha256/{'ce' * 32}"] = b"{ no JSON"
+    files[f"{CONTENT}/blobs/sha256/{'cf' * 32}"] = compact({"manifests": [{"name": "of something else"}]})
+    files[f"{CONTENT}/blobs/sha256/{'da' * 32}"] = compact({"layers": [], "config": {"digest": 1}})
     assert len(open_images(write(files, tmp_path)).images) == 2
 
 

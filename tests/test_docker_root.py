@@ -354,6 +354,12 @@ def test_directories_are_those_of_docker_inspect(put: Put, links: str, tmp_path:
 def test_a_container_is_its_image_its_init_layer_and_its_own(put: Put, tmp_path: Path) -> None:
     web = pick(open_images(put(docker_root([APP], [WEB]), tmp_path)), "container:web")
     assert [each.on_disk.role for each in web.layers if each.on_disk] == ["image", "image", "init", "container"]
+    assert [(each.path, each.role) for each in web.layers[3].entries] == [
+        ("/new", "entry"),
+        ("/srv", "entry"),
+        ("/new/a", "entry"),
+        ("/srv/.wh.keep", "whiteout"),
+    ]
     rootfs = merge_layers(web.layers)
     assert "/srv/keep" not in rootfs
     assert rootfs.layer_of("/.dockerenv") == 2
@@ -419,10 +425,11 @@ UPPERS = {
 }
 
 
+@FORMS
 @pytest.mark.parametrize("what", UPPERS)
-def test_changes_of_a_container_are_those_of_docker_diff(what: str, tmp_path: Path) -> None:
+def test_changes_of_a_container_are_those_of_docker_diff(what: str, put: Put, tmp_path: Path) -> None:
     upper, lines = UPPERS[what]
-    web = pick(open_root(docker_root([APP], [container("c", APP, *upper)]), tmp_path), "container:c")
+    web = pick(open_images(put(docker_root([APP], [container("c", APP, *upper)]), tmp_path)), "container:c")
     assert letters(web) == lines
 
 

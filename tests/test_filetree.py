@@ -105,6 +105,7 @@ LINKS = [
     directory("root"), directory("root/usr"), directory("root/usr/lib"), file("root/usr/lib/x"),
     symlink("root/lib", "usr/lib"), symlink("root/abs", "/usr/lib"), symlink("root/up", "../../../usr"),
     symlink("root/loop", "loop"), symlink("root/a", "b"), symlink("root/b", "a"), symlink("root/usr/back", "../lib"),
+    symlink("root/usr/deep", "/lib"),
     file("secret"),
 ]  # fmt: skip
 
@@ -117,6 +118,7 @@ LINKS = [
         "abs/x": "root/usr/lib/x",
         "up/lib/x": "root/usr/lib/x",
         "usr/back/x": "root/usr/lib/x",
+        "usr/deep/x": "root/usr/lib/x",
         "../../lib/./x": "root/usr/lib/x",
         "lib": "root/lib",
         "loop/x": None,

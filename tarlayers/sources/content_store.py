@@ -16,6 +16,7 @@ import orjson
 
 from tarlayers.errors import MalformedInput, TarlayersError
 from tarlayers.formats.bolt import Bucket, open_bolt
+from tarlayers.formats.documents import parse_index, parse_json, parse_manifest
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import Archive, Blob, looks_like_json
 from tarlayers.sources.dataroot import Fault
@@ -106,13 +107,21 @@ def _find_documents(blobs: Mapping[str, Blob], limits: Limits) -> Iterator[tuple
     for name, blob in blobs.items():
         if blob.size > limits.document_bytes or not looks_like_json(blob.read_at(0, 64)):
             continue
+        raw = b"".join(blob.chunks())
         try:
-            value = orjson.loads(b"".join(blob.chunks()))
-        except orjson.JSONDecodeError:
-            continue
-        if isinstance(value, dict) and ("manifests" in value or ("layers" in value and "config" in value)):
-            _, algorithm, digits = name.split("/")
-            yield f"{algorithm}:{digits}", value
+            value = parse_json(raw, name)
+            if not isinstance(value, dict):
+                continue
+            if "manifests" in value:
+                parse_index(raw, name)
+            elif "layers" in value and "config" in value:
+                parse_manifest(raw, name)
+            else:
+                continue
+        except MalformedInput:
+            continue  # some other document that has one of these words
+        _, algorithm, digits = name.split("/")
+        yield f"{algorithm}:{digits}", value
 
 
 def _objects(value: object) -> list[Mapping[str, Any]]:
