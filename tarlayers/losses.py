@@ -49,6 +49,7 @@ class _Tally:
         self.whiteouts = [0, 0]
         self.devices = [0, 0]
         self.opaque = [0, 0]
+        self.files = 0
         self.claimed_owners: set[int] = set()
         self.owners: set[int] = set()
 
@@ -82,6 +83,9 @@ def find_losses(store: RootStore, names: Iterable[str]) -> Losses:
     return tally.conclude()
 
 
+_OWNERS = 1000  # files whose owners are looked at: who copied one copied all
+
+
 def _look(tree: FileTree, diff: str, entry: Entry, tally: _Tally) -> None:
     parent, _, base = entry.path.rpartition("/")
     if entry.role == "opaque" or base == OPAQUE:
@@ -96,7 +100,8 @@ def _look(tree: FileTree, diff: str, entry: Entry, tally: _Tally) -> None:
         status = _status(tree, diff, entry.path)
         tally.devices[0] += 1
         tally.devices[1] += status is not None and status.kind == entry.type
-    elif entry.type == "file":
+    elif entry.type == "file" and tally.files < _OWNERS:
+        tally.files += 1
         status = _status(tree, diff, entry.path)
         if status is not None:
             tally.claimed_owners.add(entry.uid)

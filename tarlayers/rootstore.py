@@ -32,6 +32,7 @@ class RootStore:
         self._limits = limits
         self._indexes: dict[str, LayerIndex] = {}
         self._checksums: dict[str, dict[int, int]] = {}
+        self._parents: dict[str, tuple[str, str | None]] = {}
         self._lock = Lock()
         self.documents: Mapping[str, bytes] = root.documents
         self.sizes: Mapping[str, int] = {name: len(data) for name, data in root.documents.items()} | {
@@ -121,10 +122,16 @@ class RootStore:
         """
         if layer.diff is None:
             raise ContentAbsent(f"the copy lacks the layer's files ({layer.cache_id}/diff)", place=layer.name)
-        found = resolve_path(self.root.tree, layer.diff, path)
-        if found is None:
-            raise ContentAbsent("the layer has this file, but it is not there", place=f"{layer.diff}{path}")
-        return self.root.tree.blob(found)
+        parent, _, base = path.rpartition("/")
+        known, directory = self._parents.get(layer.name, (None, None))
+        if known != parent:  # files of a tar mostly come directory by directory
+            directory = resolve_path(self.root.tree, layer.diff, parent, follow=True)
+            self._parents[layer.name] = parent, directory
+        if directory is None or base in ("", ".", ".."):
+            raise ContentAbsent(
+                "the layer has this file, but it is not there", place=f"{layer.diff}/{path.lstrip('/')}"
+            )
+        return self.root.tree.blob(f"{directory}/{base}")
 
     def _read(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
         upper = self.root.uppers.get(name)

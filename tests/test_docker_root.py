@@ -206,8 +206,20 @@ def test_files_are_found_through_links_of_their_own_layer_and_never_outside(tmp_
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "x").write_bytes(b"inside")
     (tmp_path / "docker" / diff / "lib").symlink_to(tmp_path / "outside")
+    app = open_images(tmp_path / "docker").images[0]
     with pytest.raises(ContentAbsent, match="it is not there"):
         b"".join(app.layers[0].open_content(app.layers[0].entries[2]))
+
+
+@pytest.mark.parametrize("part", ["diff", "around it"])
+def test_a_directory_that_is_a_link_is_not_the_layers(part: str, tmp_path: Path) -> None:
+    where = Path(in_directory(docker_root([APP]), tmp_path))
+    diff = where / "overlay2" / cache_id_of(chain_ids(APP)[0]) / "diff"
+    moved = diff if part == "diff" else diff.parent
+    moved.rename(tmp_path / "outside")
+    moved.symlink_to(tmp_path / "outside")
+    with pytest.raises(ContentAbsent, match="lacks the layer's files"):
+        b"".join(open_images(where).images[0].layers[0].open_plain())
 
 
 # -- what is wrong with the root's own files ---------------------------------------------------------

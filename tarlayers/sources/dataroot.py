@@ -148,6 +148,15 @@ def _short_link(tree: FileTree, driver: str, link: str) -> str | None:
     return tree.target(f"{driver}/{link}").removeprefix("../")
 
 
+def unpacked_directory(tree: FileTree, path: str) -> str | None:
+    """Give the directory that a layer is unpacked in, if the copy has it. Neither it nor the directory that an
+    engine makes around it is ever a symlink; one that is would lead out of the copy.
+    """
+    around = tree.status(path.rpartition("/")[0])
+    found = tree.status(path) if around is not None and around.kind == "dir" else None
+    return path if found is not None and found.kind == "dir" else None
+
+
 def as_mapping(value: object, place: str) -> Mapping[str, object]:
     """Take a JSON object, or null as an empty one; MalformedInput for all else."""
     if value is None:

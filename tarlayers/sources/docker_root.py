@@ -32,6 +32,7 @@ from tarlayers.sources.dataroot import (
     as_mapping,
     as_text,
     overlay_directories,
+    unpacked_directory,
 )
 from tarlayers.sources.filetree import FileTree, read_line
 from tarlayers.sources.layout import BlobClaim, ImageRecord, LayerRecord, OnDisk
@@ -147,11 +148,7 @@ class _Reader:
     def _diff(self, driver: str, cache_id: str) -> str | None:
         """Give where a layer is unpacked, if the copy has it."""
         pattern = _DIFFS.get(driver)
-        if pattern is None:
-            return None
-        path = pattern.format(cache_id)
-        found = self.tree.status(path)
-        return path if found is not None and found.kind == "dir" else None
+        return unpacked_directory(self.tree, pattern.format(cache_id)) if pattern is not None else None
 
     # -- images ------------------------------------------------------------------------------------
 

@@ -105,10 +105,10 @@ def read_line(tree: FileTree, path: str) -> str | None:
     return None if data is None else data.decode("utf-8", "surrogateescape").strip()
 
 
-def resolve_path(tree: FileTree, base: str, path: str) -> str | None:
+def resolve_path(tree: FileTree, base: str, path: str, *, follow: bool = False) -> str | None:
     """Follow the symlinks of `path` below the directory `base`, which stands for the root; None when it leads nowhere.
 
-    The last component is not followed.
+    That of the last component is followed only with `follow`.
     """
     at: list[str] = []
     todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
@@ -122,7 +122,7 @@ def resolve_path(tree: FileTree, base: str, path: str) -> str | None:
         found = tree.status(here)
         if found is None:
             return None
-        if found.kind == "symlink" and todo:
+        if found.kind == "symlink" and (todo or follow):
             hops += 1
             target = tree.target(here)
             if hops > _HOPS:

@@ -32,6 +32,7 @@ from tarlayers.sources.dataroot import (
     as_mapping,
     as_text,
     overlay_directories,
+    unpacked_directory,
 )
 from tarlayers.sources.filetree import FileTree
 from tarlayers.sources.layout import BlobClaim, ImageRecord, LayerRecord, OnDisk, OtherRecord
@@ -125,7 +126,6 @@ class _Reader:
         name = f"{driver}-layers/{layer_id}"
         split = f"{name}.tar-split.gz"
         diff = f"{driver}/{layer_id}/diff" if driver == "overlay" else f"{driver}/dir/{layer_id}"
-        found = self.tree.status(diff) if driver in ("overlay", "vfs") else None
         owner = self.tree.status(driver)
         self.layers[name] = StoredLayer(
             name=name,
@@ -136,7 +136,7 @@ class _Reader:
             claimed_size=size if isinstance(size, int) and size >= 0 else None,
             size_of="tar",
             tar_split=split if self.tree.status(split) is not None else None,
-            diff=diff if found is not None and found.kind == "dir" else None,
+            diff=unpacked_directory(self.tree, diff) if driver in ("overlay", "vfs") else None,
             real_owners=owner is not None and owner.uid == 0,
             only_own=driver == "overlay",
         )
