@@ -1,7 +1,7 @@
 """The layers of a data root as blobs: tars put together from their headers and the files that lie unpacked.
 
 Entries come from the headers (tar-split) alone, contents from `diff/`; only what needs the tar itself puts it
-together. A container's own layer has no tar: its entries are the files in its upper directory.
+together. A container's own layer has no tar, and no diff ID: its entries are the files in its upper directory.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, Tarla
 from tarlayers.formats.assembly import assemble
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.crc64 import crc64
+from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.tarsplit import Record, Step, decode_records, walk_records
 from tarlayers.layer import Entry, LayerIndex, decode_entry, index_layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import Blob, place_error
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import resolve_path
-from tarlayers.upperdir import read_upper
+from tarlayers.upperdir import place_entries, read_upper
 
 
 class RootStore:
@@ -73,12 +74,11 @@ class RootStore:
         raise ContentAbsent("stored unpacked: there is no blob to hash", place=name)
 
     def open(self, name: str) -> Iterator[bytes]:
-        """Yield a document, or a layer's tar as it is put together."""
+        """Yield a document, or a layer's tar as it is put together; of a container's own layer one like a commit's."""
         if name in self.documents:
             return iter((self.documents[name],))
-        if name in self.root.uppers:
-            raise ContentAbsent("a container's own layer has no tar until it is committed", place=name)
-        return self._assemble(self._layer(name))
+        upper = self.root.uppers.get(name)
+        return self._assemble(self._layer(name)) if upper is None else self._commit(upper)
 
     def open_file(self, name: str, entry: Entry) -> Iterator[bytes]:
         """Yield the content of one file from where it lies unpacked.
@@ -87,7 +87,8 @@ class RootStore:
         """
         upper = self.root.uppers.get(name)
         if upper is not None:
-            yield from self.root.tree.blob(f"{upper}{entry.path}").chunks()
+            if entry.size:  # a marker is no file on disk
+                yield from self.root.tree.blob(f"{upper}{entry.path}").chunks()
             return
         layer = self._layer(name)
         self.index(name, hashed=False, contents=False)
@@ -136,8 +137,9 @@ class RootStore:
     def _read(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
         upper = self.root.uppers.get(name)
         if upper is not None:
-            entries = read_upper(self.root.tree, upper, self._limits)
-            return self._make_index(name, entries, sum(entry.size for entry in entries), contents=contents)
+            entries = tuple(entry for _, entry in place_entries(read_upper(self.root.tree, upper, self._limits)))
+            size = sum(entry.size for entry in entries)
+            return self._make_index(name, entries, size, contents=contents)
         if hashed:
             return index_layer(self.open(name), hashed=True, contents=contents, limits=self._limits)
         found: list[Entry] = []
@@ -183,6 +185,18 @@ class RootStore:
             return self.find_file(layer, name.decode("utf-8", "surrogateescape")).chunks()
 
         return assemble(self._records(layer), open_content, self._limits)
+
+    def _commit(self, upper: str) -> Iterator[bytes]:
+        for header, entry in place_entries(read_upper(self.root.tree, upper, self._limits)):
+            yield header
+            if not entry.size:
+                continue
+            blob = self.root.tree.blob(f"{upper}{entry.path}")
+            if blob.size != entry.size:
+                raise MalformedInput("has changed while it was read", place=blob.name)
+            yield from blob.chunks()
+            yield bytes(-entry.size % BLOCK)
+        yield bytes(2 * BLOCK)
 
     def _records(self, layer: StoredLayer) -> Iterator[Record]:
         if layer.tar_split is None:

@@ -8,9 +8,11 @@ filesystems/overlayfs.rst), moby daemon/graphdriver/overlay2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
 
 from tarlayers.errors import LimitExceeded, UnsupportedInput
+from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.whiteout import OPAQUE, PREFIX
 from tarlayers.layer import Entry
 from tarlayers.limits import DEFAULT_LIMITS, Limits
@@ -23,8 +25,8 @@ _FLAGS = {"file": "0", "symlink": "2", "char": "3", "block": "4", "dir": "5", "f
 def read_upper(tree: FileTree, base: str, limits: Limits = DEFAULT_LIMITS) -> tuple[Entry, ...]:
     """Give what lies below a directory as entries, on-disk whiteouts and opaque flags as markers.
 
-    Offsets only number the entries. UnsupportedInput for what refers to other places than its own name
-    (`overlay.redirect`, `overlay.metacopy`), which engines turn off.
+    Offsets only number the entries (`place_entries` gives real ones). UnsupportedInput for what refers to other
+    places than its own name (`overlay.redirect`, `overlay.metacopy`), which engines turn off.
     """
     entries: list[Entry] = []
     inodes: dict[object, str] = {}
@@ -35,6 +37,36 @@ def read_upper(tree: FileTree, base: str, limits: Limits = DEFAULT_LIMITS) -> tu
             continue  # no layer can hold one
         entries += _entries(tree, join_path(base, path), f"/{path}", status, inodes, len(entries))
     return tuple(entries)
+
+
+def place_entries(entries: Iterable[Entry]) -> Iterator[tuple[bytes, Entry]]:
+    """Yield the header blocks that each entry has in a tar of them all, as a commit would write it, and the entry
+    with its offset there.
+    """
+    position = 0
+    for entry in entries:
+        blocks = _header(entry)
+        position += len(blocks)
+        yield blocks, entry._replace(offset=position - BLOCK)
+        position += entry.size + -entry.size % BLOCK
+
+
+def _header(entry: Entry) -> bytes:
+    header = tarfile.TarInfo(entry.path[1:])
+    header.type = entry.typeflag.encode()
+    header.mode, header.uid, header.gid, header.size = entry.mode, entry.uid, entry.gid, entry.size
+    header.linkname = entry.link or ""
+    if entry.type == "hardlink":
+        header.linkname = header.linkname[1:]
+    header.devmajor, header.devminor = entry.rdev or (0, 0)
+    seconds, fraction = divmod(entry.mtime or 0, 1_000_000_000)
+    header.mtime = seconds
+    header.pax_headers = {
+        f"SCHILY.xattr.{name}": value.decode("utf-8", "surrogateescape") for name, value in (entry.xattrs or {}).items()
+    }
+    if fraction:
+        header.pax_headers["mtime"] = f"{seconds}.{fraction:09d}"
+    return header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
 def _entries(

@@ -18,6 +18,7 @@ from tarlayers.analysis.changes import list_changes
 from tarlayers.errors import ContentAbsent, MalformedInput, NoSuchImage, UnsupportedInput
 from tarlayers.image import Image, load_layers
 from tarlayers.imagearchive import ImageArchive
+from tarlayers.layer import index_layer, read_content
 from tarlayers.losses import find_losses
 from tarlayers.reference import choose_image
 from tarlayers.rootfs import RootFS, merge_layers
@@ -27,6 +28,7 @@ from tests.build import (
     archive,
     device,
     directory,
+    fifo,
     file,
     hardlink,
     image,
@@ -443,6 +445,32 @@ def test_changes_of_a_container_are_those_of_docker_diff(what: str, put: Put, tm
     upper, lines = UPPERS[what]
     web = pick(open_images(put(docker_root([APP], [container("c", APP, *upper)]), tmp_path)), "container:c")
     assert letters(web) == lines
+
+
+COMMITTED = (
+    directory("srv", mtime=5), device("srv/empty", 0, 0), OPAQUE_OLD,
+    file("srv/old/z", b"z" * 1000, mode=0o4755, uid=7),
+    hardlink("srv/old/h", "srv/old/z"), symlink("l", "t" * 150), device("dev", 1, 3), fifo("p"), file("n" * 150, b"1"),
+    file("é\udcff", b"2"), file("late", b"3", mtime=1.5), xattrs(file("x", b"4"), user_k=b"\xff\0v"),
+)  # fmt: skip
+
+
+def test_a_containers_own_layer_can_be_read_as_a_tar(tmp_path: Path) -> None:
+    root = docker_root([APP], [container("c", APP, *COMMITTED)])
+    own = pick(open_root(root, tmp_path), "container:c").layers[-1]
+    plain = b"".join(own.open_plain())
+    committed = index_layer([plain])
+    assert committed.trailing == 0
+    assert [each._replace(name=None, link=(each.link or "").strip("/")) for each in own.entries] == [
+        each._replace(name=None, link=(each.link or "").strip("/")) for each in committed.entries
+    ]
+    assert [each.role for each in own.entries].count("entry") == len(own.entries) - 2
+    for entry in own.entries:
+        if entry.type == "file":
+            assert b"".join(own.open_content(entry)) == b"".join(read_content([plain], entry.offset))
+    with tarfile.open(fileobj=io.BytesIO(plain)) as read:
+        assert len(read.getmembers()) == len(own.entries)
+    assert own.diff_id is None
 
 
 REFUSED = {
