@@ -286,6 +286,37 @@ def test_a_root_is_found_below_the_path_but_never_in_an_image(tmp_path: Path) ->
         open_images(tmp_path / "empty")
 
 
+def test_two_drivers_are_read_side_by_side(tmp_path: Path) -> None:
+    root = {**docker_root([APP, OTHER], [WEB]), **docker_root([APP], driver="fuse-overlayfs")}
+    found = open_root(root, tmp_path)
+    assert [each.name for each in found.images] == ["example.org/app:v1"] * 2 + ["example.org/other:latest"]
+    assert pick(found, "container:web").layers[0].blob == found.images[1].layers[0].blob
+    assert found.images[0].layers[0].blob != found.images[1].layers[0].blob
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch, directory_: Path) -> None:
+    plain = os.listdir
+
+    def listdir(path: str) -> list[str]:
+        if str(path) == str(directory_):
+            raise PermissionError(13, "Permission denied")
+        return plain(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+
+
+def test_what_may_not_be_read_is_said_of_a_root_and_passed_over_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_root(docker_root([APP]), tmp_path / "b-docker")
+    (tmp_path / "a-private").mkdir()
+    forbid(monkeypatch, tmp_path / "a-private")
+    assert open_images(tmp_path).kind == "docker-root"
+    forbid(monkeypatch, tmp_path / "b-docker")
+    with pytest.raises(ContentAbsent, match="Permission denied"):
+        open_images(tmp_path / "b-docker")
+
+
 def test_a_layout_beside_a_root_is_the_layout(tmp_path: Path) -> None:
     unpack(FLAVOURS["oci-gzip"]([APP]), tmp_path)
     write_root(docker_root([OTHER]), tmp_path / "docker")

@@ -68,7 +68,7 @@ class _Reader:
     tree: FileTree
     limits: Limits
     layers: dict[str, StoredLayer] = field(default_factory=dict)
-    images: dict[str, ImageRecord] = field(default_factory=dict)
+    images: dict[str, ImageRecord] = field(default_factory=dict)  # by the driver's directory and the ID
     documents: dict[str, bytes] = field(default_factory=dict)
     uppers: dict[str, str] = field(default_factory=dict)
     above: set[str] = field(default_factory=set)
@@ -174,13 +174,13 @@ class _Reader:
             raise MalformedInput("is no file", place=place)
         parent = read_line(self.tree, f"{base}/imagedb/metadata/{image_id.algorithm}/{image_id.hex}/parent")
         if parent is not None:
-            self.above.add(parent)
+            self.above.add(f"{base} {parent}")
         self.documents[place] = raw
         self.claims.append(BlobClaim(place, place, image_id, None, None, "name"))
         config = parse_config(raw, place)
         tags = tuple(name for name in names if "@" not in name)
         digests = [name.partition("@")[2] for name in names if "@" in name]
-        self.images[str(image_id)] = ImageRecord(
+        self.images[f"{base} {image_id}"] = ImageRecord(
             names=tags or names,
             image_id=image_id,
             manifest_digest=Digest.parse(digests[0], f"{base}/repositories.json") if digests else None,
@@ -230,7 +230,7 @@ class _Reader:
         mount_id = self._read_id(f"{mount}/mount-id") or container_id
         init_id = self._read_id(f"{mount}/init-id") or f"{mount_id}-init"
         image_id = as_text(document.get("Image"))
-        image = self.images.get(image_id or "")
+        image = self.images.get(f"image/{driver} {image_id}")
         layers = image.layers if image is not None else self._chain(layerdb, read_line(self.tree, f"{mount}/parent"))
         own = [self._upper(driver, init_id, "init"), self._upper(driver, mount_id, "container")]
         name = (as_text(document.get("Name")) or container_id).removeprefix("/")
