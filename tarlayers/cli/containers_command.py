@@ -24,6 +24,8 @@ def command(
     from tarlayers.render.containers import CONTAINER_HEADER, container_cells, container_document
 
     archive, _ = open_archive(root)
+    if archive.kind == "containerd-root":
+        raise UnsupportedInput("of containerd's store images are read, not containers", place=root)
     if archive.root is None:
         raise UnsupportedInput(
             f"is no data root ({archive.kind}): only engines' own directories know containers", place=root

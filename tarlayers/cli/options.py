@@ -43,8 +43,8 @@ ImageArgument = Annotated[
     str,
     typer.Argument(
         metavar="IMAGE",
-        help="PATH[#REF]: an archive, a directory, a bare layer, or - for standard input; "
-        "#REF is a tag, a digest, an image ID or @N.",
+        help="PATH[#REF]: an archive, a directory, an engine's data root, a bare layer, or - for standard input; "
+        "#REF is a tag, a digest, an image ID, @N or container:NAME.",
         show_default=False,
     ),
 ]
