@@ -9,9 +9,9 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits
     1  formats
     2  sources
-    3  finding layer store upperdir rootstore image reference imagearchive
-    4  difference tree unpack inplace rootfs losses
-    5  analysis export
+    3  layer store upperdir rootstore windows image reference imagearchive
+    4  difference tree unpack inplace rootfs toc finding shipped losses
+    5  analysis export extract
     6  render
     7  cli
 
@@ -21,16 +21,27 @@ Inside a floor these edges are meant, and no others:
     formats.tar -> formats.tar_fields
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
-    sources.* -> sources.archive sources.dataroot sources.filetree sources.layout
+    sources.* -> sources.archive sources.dataroot sources.filetree sources.layout sources.names sources.inventory
+    formats.toc -> formats.tar formats.compression
+    sources.inventory -> sources.layout sources.names
+    sources.oci -> sources.inventory sources.layout sources.names
+    sources.docker_archive -> sources.inventory sources.layout sources.names
+    sources.skopeo_dir -> sources.inventory sources.oci
+    sources.locate -> sources.inventory sources.layout sources.oci sources.docker_archive sources.skopeo_dir
+    sources.agreement -> sources.layout sources.locate
+    formats.secrets -> formats.glob
     store -> layer
     upperdir -> layer
-    rootstore -> layer upperdir
-    image -> layer store
+    rootstore -> layer store upperdir
+    windows -> layer
+    image -> layer store windows
     reference -> image
     imagearchive -> image reference rootstore store
     unpack -> tree
     inplace -> tree
     rootfs -> difference tree unpack inplace
+    shipped -> rootfs
+    extract -> export
     render.* -> render.*
     cli.* -> cli.*
 """

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tarlayers.layer import Entry
 
 ASPECTS = ("content", "mode", "owner", "mtime", "type", "link", "xattrs", "rdev")
 
 
-def name_differences(before: Entry, after: Entry) -> tuple[str, ...]:
-    """Name what differs, in the order of ASPECTS; nothing else is told of what is of another type.
+def name_differences(before: Entry, after: Entry, *, same_content: Callable[[], bool] | None = None) -> tuple[str, ...]:
+    """Name what differs, in the order of ASPECTS; of what is of another type nothing else is said.
 
-    Contents are held against each other by digest, where both entries have theirs; else by size alone.
-    A time that no entry says (of an implied directory) differs from one that some entry does.
+    Files of one size are held against each other by the digests that their entries carry, or by `same_content`,
+    which is called for nothing else. A time that no entry says (of an implied directory) differs from one that
+    some entry does.
     """
     if before.type != after.type:
         return ("type",)
-    known = before.sha256 is not None and after.sha256 is not None
-    differs = {
-        "content": before.size != after.size or (known and before.sha256 != after.sha256),
-        "mode": before.mode != after.mode,
-        "owner": (before.uid, before.gid) != (after.uid, after.gid),
-        "mtime": before.mtime != after.mtime,
-        "link": before.link != after.link,
-        "xattrs": (before.xattrs or {}) != (after.xattrs or {}),
-        "rdev": before.rdev != after.rdev,
-    }
-    return tuple(name for name, true in differs.items() if true)
+    differs = (
+        before.type == "file"
+        and (before.size != after.size or not (same_content() if same_content else _same_digest(before, after))),
+        before.mode != after.mode,
+        (before.uid, before.gid) != (after.uid, after.gid),
+        before.mtime != after.mtime,
+        False,
+        before.link != after.link,
+        (before.xattrs or {}) != (after.xattrs or {}),
+        before.rdev != after.rdev,
+    )
+    return tuple(aspect for aspect, true in zip(ASPECTS, differs, strict=True) if true)
+
+
+def _same_digest(before: Entry, after: Entry) -> bool:
+    """Say whether contents of one size are equal, as far as it is known: a copy of a data root may lack them."""
+    return before.sha256 is None or after.sha256 is None or before.sha256 == after.sha256

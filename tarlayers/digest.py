@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tarlayers.errors import LimitExceeded, MalformedInput
 
 _HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
+_BY_LENGTH = {length: name for name, length in _HEX_LENGTH.items()}
 _HEX = re.compile(r"[0-9a-f]+")
 
 
@@ -41,6 +42,11 @@ class Digest(NamedTuple):
         return f"{self.algorithm}:{self.hex}"
 
 
+def name_algorithm(name: str) -> str:
+    """Give the algorithm by which a blob is called, going by how many hex digits its name ends in."""
+    return _BY_LENGTH.get(len(name) - len(name.rstrip("0123456789abcdef")), "sha256")
+
+
 def chain_ids(diff_ids: Sequence[Digest]) -> tuple[Digest, ...]:
     """Give the chain ID of every layer, base first (image-spec config.md, "Layer ChainID").
 
@@ -59,9 +65,12 @@ class Meter:
     drain it first. A stream that passes `limit` bytes is LimitExceeded.
     """
 
-    def __init__(self, *, hashed: bool = True, limit: int | None = None, what: str = "stream") -> None:
+    def __init__(
+        self, *, hashed: bool = True, limit: int | None = None, what: str = "stream", algorithm: str = "sha256"
+    ) -> None:
         self.size = 0
-        self._hash = hashlib.sha256() if hashed else None
+        self.algorithm = algorithm
+        self._hash = hashlib.new(algorithm) if hashed else None
         self._limit = limit
         self._what = what
 
@@ -80,5 +89,5 @@ class Meter:
         self._hash = None
 
     def digest(self) -> Digest | None:
-        """The sha256 of what has passed, or None when hashing was not asked for."""
-        return Digest("sha256", self._hash.hexdigest()) if self._hash else None
+        """The digest of what has passed, or None when hashing was not asked for."""
+        return Digest(self.algorithm, self._hash.hexdigest()) if self._hash else None

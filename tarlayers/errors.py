@@ -63,6 +63,10 @@ class NoSuchPath(TarlayersError):
     """The image has no such path (or it is of a type that the question does not apply to)."""
 
 
+class DestinationRefused(TarlayersError):
+    """What is to be written would replace, or go through, something that the destination holds already."""
+
+
 class Refused(Exception):
     """An entry or a layer that an engine refuses. It never leaves the merge: it becomes a `Refusal`."""
 

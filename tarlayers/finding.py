@@ -1,9 +1,34 @@
-"""What a verification finds: claims that are wrong, or that nobody can check."""
+"""What `verify` finds: its codes, which never change their meaning, and one finding. docs/findings.md explains each."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
+
+SEVERITIES = {
+    "V001": "error",  # digest of a blob
+    "V002": "error",  # size of a blob
+    "V003": "error",  # diff ID of a layer
+    "V004": "error",  # as many layers as diff IDs
+    "V005": "error",  # a layer that cannot be read
+    "V006": "error",  # a layer member that manifest.json lists and the archive lacks
+    "V007": "error",  # digest of a table of contents
+    "V008": "error",  # a table of contents against its layer
+    "V009": "warning",  # history steps against layers
+    "V010": "warning",  # manifest.json against index.json
+    "V011": "warning",  # a media type against the bytes
+    "V012": "warning",  # bytes after the end of a layer
+    "V013": "note",  # an absent blob
+    "V014": "note",  # content that cannot be read: foreign, encrypted, a file system image
+    "V015": "note",  # a digest algorithm that is not computed
+    "V016": "note",  # layers without a diff ID to check
+    "V017": "warning",  # several members of one name
+    "V018": "note",  # a table of contents that cannot be compared
+}
+"""Every code and its severity."""
+
+_RANK = {"error": 0, "warning": 1, "note": 2}
 
 
 class Finding(NamedTuple):
@@ -19,12 +44,31 @@ class Finding(NamedTuple):
     message: str
 
 
+def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Put the worst first, what is said of one place together, and drop what is said twice."""
+    distinct = dict.fromkeys(findings)
+    order = {place: i for i, place in enumerate(dict.fromkeys(finding.place for finding in distinct))}
+    return tuple(sorted(distinct, key=lambda finding: (_RANK[finding.severity], order[finding.place])))
+
+
 class Checked(NamedTuple):
     """How much was compared: distinct blobs, how many of them are layers, and their stored bytes."""
 
     blobs: int
     layers: int
     bytes: int
+
+
+class CheckedBlob(NamedTuple):
+    """One blob that was read."""
+
+    blob: str
+    """Its name in the archive; empty for a bare layer."""
+    place: str
+    """Which image uses it as what, or what else names it; empty where nothing does."""
+    size: int
+    ok: bool
+    """No finding about it is an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +79,6 @@ class VerifyReport:
     """No finding is an error."""
     checked: Checked
     findings: tuple[Finding, ...]
-    """Errors first, then warnings, then notes; within those in the order of the archive's documents."""
+    """Errors first, then warnings, then notes; within those by place, in the order of the archive's documents."""
+    blobs: tuple[CheckedBlob, ...]
+    """Every blob that was read, image by image, then the others."""

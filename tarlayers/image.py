@@ -7,7 +7,7 @@ image.layers[0].diff_id, image.chain_ids, image.history
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -15,20 +15,14 @@ from tarlayers.digest import Digest, chain_ids
 from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.documents import Config, HistoryStep, Platform
-from tarlayers.layer import Entry, LayerIndex
+from tarlayers.formats.mediatypes import containerd_refusal
+from tarlayers.formats.toc import read_toc_claims
+from tarlayers.layer import Entry, LayerIndex, read_heads
 from tarlayers.sources.dataroot import StoredContainer
 from tarlayers.sources.layout import OnDisk
-from tarlayers.store import Store
+from tarlayers.store import OnRead, Store
+from tarlayers.windows import find_parts, show_files
 
-_PLAIN_TYPES = (
-    "application/vnd.oci.image.layer.v1.tar",
-    "application/vnd.oci.image.layer.nondistributable.v1.tar",
-)
-_LAYER_TYPES = (
-    "application/vnd.oci.image.layer.",
-    "application/vnd.docker.image.rootfs.diff.",
-    "application/vnd.docker.image.rootfs.foreign.diff.",
-)
 _PREFIX = 12  # hex digits that name a layer or an image, as docker prints them
 
 
@@ -59,6 +53,8 @@ class Layer:
     bare: bool
     """No document speaks of this layer: all its digests are computed, which reads it whole."""
     _store: Store = field(repr=False, compare=False)
+    windows: bool = False
+    """The image is for Windows: what a container sees of the layer lies below `Files/`."""
 
     @property
     def name(self) -> str:
@@ -74,12 +70,8 @@ class Layer:
     @property
     def chunked_format(self) -> str | None:
         """`estargz` or `zstd:chunked` where the annotations claim a table of contents for lazy pulling."""
-        for key in self.annotations:
-            if key == "containerd.io/snapshot/stargz/toc.digest":
-                return "estargz"
-            if key.startswith(("io.github.containers.zstd-chunked.", "io.containers.zstd-chunked.")):
-                return "zstd:chunked"
-        return None
+        claims = read_toc_claims(self.annotations)
+        return claims.format if claims else None
 
     @property
     def digest(self) -> Digest | None:
@@ -95,17 +87,25 @@ class Layer:
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """Its members in tar order; the layer is indexed on first use."""
-        return self.read().entries
+        """What takes part in the merged file system, in tar order: its members, and of a Windows layer those below
+        `Files/`. The layer is indexed on first use; `read().entries` are its members as they stand.
+        """
+        entries = self.read().entries
+        return show_files(entries) if self.windows else entries
 
-    def read(self, *, hashed: bool = False, contents: bool = False) -> LayerIndex:
+    @property
+    def windows_parts(self) -> tuple[str, ...]:
+        """Which of `Files Hives UtilityVM` a Windows layer has; none for all other layers. Reads the layer."""
+        return find_parts(self.read().entries) if self.windows and not self.unreadable else ()
+
+    def read(self, *, hashed: bool = False, contents: bool = False, on_read: OnRead | None = None) -> LayerIndex:
         """Index the layer, or give the index made before. With `hashed` digest and diff ID are computed,
-        with `contents` the digest of every file.
+        with `contents` the digest of every file; `on_read` hears of progress.
 
         ContentAbsent where the blob is absent or encrypted; MalformedInput names the layer and the offset.
         """
         with _named(self.name):
-            return self._store.index(self._readable_blob(), hashed=hashed, contents=contents)
+            return self._store.index(self._readable_blob(), hashed=hashed, contents=contents, on_read=on_read)
 
     def open_plain(self) -> Iterator[bytes]:
         """Yield the uncompressed tar in chunks. ContentAbsent where the bytes are not kept (a stream)."""
@@ -116,24 +116,15 @@ class Layer:
         with _named(self.name):
             yield from self._store.open_file(self._readable_blob(), entry)
 
+    def open_heads(self, size: int, wanted: Callable[[Entry], bool]) -> Iterator[tuple[Entry, bytes]]:
+        """Yield each wanted file of this layer with its first `size` bytes, in one pass."""
+        with _named(self.name):
+            yield from read_heads(self.open_plain(), size, wanted)
+
     @property
     def blob_refusal(self) -> Refused | None:
-        """Why containerd would not even read this blob as a layer; None when it would.
-
-        It sniffs gzip and zstd alone; it never decompresses what claims to be OCI's plain type, and takes
-        nothing for a layer that has another than a layer's media type.
-        """
-        if self.compression in ("xz", "bzip2"):
-            return Refused("bad-compression", f"containerd reads no {self.compression}")
-        if self.media_type is None or self.compression is None:
-            return None
-        if self.media_type in _PLAIN_TYPES and self.compression != "none":
-            return Refused(
-                "bad-compression", f"{self.media_type} is never decompressed, but this is {self.compression}"
-            )
-        if not self.media_type.startswith(_LAYER_TYPES):
-            return Refused("bad-media-type", f"{self.media_type} is no layer type")
-        return None
+        """Why containerd would not even read this blob as a layer; None when it would."""
+        return containerd_refusal(self.media_type, self.compression)
 
     def require_readable(self) -> None:
         """Raise ContentAbsent, with the reason, for a layer whose content cannot be read."""
@@ -213,7 +204,12 @@ class Image:
 
 
 def load_layers(
-    layers: Sequence[Layer], *, hashed: bool = False, contents: bool = False, workers: int | None = None
+    layers: Sequence[Layer],
+    *,
+    hashed: bool = False,
+    contents: bool = False,
+    workers: int | None = None,
+    on_read: OnRead | None = None,
 ) -> None:
     """Index those of the layers that can be read, several at a time, the largest first.
 
@@ -227,7 +223,7 @@ def load_layers(
 
     def load(layer: Layer) -> None:
         try:
-            layer.read(hashed=hashed, contents=contents)
+            layer.read(hashed=hashed, contents=contents, on_read=on_read)
         except TarlayersError as error:
             failed[layer.index] = error
 
@@ -243,7 +239,7 @@ def load_layers(
 
 
 def require_layers(layers: Sequence[Layer], *, contents: bool = False) -> None:
-    """Index layers as `load_layers` does; ContentAbsent names the lowest that cannot be read."""
+    """Index layers as `load_layers` does. ContentAbsent for the lowest that cannot be read."""
     for layer in layers:
         layer.require_readable()
     load_layers(layers, contents=contents)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +18,7 @@ from typing import BinaryIO
 from tarlayers.digest import Meter
 from tarlayers.errors import ContentAbsent, MalformedInput, UnsupportedInput, naming
 from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
+from tarlayers.formats.mediatypes import read_layer_type, why_unreadable
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.reference import choose_image
@@ -28,9 +28,15 @@ from tarlayers.sources.content_store import read_content_store
 from tarlayers.sources.dataroot import DataRoot, Fault, StoredContainer
 from tarlayers.sources.docker_root import read_docker_root
 from tarlayers.sources.filetree import DirectoryTree, FileTree, join_path, read_tar_tree
-from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, locate_images, map_history
+from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, map_history
+from tarlayers.sources.locate import locate_images
 from tarlayers.sources.podman_root import read_podman_root
-from tarlayers.store import WHOLE, PassedStore, SeekStore, Store, pass_stream
+from tarlayers.store import WHOLE, OnRead, PassedStore, SeekStore, Store, pass_stream, tell_reading
+
+# What members are called that no root file system has: without the documents they are no image, and no layer either.
+_IMAGE_MEMBER = re.compile(
+    r"blobs/sha(256|512)/[0-9a-f]{64,}$|[0-9a-f]{64}/(layer\.tar|json)$|(sha256:)?[0-9a-f]{64}(\.json|\.tar(\.gz)?)?$"
+)
 
 _LAYOUT_FILES = frozenset(("index.json", "oci-layout", "manifest.json"))
 _ROOT_NAMES = re.compile(
@@ -72,7 +78,8 @@ def open_image(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Image:
     `source` is a path or a binary stream. NoSuchImage lists the candidates when there are several: then use
     `open_images` and `choose_image`.
     """
-    return choose_image(open_images(source, limits=limits).images)
+    archive = open_images(source, limits=limits)
+    return choose_image(archive.images, others=archive.others)
 
 
 def open_images(
@@ -81,33 +88,47 @@ def open_images(
     hashed: bool = True,
     contents: bool = False,
     keep: bool = False,
+    tell: Callable[[str], object] | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    on_read: OnRead | None = None,
 ) -> ImageArchive:
     """Open an archive and list all it holds.
 
     `hashed` and `contents` say what a stream has to compute while it passes (see `Layer.read`); they mean
     nothing for what can be read again. With `keep` a stream is spooled to an unnamed temporary file, so that
-    contents can be read afterwards.
+    contents can be read afterwards. `tell` hears, in a line, how a stream is read, `on_read` of its progress.
     """
+    needs = _Needs(hashed, contents, keep, tell or (lambda _: None), on_read)
     if isinstance(source, str | os.PathLike):
-        return _open_path(os.fspath(source), hashed=hashed, contents=contents, keep=keep, limits=limits)
-    found = _open_stream("-", _read_stream(source), hashed=hashed, contents=contents, keep=keep, limits=limits)
+        return _open_path(os.fspath(source), needs, limits)
+    found = _open_stream("-", _read_stream(source), needs, limits)
     if _is_passed_root(found):
         raise UnsupportedInput("a data root cannot be read as it passes: give it as a file", place="standard input")
     return found
 
 
-def _open_path(path: str, *, hashed: bool, contents: bool, keep: bool, limits: Limits) -> ImageArchive:
-    try:
-        if Path(path).is_dir():
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What is needed of a stream."""
+
+    hashed: bool
+    contents: bool
+    keep: bool
+    tell: Callable[[str], object]
+    on_read: OnRead | None
+
+
+def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
+    if Path(path).is_dir():
+        with naming(path):
             return _open_directory(path, limits)
+    try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise MalformedInput(error.strerror or str(error), place=path) from error
-    stream = os.fdopen(descriptor, "rb", buffering=0)
-    with stream, naming(path):
+    with os.fdopen(descriptor, "rb", buffering=0) as stream, naming(path):
         if not stream.seekable() or sniff(os.pread(descriptor, SNIFF_BYTES, 0)) != "none":
-            return _open_packed(path, stream, hashed=hashed, contents=contents, keep=keep, limits=limits)
+            return _open_packed(path, stream, needs, limits)
         if not os.fstat(descriptor).st_size:
             raise MalformedInput("the file is empty")
         archive = open_tar(path, os.dup(descriptor), limits)
@@ -123,17 +144,15 @@ def _open_directory(path: str, limits: Limits) -> ImageArchive:
     return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits, directory=True)
 
 
-def _open_packed(
-    path: str, stream: BinaryIO, *, hashed: bool, contents: bool, keep: bool, limits: Limits
-) -> ImageArchive:
+def _open_packed(path: str, stream: BinaryIO, needs: _Needs, limits: Limits) -> ImageArchive:
     """Read a file that cannot be read in place; a data root in it has to be kept."""
-    found = _open_stream(path, _read_stream(stream), hashed=hashed, contents=contents, keep=keep, limits=limits)
+    found = _open_stream(path, _read_stream(stream), needs, limits)
     if not _is_passed_root(found):
         return found
     if not stream.seekable():
         raise UnsupportedInput("a data root cannot be read as it passes: give it as a file", place=path)
     stream.seek(0)
-    return _open_stream(path, _read_stream(stream), hashed=hashed, contents=contents, keep=True, limits=limits)
+    return _open_stream(path, _read_stream(stream), replace(needs, keep=True), limits)
 
 
 def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
@@ -149,11 +168,9 @@ def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _open_stream(
-    path: str, chunks: Iterator[bytes], *, hashed: bool, contents: bool, keep: bool, limits: Limits
-) -> ImageArchive:
+def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limits) -> ImageArchive:
     stored = Meter(hashed=False)
-    stream = stored.watch(chunks)
+    stream = stored.watch(tell_reading(chunks, needs.on_read))
     head = b""
     while len(head) < SNIFF_BYTES and (chunk := next(stream, b"")):
         head += chunk
@@ -163,12 +180,14 @@ def _open_stream(
     plain: Iterator[bytes] = _chain(head, stream)
     if compression != "none":
         plain = Decompressor(compression, limits).run(plain)
-    with naming("standard input" if path == "-" else path):
-        if keep:
-            store: Store = _spool(path, plain, limits)
+    name = "standard input" if path == "-" else path
+    with naming(name):
+        if needs.keep:
+            store: Store = _spool(name, plain, needs, limits)
         else:
-            store = pass_stream(plain, hashed=hashed, contents=contents, limits=limits)
-    return _assemble(path, stored.size, compression, store, limits)
+            needs.tell(f"{name} is read in one pass, nothing is kept on disk")
+            store = pass_stream(plain, hashed=needs.hashed, contents=needs.contents, limits=limits)
+        return _assemble(path, stored.size, compression, store, limits)
 
 
 def _chain(head: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
@@ -176,19 +195,19 @@ def _chain(head: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def _spool(path: str, plain: Iterator[bytes], limits: Limits) -> SeekStore:
+def _spool(name: str, plain: Iterator[bytes], needs: _Needs, limits: Limits) -> SeekStore:
     """Keep a stream in a temporary file that has no name, so that it is gone however we end."""
-    with tempfile.TemporaryFile() as spool:
-        try:
+    place = "a temporary file"
+    try:
+        place = tempfile.gettempdir()
+        needs.tell(f"{name} is spooled to an unnamed file in {place}, gone when this ends")
+        with tempfile.TemporaryFile() as spool:
             for chunk in plain:
                 spool.write(chunk)
             spool.flush()
-        except OSError as error:
-            place = tempfile.gettempdir()
-            free = shutil.disk_usage(place).free
-            reason = f"cannot spool the stream ({error.strerror}; {free} bytes free, TMPDIR says where)"
-            raise UnsupportedInput(reason, place=place) from error
-        return SeekStore(open_tar(path, os.dup(spool.fileno()), limits), limits)
+            return SeekStore(open_tar(name, os.dup(spool.fileno()), limits), limits)
+    except OSError as error:
+        raise UnsupportedInput(f"cannot be spooled to {place} ({error.strerror}): set TMPDIR") from error
 
 
 # -- assembling ------------------------------------------------------------------------------------
@@ -206,6 +225,10 @@ def _assemble(
     if kind == "none" and directory:
         reason = "no image documents in this directory (no manifest.json, index.json, and no engine's data root)"
         raise UnsupportedInput(reason, place=path)
+    if kind == "none" and any(map(_IMAGE_MEMBER.match, store.sizes)):
+        cut = "" if store.end_mark else "it is cut short: "
+        reason = f"{cut}members of an image, but no index.json or manifest.json that tells of one"
+        raise MalformedInput(reason, place="standard input" if path == "-" else path)
     if kind == "none":
         images: tuple[Image, ...] = (_bare_image(store, size if isinstance(store, SeekStore) else None),)
         kind = "layer"
@@ -321,6 +344,8 @@ def _make_image(record: ImageRecord, store: Store, container: StoredContainer | 
     from_image = [layer for layer in record.layers if layer.on_disk is None or layer.on_disk.role == "image"]
     rows = tuple(HistoryRow(step, layer) for step, layer in map_history(record.config, len(from_image)))
     steps = {row.layer: row.step.created_by for row in rows}
+    windows = record.platform is not None and record.platform.os == "windows"
+    layers = tuple(_make_layer(i, layer, steps.get(i), store, windows) for i, layer in enumerate(record.layers))
     return Image(
         names=record.names,
         image_id=record.image_id,
@@ -328,15 +353,14 @@ def _make_image(record: ImageRecord, store: Store, container: StoredContainer | 
         platform=record.platform,
         config=record.config,
         config_blob=record.config_blob,
-        layers=tuple(_make_layer(i, layer, steps.get(i), store) for i, layer in enumerate(record.layers)),
+        layers=layers,
         history=rows,
         annotations=record.annotations,
         container=container,
     )
 
 
-def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: Store) -> Layer:
-    present = record.blob is not None
+def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: Store, windows: bool) -> Layer:
     return Layer(
         index=index,
         claimed_digest=record.claimed_digest,
@@ -349,18 +373,16 @@ def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: 
         annotations=record.annotations,
         urls=record.urls,
         blob=record.blob,
-        unreadable=_why_unreadable(record.media_type or "", present, bool(record.urls)),
+        unreadable=_why_unreadable(record, store),
         on_disk=record.on_disk,
         bare=False,
         _store=store,
+        windows=windows,
     )
 
 
-def _why_unreadable(media_type: str, present: bool, foreign: bool) -> str | None:
-    if not present:
-        return "foreign" if foreign else "absent"
-    if media_type.endswith("+encrypted"):
-        return "encrypted"
-    if "erofs" in media_type or "squashfs" in media_type:
-        return media_type
-    return None
+def _why_unreadable(record: LayerRecord, store: Store) -> str | None:
+    if record.blob is not None:
+        return why_unreadable(record.media_type, store.compression(record.blob))
+    claimed = read_layer_type(record.media_type)
+    return "foreign" if record.urls or (claimed and claimed.foreign) else "absent"

@@ -6,14 +6,15 @@ Nothing is merged or resolved here: entries stand as the tar has them, in its or
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tarlayers.digest import Digest, Meter
 from tarlayers.errors import LimitExceeded, MalformedInput
 from tarlayers.formats import tar
 from tarlayers.formats.compression import Decompressor, sniff_chunks
+from tarlayers.formats.toc import FOOTER_SIZES, STARGZ_MEMBER, StoredToc, find_chunked, read_behind
 from tarlayers.formats.whiteout import clean_path, role_of
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 
@@ -33,6 +34,7 @@ _FLAGS = {flag: flag.decode() for flag in _TYPES}
 _LINKS = frozenset(("symlink", "hardlink"))
 _DEVICES = frozenset(("char", "block"))
 _SCHILY = b"SCHILY.xattr."
+_TOC_PATH = f"/{STARGZ_MEMBER}"
 
 
 class Entry(NamedTuple):
@@ -75,7 +77,7 @@ class LayerIndex:
     """What one pass over a layer blob found. Digests are None where hashing was not asked for."""
 
     digest: Digest | None
-    """sha256 of the blob as stored."""
+    """Of the blob as stored: sha256, or what was asked for."""
     size: int
     """Stored bytes."""
     compression: str
@@ -90,6 +92,11 @@ class LayerIndex:
     """Whether files carry content digests."""
     trailing: int
     """Bytes after the end-of-archive mark that are not zero padding (engines ignore them)."""
+    toc: StoredToc | None = None
+    """The table of contents for lazy pulling, by content; its bytes are kept where hashing was asked for."""
+    member_digests: Mapping[int, bytes] = field(default_factory=dict)
+    """sha256 of files by the offset of their headers, for layers with a table of contents: they are computed
+    in passing where a blob is of several compressed members, as only such tables need."""
 
     @property
     def census(self) -> Census:
@@ -135,15 +142,20 @@ def count_entries(entries: Iterable[Entry]) -> Census:
 
 
 def index_layer(
-    chunks: Iterable[bytes], *, hashed: bool = True, contents: bool = False, limits: Limits = DEFAULT_LIMITS
+    chunks: Iterable[bytes],
+    *,
+    hashed: bool = True,
+    contents: bool = False,
+    algorithm: str = "sha256",
+    limits: Limits = DEFAULT_LIMITS,
 ) -> LayerIndex:
     """Read a layer blob, compressed or not, from its first stored byte to its last.
 
-    With `hashed` both digests are computed, with `contents` that of every file. MalformedInput,
-    UnsupportedInput and LimitExceeded name the offset in the uncompressed tar, or in the blob where
-    decompression failed.
+    With `hashed` both digests are computed (the blob's by `algorithm`), with `contents` that of every file.
+    MalformedInput, UnsupportedInput and LimitExceeded name the offset in the uncompressed tar, or in the blob
+    where decompression failed.
     """
-    stored = Meter(hashed=hashed)
+    stored = Meter(hashed=hashed, algorithm=algorithm)
     return index_metered(stored.watch(chunks), stored, hashed=hashed, contents=contents, limits=limits)
 
 
@@ -152,15 +164,19 @@ def index_metered(
 ) -> LayerIndex:
     """Index a blob whose bytes `stored` already watches, so that its digest survives a failure here."""
     compression, blob = sniff_chunks(chunks)
-    if compression == "none":
+    keep = limits.toc_bytes if hashed else 0
+    if compression == "none" and stored.algorithm == "sha256":
         plain, plain_chunks, unpacker = stored, blob, None
     else:
         plain = Meter(hashed=hashed)
-        unpacker = Decompressor(compression, limits)
+        unpacker = Decompressor(compression, limits, keep_skippable=max(keep, *FOOTER_SIZES))
         plain_chunks = plain.watch(unpacker.run(blob))
     walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits)
-    entries = tuple(decode_entries(walker, contents=contents, limits=limits))
-    trailing = walker.drain() + (unpacker.trailing if unpacker else 0)
+    contents_passing = _Contents(walker, unpacker, contents=contents, keep=keep)
+    entries = tuple(decode_entries(walker, contents_passing.take, limits))
+    trailing, behind = read_behind(walker.tail(), keep)
+    chunked = find_chunked(unpacker.skippable, limits) if unpacker else None
+    toc = chunked or contents_passing.toc_member(entries) or behind
     return LayerIndex(
         digest=stored.digest(),
         size=stored.size,
@@ -169,14 +185,17 @@ def index_metered(
         plain_size=plain.size,
         entries=entries,
         contents=contents,
-        trailing=trailing,
+        trailing=trailing + (unpacker.trailing if unpacker else 0),
+        toc=toc,
+        member_digests=contents_passing.digests if toc else {},
     )
 
 
 def hop_layer(read_at: Callable[[int, int], bytes], size: int, *, limits: Limits = DEFAULT_LIMITS) -> LayerIndex:
     """Read the headers alone of an uncompressed layer of `size` bytes: no digest is known afterwards."""
     walker = tar.Walker(tar.SeekFeed(read_at, size), limits=limits)
-    entries = tuple(decode_entries(walker, contents=False, limits=limits))
+    entries = tuple(decode_entries(walker, None, limits))
+    trailing, behind = read_behind(walker.tail(), 0)
     return LayerIndex(
         digest=None,
         size=size,
@@ -185,22 +204,73 @@ def hop_layer(read_at: Callable[[int, int], bytes], size: int, *, limits: Limits
         plain_size=size,
         entries=entries,
         contents=False,
-        trailing=0,
+        trailing=trailing,
+        toc=behind or find_toc_member(entries),
     )
 
 
-def decode_entries(walker: tar.Walker, *, contents: bool, limits: Limits = DEFAULT_LIMITS) -> Iterator[Entry]:
-    """Turn the members of a layer's tar into entries, in their order, as they are read."""
+def decode_entries(
+    walker: tar.Walker, take: Callable[[Entry], Entry] | None, limits: Limits = DEFAULT_LIMITS
+) -> Iterator[Entry]:
+    """Turn the members of a layer's tar into entries, in their order, as they are read.
+
+    `take` is called with each file before its content passes, and gives the entry that stands for it.
+    """
     for count, member in enumerate(walker, 1):
         if count > limits.entries:
             raise LimitExceeded(f"more than {limits.entries} entries (limit entries)", offset=member.offset)
         entry = decode_entry(member, limits)
-        if contents and entry.type == "file":
-            hasher = hashlib.sha256()
-            for piece in walker.content():
-                hasher.update(piece)
-            entry = entry._replace(sha256=hasher.digest())
+        if take is not None and entry.type == "file":
+            entry = take(entry)
         yield entry
+
+
+class _Contents:
+    """What is taken of the files' contents as a layer passes: digests, and a table of contents of eStargz."""
+
+    def __init__(self, walker: tar.Walker, unpacker: Decompressor | None, *, contents: bool, keep: int) -> None:
+        self._walker = walker
+        self._unpacker = unpacker
+        self._contents = contents
+        self._keep = keep
+        self._toc = StoredToc("estargz", None)
+        self.digests: dict[int, bytes] = {}
+
+    def take(self, entry: Entry) -> Entry:
+        is_toc = self._keep > 0 and entry.path == _TOC_PATH
+        if not (self._contents or is_toc or (self._keep and self._starts_member())):
+            return entry
+        hasher = hashlib.sha256()
+        kept: list[bytes] | None = [] if is_toc and entry.size <= self._keep else None
+        for piece in self._walker.content():
+            hasher.update(piece)
+            if kept is not None:
+                kept.append(piece)
+        if is_toc:
+            data = b"".join(kept) if kept is not None else None
+            self._toc = StoredToc("estargz", data, limit=self._keep if data is None else None)
+        if self._contents:
+            return entry._replace(sha256=hasher.digest())
+        self.digests[entry.offset] = hasher.digest()
+        return entry
+
+    def _starts_member(self) -> bool:
+        """Say whether the file's content is not in the blob's first compressed member.
+
+        Lazy pullers need each file in a member of its own; what docker and podman compress is one member.
+        """
+        unpacker = self._unpacker
+        return unpacker is not None and (unpacker.members > 0 or unpacker.produced == self._walker.data_offset)
+
+    def toc_member(self, entries: tuple[Entry, ...]) -> StoredToc | None:
+        """Give the table if the layer's last member is one."""
+        return self._toc if find_toc_member(entries) else None
+
+
+def find_toc_member(entries: Sequence[Entry]) -> StoredToc | None:
+    """Recognise a layer of eStargz by its last member, which nobody has read."""
+    last = entries[-1] if entries else None
+    return StoredToc("estargz", None) if last and last.path == _TOC_PATH and last.type == "file" else None
 
 
 def decode_entry(member: tar.Member, limits: Limits = DEFAULT_LIMITS) -> Entry:
@@ -243,6 +313,24 @@ def _xattrs(pax: Mapping[bytes, bytes]) -> Mapping[str, bytes] | None:
         if key.startswith(_SCHILY)
     }
     return found or None
+
+
+def read_heads(
+    plain_chunks: Iterable[bytes], size: int, wanted: Callable[[Entry], bool], limits: Limits = DEFAULT_LIMITS
+) -> Iterator[tuple[Entry, bytes]]:
+    """Yield each file that is `wanted` with the first `size` bytes of its content as stored (holes left out)."""
+    walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits)
+    for entry in decode_entries(walker, None, limits):
+        if entry.type != "file" or not wanted(entry):
+            continue
+        pieces: list[bytes] = []
+        missing = size
+        for piece in walker.payload():
+            pieces.append(piece[:missing])
+            missing -= len(piece)
+            if missing <= 0:
+                break
+        yield entry, b"".join(pieces)
 
 
 def read_content(plain_chunks: Iterable[bytes], offset: int, limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes]:

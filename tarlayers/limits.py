@@ -24,6 +24,9 @@ class Limits:
     layers: int = 20_000
     # One PAX record block or GNU long name, bytes: maxSpecialFileSize of Go's archive/tar.
     extension_bytes: int = 1 << 20
+    # A layer's table of contents (eStargz, zstd:chunked), bytes, compressed or not. containers/storage stops at
+    # 150 MiB (maxTocSize, pkg/chunked).
+    toc_bytes: int = 150 << 20
     # Entries of one layer. The largest real layers seen hold about three million.
     entries: int = 50_000_000
     # Bytes of a cleaned path. PATH_MAX of Linux is 4096; engines join it below a root of their own.

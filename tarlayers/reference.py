@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tarlayers.errors import NoSuchImage
+from tarlayers.digest import Digest
+from tarlayers.errors import ContentAbsent, NoSuchImage, TarlayersError
+from tarlayers.formats.documents import Platform
 from tarlayers.image import Image
+from tarlayers.sources.layout import OtherRecord
+from tarlayers.sources.names import spell_out, tag_of
 
 _PREFIX = 12
 CONTAINER = "container:"
 """What a reference to a container of a data root starts with."""
+# Other spellings, as containerd reads them (platforms/database.go).
+_ARCHITECTURES = {
+    "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "armhf": "arm", "armel": "arm",
+}  # fmt: skip
+_IMPLIED_VARIANTS = {("amd64", "v1"), ("arm64", "v8"), ("arm64", "8")}
 
 
 def choose_image(
     images: Sequence[Image],
     reference: str | None = None,
     platform: str | None = None,
+    others: Sequence[OtherRecord] = (),
     unlisted: Sequence[Image] = (),
 ) -> Image:
     """Pick the image that `reference` (tag, manifest digest, image ID, 12 or more hex digits, or `@N`) and
     `platform` (os/arch[/variant]) mean; `container:` and a name or ID picks a container of `unlisted`, and an
     ID also its images.
 
-    NoSuchImage when none or several fit; it lists what may be chosen.
+    NoSuchImage when none or several fit; it lists what may be chosen. ContentAbsent when what is meant is one of
+    the `others` whose manifest the archive names but does not hold.
     """
     if reference is not None and reference.startswith(CONTAINER):
         return _choose_container([i for i in unlisted if i.container], reference.removeprefix(CONTAINER))
-    fitting = [image for i, image in enumerate(images) if _fits(i, image, images, reference)]
+    fitting = {i: image for i, image in enumerate(images) if reference is None or _fits(i, image, images, reference)}
     if reference is not None and not fitting and not reference.startswith("@"):
-        fitting = [image for image in unlisted if not image.container and _fits(-1, image, images, reference)]
+        by_id = [image for image in unlisted if not image.container and _fits(-1, image, images, reference)]
+        fitting = dict(enumerate(by_id))
     if platform is not None:
-        fitting = [image for image in fitting if _on_platform(image, platform)]
-    readable = [image for image in fitting if image.config is not None]
-    if reference is None and readable:
-        fitting = readable
+        fitting = {i: image for i, image in fitting.items() if _on_platform(image.platform, platform)}
+    if len(fitting) > 1:
+        # Of a platform that was not saved there may be a manifest and no more.
+        fitting = {i: image for i, image in fitting.items() if image.config is not None} or fitting
     if len(fitting) == 1:
-        return fitting[0]
-    raise NoSuchImage(_complaint(images, fitting, reference, platform))
+        return next(iter(fitting.values()))
+    if fitting:
+        asked = _words(reference, platform)
+        what = f"{len(fitting)} images fit {asked}" if asked else f"it holds {len(fitting)} images"
+        raise NoSuchImage(f"{what}; choose one with #REF or --platform: {_join(fitting)}")
+    raise _complain_of_none(images, reference, platform, others)
 
 
 def _choose_container(containers: Sequence[Image], wanted: str) -> Image:
@@ -51,62 +67,96 @@ def _choose_container(containers: Sequence[Image], wanted: str) -> Image:
     raise NoSuchImage(f"{what} #{CONTAINER}{wanted}; there are {names or 'none'}")
 
 
-def _fits(index: int, image: Image, images: Sequence[Image], reference: str | None) -> bool:
-    if reference is None:
-        return True
+def _fits(index: int, image: Image, images: Sequence[Image], reference: str) -> bool:
     if "@sha256:" in reference:
         reference = reference.partition("@")[2]
     if reference.startswith("@"):
         return reference == f"@{index}"
-    if any(_normal(name) == _normal(reference) for name in image.names):
+    if any(spell_out(name) == spell_out(reference) for name in image.names):
         return True
-    identities = [str(d) for d in (image.manifest_digest, image.image_id) if d is not None]
-    if any(reference in (d, d.partition(":")[2]) for d in identities):
+    if _is_identity((image.manifest_digest, image.image_id), reference):
         return True
+    whole = any(spell_out(name) == spell_out(reference) for other in images for name in other.names)
+    return not whole and any(_ends_in(name, reference) for name in image.names)
+
+
+def _ends_in(name: str, reference: str) -> bool:
+    """Say whether a reference is the tag of a name, or the name without its first components."""
+    return tag_of(name) == reference or spell_out(name).endswith(f"/{spell_out(reference)}")
+
+
+def _is_identity(digests: Iterable[Digest | None], reference: str) -> bool:
+    """Say whether a reference is one of these digests, or 12 or more of its hex digits."""
     digits = reference.removeprefix("sha256:")
-    if len(digits) >= _PREFIX and any(d.partition(":")[2].startswith(digits) for d in identities):
-        return True
-    whole = any(_normal(name) == _normal(reference) for other in images for name in other.names)
-    return not whole and any(_tag(name) == reference for name in image.names)
+    return len(digits) >= _PREFIX and any(d is not None and d.hex.startswith(digits) for d in digests)
 
 
-def _normal(name: str) -> str:
-    """Spell a name in full, as docker does: the default registry, its library and the tag `latest` implied."""
-    name = name.removeprefix("docker.io/").removeprefix("library/")
-    return name if _tag(name) else f"{name}:latest"
-
-
-def _tag(name: str) -> str:
-    last = name.rpartition("/")[2]
-    return last.partition(":")[2]
-
-
-def _on_platform(image: Image, platform: str) -> bool:
-    if image.platform is None:
+def _on_platform(platform: Platform | None, wanted: str) -> bool:
+    """Say whether a platform is the one that is wanted: os/arch[/variant], or one of the first two alone."""
+    if platform is None:
         return False
-    wanted = platform.split("/")
-    has = [image.platform.os, image.platform.architecture, image.platform.variant]
-    return wanted == has[: len(wanted)] or (len(wanted) == 1 and wanted[0] == image.platform.architecture)
+    os, _, rest = wanted.partition("/")
+    has, variant = _spell(platform.architecture, platform.variant)
+    if not rest:
+        return os in (platform.os, has) or _spell(os)[0] == has
+    architecture, _, wanted_variant = rest.partition("/")
+    fits = (os, _spell(architecture)[0]) == (platform.os, has)
+    return fits and (not wanted_variant or _spell(architecture, wanted_variant)[1] == variant)
 
 
-def _complaint(images: Sequence[Image], fitting: Sequence[Image], reference: str | None, platform: str | None) -> str:
+def _spell(architecture: str, variant: str | None = None) -> tuple[str, str | None]:
+    """Spell an architecture as images do; a variant that it implies goes without saying."""
+    name = _ARCHITECTURES.get(architecture, architecture)
+    return name, None if (name, variant) in _IMPLIED_VARIANTS else variant
+
+
+# -- saying what there is ----------------------------------------------------------------------------
+
+
+def _complain_of_none(
+    images: Sequence[Image], reference: str | None, platform: str | None, others: Sequence[OtherRecord]
+) -> TarlayersError:
+    """The error for a choice that no image fits: perhaps what is meant is something else, or absent."""
+    asked = _words(reference, platform)
+    meant = [other for other in others if _is_meant(other, reference, platform)]
+    absent = [other for other in meant if other.kind == "absent"]
+    if absent:
+        what = ", ".join(_describe_other(other) for other in absent)
+        return ContentAbsent(f"{f'{asked}: ' if asked else ''}the manifest is not in the archive: {what}")
+    if reference is not None and meant:
+        return NoSuchImage(f"#{reference} is no image but an {meant[0].kind}")
     if not images:
-        return "the archive holds no image (inspect lists what it does hold)"
-    asked = " ".join(part for part in (reference and f"#{reference}", platform and f"--platform {platform}") if part)
-    what = f"{len(fitting)} images fit {asked}" if fitting and asked else f"no image fits {asked}"
-    if not asked:
-        what = f"the archive holds {len(images)} images"
-    return f"{what}; choose one with PATH#REF or --platform: {', '.join(_describe(images))}"
+        there = ", ".join(f"{kind} {_describe_other(other)}" for other in others if (kind := other.kind))
+        return NoSuchImage(f"it holds no image{f', only {there}' if there else ''}")
+    return NoSuchImage(f"no image fits {asked}; there are {_join(dict(enumerate(images)))}")
 
 
-def _describe(images: Sequence[Image]) -> list[str]:
-    lines = []
-    for i, image in enumerate(images):
-        identity = image.image_id or image.manifest_digest
-        words = [f"#@{i}", *image.names]
-        if image.platform is not None:
-            words.append(str(image.platform))
-        if not image.names and identity is not None:
-            words.append(str(identity)[:19])
-        lines.append(" ".join(words))
-    return lines
+def _is_meant(other: OtherRecord, reference: str | None, platform: str | None) -> bool:
+    named = reference is None or _is_identity((other.digest,), reference) or _bears(other.names, reference)
+    return named and (platform is None or _on_platform(other.platform, platform))
+
+
+def _bears(names: Sequence[str], reference: str) -> bool:
+    return any(spell_out(name) == spell_out(reference) or _ends_in(name, reference) for name in names)
+
+
+def _words(reference: str | None, platform: str | None) -> str:
+    return " ".join(part for part in (reference and f"#{reference}", platform and f"--platform {platform}") if part)
+
+
+def _join(images: Mapping[int, Image]) -> str:
+    return ", ".join(f"#@{i} ({' '.join(_describe(image))})" for i, image in images.items())
+
+
+def _describe(image: Image) -> Iterator[str]:
+    yield from image.names
+    if image.platform is not None:
+        yield str(image.platform)
+    identity = image.image_id or image.manifest_digest
+    if not image.names and identity is not None:
+        yield str(identity)[:19]
+
+
+def _describe_other(other: OtherRecord) -> str:
+    words = [*other.names, str(other.platform or ""), str(other.digest or "")[:19]]
+    return " ".join(word for word in words if word)

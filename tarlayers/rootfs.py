@@ -8,13 +8,13 @@ so that there is still an answer, and the refusals say so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from tarlayers.difference import name_differences
 from tarlayers.errors import NoSuchPath, Refused
-from tarlayers.inplace import apply_in_place
+from tarlayers.inplace import OnChange, apply_in_place
 from tarlayers.layer import Entry
 from tarlayers.tree import Node, Refusal, Tree, implied_directory
 from tarlayers.unpack import LayerTree, unpack_layer
@@ -67,6 +67,9 @@ class LayerTrace:
     events: tuple[Event, ...]
     """One for each path whose node changed; in the order of their paths' bytes."""
     refused: tuple[Refusal, ...]
+    lost: tuple[Event, ...] = ()
+    """What the layer wrote and displaced or deleted again itself, so that no view ever shows it; in tar order.
+    `after` is what the path shows when the layer is done."""
 
 
 class RootFS(Mapping[str, Entry]):
@@ -79,7 +82,7 @@ class RootFS(Mapping[str, Entry]):
         self._links: dict[int, list[str]] | None = None
 
     def __getitem__(self, path: str) -> Entry:
-        return self._dirs[path.rpartition("/")[0]][path].entry
+        return self.node(path).entry
 
     def __contains__(self, path: object) -> bool:
         return isinstance(path, str) and path in self._dirs.get(path.rpartition("/")[0], ())
@@ -103,21 +106,35 @@ class RootFS(Mapping[str, Entry]):
 
     def sorted_paths(self) -> list[str]:
         """Every path, in the order of their bytes."""
-        return sorted(self, key=path_key)
+        return sort_paths(self)
+
+    def sorted_nodes(self, below: str = "") -> list[tuple[str, Node]]:
+        """Every path below a directory with its node, in the order of the paths' bytes."""
+        inside = below + "/"
+        nodes = {path: node for path, node in self.nodes() if path.startswith(inside)} if below else dict(self.nodes())
+        return [(path, nodes[path]) for path in sort_paths(nodes)]
 
     def children(self, path: str) -> list[str]:
         """Paths of what a directory holds, in the order of their bytes; nothing for what is no directory."""
         return sorted(self._dirs.get(path, ()), key=path_key)
 
+    def node(self, path: str) -> Node:
+        """The inode at a path; KeyError when there is none."""
+        return self._dirs[path.rpartition("/")[0]][path]
+
     def layer_of(self, path: str) -> int:
         """The index of the layer that last wrote the path."""
-        return self._dirs[path.rpartition("/")[0]][path].layer
+        return self.node(path).layer
 
     def links_of(self, path: str) -> tuple[str, ...]:
         """The other visible names of the same inode, sorted."""
+        return self.other_names(path, self.node(path))
+
+    def other_names(self, path: str, node: Node) -> tuple[str, ...]:
+        """The other visible names of a node that is known to stand at `path`."""
         if self._links is None:
             self._links = find_links(self._dirs)
-        names = self._links.get(id(self._dirs[path.rpartition("/")[0]][path]))
+        names = self._links.get(id(node))
         return tuple(name for name in names if name != path) if names else ()
 
     def resolve(self, path: str, *, follow: bool = True) -> str:
@@ -141,10 +158,28 @@ class RootFS(Mapping[str, Entry]):
             )
         return found
 
+    def resolve_parents(self, path: str) -> str:
+        """Follow the symlinks among the parents of a path, of which the lowest, and it itself, need not be there."""
+        head, rest = path, ""
+        while head:
+            head, _, base = head.rpartition("/")
+            rest = f"/{base}{rest}"
+            try:
+                return self.resolve(head) + rest
+            except NoSuchPath:
+                continue
+        return path
+
 
 def path_key(path: str) -> bytes:
     """Sort key: the bytes of a path."""
     return path.encode("utf-8", "surrogateescape")
+
+
+def sort_paths(paths: Iterable[str]) -> list[str]:
+    """Sort by bytes; for ASCII that is how strings sort, at a fifth of the cost."""
+    paths = list(paths)
+    return sorted(paths, key=None if all(map(str.isascii, paths)) else path_key)
 
 
 def find_links(dirs: Mapping[str, Mapping[str, Node]]) -> dict[int, list[str]]:
@@ -179,10 +214,12 @@ def trace_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") ->
     """
     merging = _Merging(engine)
     for index, layer in enumerate(layers):
-        log: Log = {}
+        record = _Record()
         before = len(merging.refused)
-        merging.add(layer, log)
-        yield LayerTrace(index, tuple(_events(log, merging.tree)), tuple(merging.refused[before:]))
+        merging.add(layer, record)
+        tree = merging.tree
+        lost = tuple(Event(path, node, tree.get(path), cause, by) for path, node, cause, by in record.lost)
+        yield LayerTrace(index, tuple(_events(record.log, tree)), tuple(merging.refused[before:]), lost)
 
 
 def _events(log: Log, tree: Tree) -> Iterator[Event]:
@@ -191,6 +228,27 @@ def _events(log: Log, tree: Tree) -> Iterator[Event]:
         after = tree.get(path)
         if after is not before:
             yield Event(path, before, after, *(("entry", path) if after is not None else (cause, by)))
+
+
+class _Record:
+    """What is written down while one layer is put on."""
+
+    def __init__(self) -> None:
+        self.log: Log = {}
+        self.lost: list[tuple[str, Node, str, str]] = []
+
+    def lose(self, path: str, node: Node, cause: str, by: str) -> None:
+        self.lost.append((path, node, cause, by))
+
+    def note_in_place(self, index: int) -> OnChange:
+        """Give what is to hear of every change by layer `index`."""
+
+        def note(path: str, node: Node | None, cause: str, by: str) -> None:
+            self.log[path] = (self.log[path][0] if path in self.log else node), cause, by
+            if node is not None and node.layer == index:
+                self.lose(path, node, cause, by)
+
+        return note
 
 
 class _Merging:
@@ -205,21 +263,14 @@ class _Merging:
         self.tree = Tree()
         self.refused: list[Refusal] = []
 
-    def add(self, layer: HasEntries, log: Log | None = None) -> None:
+    def add(self, layer: HasEntries, record: _Record | None = None) -> None:
         entries = layer.entries
         index = self._count
         self._count += 1
-
-        def note(path: str, node: Node | None, cause: str, by: str) -> None:
-            if log is not None and path not in log:
-                log[path] = node, cause, by
-            elif log is not None:
-                log[path] = log[path][0], cause, by
-
         if self._engine == "oci":
-            self.refused += apply_in_place(self.tree, entries, index, note if log is not None else None)
+            self._apply(entries, index, record)
             return
-        unpacked = unpack_layer(entries, index, self._lower)
+        unpacked = unpack_layer(entries, index, self._lower, record.lose if record is not None else None)
         self._lower.insert(0, unpacked)
         refused = unpacked.refused
         # Only layers of images carry a media type that an engine may refuse; bare entries do not.
@@ -228,9 +279,17 @@ class _Merging:
             refused = [Refusal(index, "/", blob_refusal.code, blob_refusal.message), *refused]
         if refused:
             self.refused += refused
-            apply_in_place(self.tree, entries, index, note if log is not None else None)
+            if record is not None:
+                record.lost.clear()
+            self._apply(entries, index, record, known=True)
         else:
-            _Overlay(self.tree, unpacked, log).run()
+            _Overlay(self.tree, unpacked, record.log if record is not None else None).run()
+
+    def _apply(self, entries: Sequence[Entry], index: int, record: _Record | None, *, known: bool = False) -> None:
+        """Put a layer on in place; what it refuses counts unless the layer is `known` to be refused."""
+        refused = apply_in_place(self.tree, entries, index, record.note_in_place(index) if record is not None else None)
+        if not known:
+            self.refused += refused
 
 
 class _Overlay:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from threading import Lock
+from types import MappingProxyType
 
 from tarlayers.digest import Digest
 from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, TarlayersError
@@ -22,6 +23,7 @@ from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import Blob, place_error
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import resolve_path
+from tarlayers.store import OnRead
 from tarlayers.upperdir import place_entries, read_upper
 
 
@@ -40,11 +42,15 @@ class RootStore:
             name: layer.claimed_size for name, layer in root.layers.items() if layer.claimed_size is not None
         }
 
+    aliases: Mapping[str, str] = MappingProxyType({})
+    duplicates: Mapping[str, int] = MappingProxyType({})
+    end_mark = True
+
     def compression(self, _name: str) -> str:
         """No tar is stored, so its size is not that of what is: this is another thing than `none`."""
         return "unpacked"
 
-    def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
+    def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:
         """Index a layer; its tar is put together only if `hashed`. Where the copy lacks a layer's files they carry
         no digest, whatever `contents` says: their sizes are all that is known.
         """
@@ -59,6 +65,8 @@ class RootStore:
             raise place_error(error, name) from error
         with self._lock:
             self._indexes[name] = index
+        if on_read is not None:
+            on_read(self.sizes.get(name, 0))
         return index
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:

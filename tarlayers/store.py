@@ -6,21 +6,33 @@ Both kinds of Store answer the same questions, so nothing above asks which one i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from threading import Lock
 from typing import Protocol
 
-from tarlayers.digest import Digest, Meter
+from tarlayers.digest import Digest, Meter, name_algorithm
 from tarlayers.errors import ContentAbsent, TarlayersError
 from tarlayers.formats import tar
 from tarlayers.formats.compression import SNIFF_BYTES, open_plain, sniff
-from tarlayers.layer import Entry, LayerIndex, decode_entry, hop_layer, index_layer, index_metered, read_content
+from tarlayers.formats.toc import read_behind
+from tarlayers.layer import (
+    Entry,
+    LayerIndex,
+    decode_entry,
+    find_toc_member,
+    hop_layer,
+    index_layer,
+    index_metered,
+    read_content,
+)
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import (
     Archive,
     Blob,
     clean_name,
+    ends_whole,
+    find_top,
     link_targets,
     looks_like_json,
     oversized,
@@ -31,11 +43,16 @@ from tarlayers.sources.archive import (
 WHOLE = ""
 """The name under which a store keeps the archive itself as a bare layer."""
 
-# What the members of image archives are called. A bare layer is hashed as a whole as it passes; an archive
-# of layers need not be, and its first such member tells.
-_ARCHIVE_NAMES = re.compile(r"blobs(/|$)|manifest\.json$|index\.json$|oci-layout$|repositories$|(sha256:)?[0-9a-f]{64}")
-# A document is never deeper than `blobs/sha256/<hex>`; the JSON files of a root file system mostly are.
-_DOCUMENT_DEPTH = 3
+# What members of image archives alone are called. A bare layer is hashed as a whole as it passes; an archive of
+# layers need not be, and its first such member tells. Root file systems do hold a `manifest.json` or `index.json`.
+_ARCHIVE_NAMES = re.compile(r"blobs/sha(256|512)(/|$)|oci-layout$|(sha256:)?[0-9a-f]{64}")
+# Documents and layers are never deeper than `blobs/sha256/<hex>`, or that in a directory of several layouts. The
+# JSON and gzip files of a root file system mostly are: none of them need be kept or looked into.
+_DEPTH = 3
+_DIGITS = re.compile(r".*/[0-9a-f]{64,128}(\.tar(\.gz)?)?")
+
+OnRead = Callable[[int], object]
+"""Hears of progress: how many stored bytes were just read, from the thread that read them."""
 
 
 class Store(Protocol):
@@ -49,20 +66,44 @@ class Store(Protocol):
     def documents(self) -> Mapping[str, bytes]:
         """The members that look like JSON."""
 
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Of each member that is a link the one that it leads to."""
+
+    @property
+    def duplicates(self) -> Mapping[str, int]:
+        """How many members have the same name, where there are several; the last of them is the blob."""
+
+    @property
+    def end_mark(self) -> bool:
+        """Whether the archive's tar ends as it has to."""
+
     def compression(self, name: str) -> str:
         """Give the compression by magic."""
 
-    def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
-        """Index a layer blob; the result is kept."""
+    def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:
+        """Index a layer blob; the result is kept. `on_read` hears how many stored bytes were just read."""
 
     def digest(self, name: str) -> Digest:
-        """Compute (or give the computed) sha256 of a blob as stored."""
+        """Compute (or give the computed) digest of a blob as stored: sha512 for one that is called by such a
+        digest, else sha256.
+        """
 
     def open(self, name: str) -> Iterator[bytes]:
         """Yield the stored bytes; ContentAbsent when they have passed."""
 
     def open_file(self, name: str, entry: Entry) -> Iterator[bytes]:
         """Yield the content of one file of a layer."""
+
+
+def tell_reading(chunks: Iterable[bytes], on_read: OnRead | None) -> Iterator[bytes]:
+    """Pass chunks on, and tell `on_read` of each."""
+    if on_read is None:
+        yield from chunks
+        return
+    for chunk in chunks:
+        on_read(len(chunk))
+        yield chunk
 
 
 class SeekStore:
@@ -76,6 +117,9 @@ class SeekStore:
         self._lock = Lock()
         self.sizes: Mapping[str, int] = {name: blob.size for name, blob in archive.blobs.items()}
         self.documents: Mapping[str, bytes] = archive.documents(limits)
+        self.aliases = archive.aliases
+        self.duplicates = archive.duplicates
+        self.end_mark = archive.end_mark
 
     def _blob(self, name: str) -> Blob:
         if name == WHOLE and self.archive.whole is not None:
@@ -86,8 +130,9 @@ class SeekStore:
         """Read the first bytes."""
         return sniff(self._blob(name).read_at(0, SNIFF_BYTES))
 
-    def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
+    def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:
         """Hop over a plain layer's contents unless digests are asked for; read it through otherwise."""
+        name = self.aliases.get(name, name)
         with self._lock:
             known = self._indexes.get(name)
         if known is not None and (known.diff_id or not hashed) and (known.contents or not contents):
@@ -97,7 +142,13 @@ class SeekStore:
             if not hashed and not contents and sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
                 index = hop_layer(blob.read_at, blob.size, limits=self._limits)
             else:
-                index = index_layer(blob.chunks(), hashed=hashed, contents=contents, limits=self._limits)
+                index = index_layer(
+                    tell_reading(blob.chunks(), on_read),
+                    hashed=hashed,
+                    contents=contents,
+                    algorithm=name_algorithm(name),
+                    limits=self._limits,
+                )
         except TarlayersError as error:
             raise place_error(error, name or self.archive.path) from error
         with self._lock:
@@ -108,10 +159,12 @@ class SeekStore:
 
     def digest(self, name: str) -> Digest:
         """Hash the blob, unless an index already did."""
+        name = self.aliases.get(name, name)
         if name not in self._digests:
-            meter = Meter()
+            meter = Meter(algorithm=name_algorithm(name))
             for _ in meter.watch(self._blob(name).chunks()):
-                digest = meter.digest()
+                pass
+            digest = meter.digest()
             if digest is not None:
                 self._digests[name] = digest
         return self._digests[name]
@@ -131,6 +184,9 @@ class PassedStore:
     def __init__(self) -> None:
         self.sizes: dict[str, int] = {}
         self.documents: Mapping[str, bytes] = {}
+        self.aliases: Mapping[str, str] = {}
+        self.duplicates: dict[str, int] = {}
+        self.end_mark = True
         self.indexes: dict[str, LayerIndex | TarlayersError] = {}
         self.digests: dict[str, Digest] = {}
         self.compressions: dict[str, str] = {}
@@ -139,9 +195,14 @@ class PassedStore:
         """Give what was sniffed in passing."""
         return self.compressions.get(name, "none")
 
-    def index(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
+    def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:  # noqa: ARG002 # all was read in passing
         """Give the index made in passing, or raise what went wrong then."""
         found = self.indexes.get(name)
+        if found is None and name in self.documents:
+            try:
+                return index_layer((self.documents[name],), hashed=hashed, contents=contents)
+            except TarlayersError as error:
+                raise error.inside(name) from error
         if found is None:
             raise ContentAbsent("this member is no layer", place=name)
         if isinstance(found, TarlayersError):
@@ -218,14 +279,17 @@ class _Pass:
             entry = decode_entry(member, self._limits)
             sha256 = self._take(name, member, walker)
             entries.append(entry._replace(sha256=sha256) if sha256 and self._contents else entry)
-        trailing = walker.drain()
+        trailing, behind = read_behind(walker.tail(), 0)
         self._follow_links()
+        self._strip_top()
         store = self._store
+        store.end_mark = ends_whole(walker, meter.size)
         store.documents = self._documents
         digest = meter.digest()
         store.indexes[WHOLE] = LayerIndex(
-            digest, meter.size, "none", digest, meter.size, tuple(entries), self._contents, trailing
-        )
+            digest, meter.size, "none", digest, meter.size, tuple(entries), self._contents, trailing,
+            behind or find_toc_member(entries),
+        )  # fmt: skip
         if digest is not None:
             store.digests[WHOLE] = digest
         return store
@@ -239,17 +303,19 @@ class _Pass:
         if member.typeflag not in b"07S":
             return None
         self._store.sizes[name] = member.size
-        meter = Meter(hashed=self._hashed or self._contents)
+        algorithm = "sha256" if self._bare else name_algorithm(name)
+        meter = Meter(hashed=self._hashed or self._contents, algorithm=algorithm)
         stream = meter.watch(walker.content())
         head = b""
         while len(head) < tar.BLOCK and (chunk := next(stream, b"")):
             head += chunk
         self._store.compressions[name] = sniff(head)
         whole = _rejoin(head, stream)
-        if looks_like_json(head) and name.count("/") < _DOCUMENT_DEPTH:
-            self._keep_document(name, member.size, whole)
-        elif may_be_layer(head, member.size):
-            self._index(name, whole, meter)
+        if name.count("/") < _DEPTH or _DIGITS.fullmatch(name):
+            if looks_like_json(head[:64]):
+                self._keep_document(name, member.size, whole)
+            elif not self._bare or may_be_layer(head, member.size):
+                self._index(name, whole, meter)
         for _ in stream:
             pass
         digest = meter.digest()
@@ -261,6 +327,7 @@ class _Pass:
     def _forget(self, name: str) -> None:
         """Of two members with one name the last counts."""
         if self._store.sizes.pop(name, None) is not None or name in self._links:
+            self._store.duplicates[name] = self._store.duplicates.get(name, 1) + 1
             self._links.pop(name, None)
             self._documents.pop(name, None)
             self._store.indexes.pop(name, None)
@@ -278,18 +345,29 @@ class _Pass:
         try:
             index = index_metered(whole, meter, hashed=self._hashed, contents=self._contents, limits=self._limits)
         except TarlayersError as error:
-            self._store.indexes[name] = place_error(error, name)
+            # A fresh one: that which was caught keeps the frames of its traceback, and most of these are never raised.
+            self._store.indexes[name] = error.inside(name)
             return
         self._store.indexes[name] = index
 
     def _follow_links(self) -> None:
         store = self._store
-        for name, target in resolve_links(self._links, store.sizes).items():
+        store.aliases = resolve_links(self._links, store.sizes)
+        for name, target in store.aliases.items():
             store.sizes[name] = store.sizes[target]
             store.compressions[name] = store.compressions[target]
             for kept in (store.indexes, store.digests, self._documents):
                 with suppress(KeyError):
                     kept[name] = kept[target]  # type: ignore[assignment] # one loop over three value types
+
+    def _strip_top(self) -> None:
+        store = self._store
+        top = find_top(store.sizes)
+        store.aliases = {name[len(top) :]: target[len(top) :] for name, target in store.aliases.items()}
+        store.duplicates = {name.removeprefix(top): count for name, count in store.duplicates.items()}
+        for kept in (store.sizes, store.compressions, store.indexes, store.digests, self._documents):
+            for name in [name for name in kept if top and name.startswith(top)]:
+                kept[name[len(top) :]] = kept.pop(name)  # type: ignore[assignment] # one loop over five value types
 
 
 def _rejoin(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -299,10 +377,8 @@ def _rejoin(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def may_be_layer(head: bytes, size: int) -> bool:
-    """Say whether a member may be a layer: compressed, empty, or led by something like a tar header."""
-    if size == 0 or sniff(head) != "none":
-        return True
-    if len(head) < tar.BLOCK:
-        return False
-    digits = head[148:156].strip(b" \0")
-    return not digits.strip(b"01234567") and (bool(digits) or not head.strip(b"\0"))
+    """Say whether a file of a root file system may be a tar: empty, compressed, or with digits for a checksum.
+
+    To try and index each costs 70 microseconds, which a file system of a million files would notice.
+    """
+    return size == 0 or sniff(head) != "none" or not head[148:156].strip(b" \0").strip(b"01234567")

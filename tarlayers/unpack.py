@@ -10,7 +10,7 @@ createTarFile, mkparent, hardlinkRootPath), tar_opts_linux.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX, clean_path
@@ -19,8 +19,13 @@ from tarlayers.tree import Node, Refusal, Tree, implied_directory, is_too_long
 
 _MAX_ID = (1 << 32) - 1
 _MAX_TIME = 1 << 63
+_SHORT = 64  # characters of a component that need no look at how many bytes they are
 _SIMPLE = frozenset(("file", "symlink", "char", "block", "fifo"))
 _ACLS = frozenset(("system.posix_acl_access", "system.posix_acl_default"))
+
+
+OnLost = Callable[[str, Node, str, str], object]
+"""Hears (path, node, cause, by) of what a layer wrote and displaced or deleted again itself."""
 
 
 class LayerTree(Tree):
@@ -34,11 +39,13 @@ class LayerTree(Tree):
         self.refused: list[Refusal] = []
 
 
-def unpack_layer(entries: Iterable[Entry], index: int, lower: Sequence[LayerTree]) -> LayerTree:
+def unpack_layer(
+    entries: Iterable[Entry], index: int, lower: Sequence[LayerTree], on_lost: OnLost | None = None
+) -> LayerTree:
     """Unpack one layer. `lower` holds the trees of the layers below, top first: implied directories take
     their attributes from there (P2). Entries that the engine refuses are left out and listed in `refused`.
     """
-    return _Unpacking(index, lower).run(entries)
+    return _Unpacking(index, lower, on_lost).run(entries)
 
 
 class _Group:
@@ -52,9 +59,10 @@ class _Group:
 class _Unpacking:
     """The state of unpacking one layer."""
 
-    def __init__(self, index: int, lower: Sequence[LayerTree]) -> None:
+    def __init__(self, index: int, lower: Sequence[LayerTree], on_lost: OnLost | None) -> None:
         self._index = index
         self._lower = lower
+        self._on_lost = on_lost
         self._tree = LayerTree()
         self._first = index == 0
         self._groups: dict[str, _Group] = {}
@@ -67,37 +75,38 @@ class _Unpacking:
         entries = list(entries)
         if self._first and any(entry.role == "opaque" for entry in entries):
             self._unpacked = set()
-        dirs, timed, new = self._tree.dirs, self._timed, tuple.__new__
+        dirs, timed, late, index, new = self._tree.dirs, self._timed, self._late, self._index, tuple.__new__
         simple = self._unpacked is None
         for entry in entries:
-            path, kind = entry.path, entry.type
-            parent, _, base = path.rpartition("/")
+            path, kind, _, uid, gid, _, mtime, _, _, xattrs, role, _, _, flag, _ = entry
+            slash = path.rfind("/")
+            parent = path[:slash]
             siblings = dirs.get(parent)
-            plain = entry.role == "entry" and (entry.typeflag == "0" or entry.typeflag == "5") and len(base) < 64
-            if plain and siblings is not None and path not in siblings and parent not in timed and path and simple:
-                # A new name in a directory that is there: what nearly all entries are.
-                inode = entry if self._is_ordinary(entry) else normalize(entry)
-                siblings[path] = new(Node, (inode, self._index))
+            # A new name in a directory that is there: what nearly all entries are.
+            if (
+                siblings is not None
+                and simple
+                and (flag == "0" or flag == "5")  # twice as fast as a look-up
+                and role == "entry"
+                and path not in siblings
+                and parent not in timed
+                and 1 < len(path) - slash <= _SHORT
+            ):
+                times = mtime is not None and 0 <= mtime < _MAX_TIME
+                if xattrs is not None or not (times and 0 <= uid < _MAX_ID and 0 <= gid < _MAX_ID):
+                    entry = normalize(entry)  # noqa: PLW2901 # as the inode has it
+                siblings[path] = new(Node, (entry, index))
                 if kind == "dir":
                     dirs[path] = {}
-                    self._late.append(inode)
+                    late.append(entry)
                 continue
             try:
                 self._take(entry)
             except Refused as error:
-                self._tree.refused.append(Refusal(self._index, path or "/", error.code, error.message))
+                self._tree.refused.append(Refusal(index, path or "/", error.code, error.message))
         self._set_late_times()
         self._finish_groups()
         return self._tree
-
-    @staticmethod
-    def _is_ordinary(entry: Entry) -> bool:
-        return entry.xattrs is None and (
-            0 <= entry.uid < _MAX_ID
-            and 0 <= entry.gid < _MAX_ID
-            and entry.mtime is not None
-            and 0 <= entry.mtime < _MAX_TIME
-        )
 
     def _take(self, entry: Entry) -> None:
         if not entry.path:
@@ -130,13 +139,13 @@ class _Unpacking:
         while todo:
             for path, node in list(self._tree.dirs[todo.pop()].items()):
                 if path not in unpacked:
-                    self._remove(path)
+                    self._remove(path, "opaque", directory)
                 elif node.entry.type == "dir":
                     todo.append(path)
 
     def _take_whiteout(self, path: str) -> None:
         if self._first:
-            self._remove(path)  # B1
+            self._remove(path, "whiteout", path)  # B1
             return
         if path in self._tree.dirs or self._tree.get(path) is not None:
             raise Refused("exists", "a whiteout of what the same layer has")  # W3
@@ -151,7 +160,7 @@ class _Unpacking:
     def _take_node(self, path: str, entry: Entry) -> None:
         existing = self._tree.get(path)
         if existing is not None and not (existing.entry.type == "dir" and entry.type == "dir"):
-            self._remove(path)
+            self._remove(path, "entry", path)
             existing = None
         if entry.type == "global":
             return  # X6
@@ -203,15 +212,21 @@ class _Unpacking:
         self._touch(path)
         self._tree.put(path, node)
 
-    def _remove(self, path: str) -> None:
+    def _remove(self, path: str, cause: str, by: str) -> None:
         node = self._tree.get(path)
         if node is None:
             return
         self._disturbed = True
         self._touch(path)
-        self._tree.remove(path, self._forget)
 
-    def _forget(self, path: str, _node: Node) -> None:
+        def lose(gone: str, lost: Node) -> None:
+            self._forget(gone)
+            if self._on_lost is not None:
+                self._on_lost(gone, lost, cause, by)
+
+        self._tree.remove(path, lose)
+
+    def _forget(self, path: str) -> None:
         self._tree.whiteouts.discard(path)
         self._tree.opaque.discard(path)
         self._timed.discard(path)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tarlayers.cli.app import build_app
-from tarlayers.cli.outcome import run_app
 from tests.build import archive, device, directory, file, image, layer, sha256
 from tests.dataroot import Root, container, docker_root, pack_root, write_root
+from tests.run import run as run_command
 
 APP = image(layer(directory("etc"), file("etc/x", b"1"), file("y", b"22")), names=("example.org/app:v1",))
 WEB = container("web", APP, directory("etc"), device("etc/x", 0, 0), file("new\x1b", b"333"))
@@ -22,16 +20,14 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Call a command in a directory that holds `root.tar`: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "root.tar").write_bytes(pack_root(ROOT, "docker"))
 
     def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tarlayers", *words])
-        code = run_app(build_app(sys.argv[1:]))
-        out, err = capsysbinary.readouterr()
-        return code, out.decode(), err.decode()
+        ran = run_command(*words)
+        return ran.code, ran.stdout.decode(), ran.stderr
 
     return call
 

@@ -86,7 +86,7 @@ def open_root(root: Root, where: Path) -> ImageArchive:
 
 
 def pick(found: ImageArchive, reference: str) -> Image:
-    return choose_image(found.images, reference, None, found.unlisted)
+    return choose_image(found.images, reference, None, unlisted=found.unlisted)
 
 
 def content_of(found: Image, rootfs: RootFS, path: str) -> bytes:
@@ -428,7 +428,7 @@ def test_a_container_that_is_not_there_is_a_wrong_choice(reference: str, tmp_pat
 
 def test_containers_are_no_candidates(tmp_path: Path) -> None:
     found = open_root(docker_root([APP], [WEB]), tmp_path)
-    assert choose_image(found.images, None, None, found.unlisted).name == "example.org/app:v1"
+    assert choose_image(found.images, None, None, unlisted=found.unlisted).name == "example.org/app:v1"
 
 
 def test_a_container_whose_image_is_gone_still_has_its_layers(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_store_answers_as_the_archive_of_its_images(put: Callable[[Root, Path]
 def test_images_that_others_stand_on_are_not_listed(tmp_path: Path) -> None:
     found = open_images(in_tar(podman_root([UNNAMED, APP]), tmp_path))
     assert [each.name for each in found.images] == ["localhost/app:v1"]
-    below = choose_image(found.images, sha256(UNNAMED.config_bytes)[:12], None, found.unlisted)
+    below = choose_image(found.images, sha256(UNNAMED.config_bytes)[:12], None, unlisted=found.unlisted)
     assert len(below.layers) == 1
 
 
@@ -67,7 +67,7 @@ def test_manifests_and_their_digests(tmp_path: Path) -> None:
 
 def test_a_container_is_its_image_and_its_own_layer(tmp_path: Path) -> None:
     found = open_images(in_tar(podman_root([APP], [WEB]), tmp_path))
-    web = choose_image(found.images, "container:web", None, found.unlisted)
+    web = choose_image(found.images, "container:web", None, unlisted=found.unlisted)
     assert [each.on_disk.role for each in web.layers if each.on_disk] == ["image", "image", "container"]
     assert sorted(merge_layers(web.layers)) == ["/d", "/etc", "/y"]
     assert letters(web) == ["C /d", "D /d/new", "A /y"]

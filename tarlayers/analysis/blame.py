@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tarlayers.errors import NoSuchPath
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer, require_layers
 from tarlayers.rootfs import Refusal, merge_layers, path_key, trace_layers
@@ -47,7 +48,9 @@ def blame_paths(image: Image, path: str = "/", *, engine: str = "containerd") ->
                 written[event.path] = trace.layer, since
     top = clean_path(path)
     if top and top not in written:
-        top = merge_layers(image.layers, engine=engine).resolve(top, follow=False)
+        top = merge_layers(image.layers, engine=engine).resolve_parents(top)
+        if top not in written:
+            raise NoSuchPath("not in the image", place=path)
     below = top + "/"
     paths = sorted((p for p in written if p == top or p.startswith(below)), key=path_key)
     found = ((p, *written[p]) for p in paths)

@@ -4,20 +4,21 @@ Paths are held against the view of the layers below, as docker does (moby/go-arc
 directory is one change and so is one that another type replaced, whatever was below them; a directory that was
 made opaque loses each of its children on its own; of the first layer everything is new.
 
-Engines list a directory in a layer because something below it changed, and copy a file up that is only opened
-for writing. So what is written again without a change, and a directory whose time alone changed, is left out
-unless all is asked for; with all of it the list of a committed layer is that of `docker diff`.
+Engines list a directory in a layer because something below it changed. So a directory whose time alone changed,
+and anything written again as it was, is noise: left out unless it is asked for. With it the list of a committed
+layer is that of `docker diff`, and what docker does not see beside it: files copied up without a change (chmod
+to the same mode, a new hard link elsewhere), directories where something came and went again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer, require_layers
-from tarlayers.rootfs import Event, Node, Refusal, trace_layers
+from tarlayers.rootfs import Event, LayerTrace, Node, Refusal, merge_layers, trace_layers
 
 
 class Change(NamedTuple):
@@ -79,23 +80,33 @@ def list_changes(
 ) -> ImageChanges:
     """List what every layer did, or the one of index `layer`, at and below `path`.
 
-    With `noise` also what was written again without a change, and directories whose time alone changed. Reads
-    the layers up to the last that is asked for, with the digests of their contents. ContentAbsent when one of
-    them cannot be read.
+    With `noise` also what was written again without a change, and directories whose time alone changed. A `path`
+    that none of them touched is looked for once more where the last view's symlinks lead; there need be none.
+    Reads the layers up to the last that is asked for, with the digests of their contents. ContentAbsent when one
+    of them cannot be read.
     """
     layers = image.layers if layer is None else image.layers[: layer + 1]
     require_layers(layers, contents=True)
-    found: list[LayerChanges] = []
-    refused: list[Refusal] = []
-    for trace in trace_layers(layers, engine=engine):
-        refused += trace.refused
-        if layer is None or trace.layer == layer:
-            changes = fold_events(narrow_events(trace.events, clean_path(path)))
-            if layers[trace.layer].is_container:
-                changes = drop_copies(changes)
-            kept = tuple(change for change in changes if noise or not change.is_noise)
-            found.append(LayerChanges(layers[trace.layer], kept))
-    return ImageChanges(tuple(found), tuple(refused))
+    top = clean_path(path)
+    wanted = range(len(layers)) if layer is None else (layer,)
+    traces = _trace_below(layers, top, engine, wanted)
+    if top and not any(trace.events for trace in traces):
+        elsewhere = merge_layers(layers, engine=engine).resolve_parents(top)
+        traces = _trace_below(layers, elsewhere, engine, wanted) if elsewhere != top else traces
+    return ImageChanges(
+        tuple(
+            LayerChanges(
+                layers[index], tuple(c for c in _changes_of(layers[index], traces[index]) if noise or not c.is_noise)
+            )
+            for index in wanted
+        ),
+        tuple(refusal for trace in traces for refusal in trace.refused),
+    )
+
+
+def _changes_of(layer: Layer, trace: LayerTrace) -> Sequence[Change]:
+    changes = fold_events(trace.events)
+    return drop_copies(changes) if layer.is_container else changes
 
 
 def drop_copies(changes: Sequence[Change]) -> Sequence[Change]:
@@ -113,10 +124,18 @@ def drop_copies(changes: Sequence[Change]) -> Sequence[Change]:
     return [change for change in changes if change.path in changed or change.path in above]
 
 
-def narrow_events(events: Iterable[Event], path: str) -> Iterator[Event]:
-    """Yield the events at and below a path."""
+def _trace_below(layers: Sequence[Layer], path: str, engine: str, wanted: Container[int]) -> list[LayerTrace]:
+    """Trace all layers, but keep only the events of those that are wanted, at and below a path."""
     below = path + "/"
-    return (event for event in events if event.path == path or event.path.startswith(below))
+    return [
+        replace(
+            trace,
+            events=tuple(e for e in trace.events if e.path == path or e.path.startswith(below))
+            if trace.layer in wanted
+            else (),
+        )
+        for trace in trace_layers(layers, engine=engine)
+    ]
 
 
 def fold_events(events: Iterable[Event]) -> Sequence[Change]:

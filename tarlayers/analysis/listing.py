@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarlayers.errors import NoSuchPath
-from tarlayers.formats.glob import compile_glob
+from tarlayers.formats.glob import compile_glob, match_glob
 from tarlayers.formats.whiteout import clean_path
+from tarlayers.image import Layer
 from tarlayers.layer import Entry
-from tarlayers.rootfs import RootFS
+from tarlayers.rootfs import Node, RootFS
 
 
 class Row(NamedTuple):
@@ -32,13 +33,15 @@ class Selection:
     match: str | None
     types: frozenset[str]
     """Empty for all."""
+    depth: int | None = None
+    """How many levels below the path, for what is recursive; None for all."""
 
     def select(self, rootfs: RootFS) -> list[Row]:
         """Give the rows in the order of their paths' bytes; NoSuchPath when PATH is not there."""
         return [
-            Row(path, rootfs[path], rootfs.layer_of(path), rootfs.links_of(path))
-            for path in self._paths(rootfs)
-            if self._fits(path, rootfs[path])
+            Row(path, node.entry, node.layer, rootfs.other_names(path, node))
+            for path, node in self._nodes(rootfs)
+            if self._fits(path, node.entry)
         ]
 
     def select_raw(self, entries: Sequence[Entry]) -> Iterator[Entry]:
@@ -49,14 +52,17 @@ class Selection:
             if inside and entry.type != "global" and self._fits(entry.path, entry):
                 yield entry
 
-    def _paths(self, rootfs: RootFS) -> Sequence[str]:
+    def _nodes(self, rootfs: RootFS) -> list[tuple[str, Node]]:
         top = rootfs.resolve(self.path) if self.path else ""
         if top and rootfs[top].type != "dir":
-            return [top]
+            return [(top, rootfs.node(top))]
         if not self.recursive and self.match is None:
-            return rootfs.children(top)
-        below = top + "/"
-        return [path for path in rootfs.sorted_paths() if path.startswith(below)]
+            return [(path, rootfs.node(path)) for path in rootfs.children(top)]
+        nodes = rootfs.sorted_nodes(top)
+        if self.depth is None:
+            return nodes
+        deepest = top.count("/") + self.depth
+        return [(path, node) for path, node in nodes if path.count("/") <= deepest]
 
     def _fits(self, path: str, entry: Entry) -> bool:
         if self.types and entry.type not in self.types:
@@ -64,13 +70,15 @@ class Selection:
         return self.match is None or compile_glob(self.match).fullmatch(path) is not None
 
 
-def parse_selection(path: str, *, recursive: bool, match: str | None, types: str | None) -> Selection:
+def parse_selection(
+    path: str, *, recursive: bool, match: str | None, types: str | None, depth: int | None = None
+) -> Selection:
     """Take a selection as the command line has it; a type that does not exist is ValueError."""
     known = {"file", "dir", "symlink", "hardlink", "char", "block", "fifo", "unknown"}
     wanted = frozenset(word.strip() for word in types.split(",")) if types else frozenset()
     if wanted - known:
         raise ValueError(f"no such type: {', '.join(sorted(wanted - known))} (there are {', '.join(sorted(known))})")
-    return Selection(clean_path(path), recursive, match, wanted)
+    return Selection(clean_path(path), recursive or depth is not None, match, wanted, depth)
 
 
 def find_file(rootfs: RootFS, path: str) -> str:
@@ -82,12 +90,14 @@ def find_file(rootfs: RootFS, path: str) -> str:
     return found
 
 
-def find_in_layer(entries: Sequence[Entry], path: str) -> Entry:
-    """Find the file that a layer holds at `path`, the last of several, hard links followed; NoSuchPath if none."""
+def find_in_layer(entries: Sequence[Entry], path: str, offset: int | None = None) -> Entry:
+    """Find the file that a layer holds at `path`, the last of several or the one whose header is at `offset`,
+    hard links followed; NoSuchPath if none.
+    """
     wanted = clean_path(path)
     found: Entry | None = None
     for entry in entries:
-        if entry.path != wanted or entry.role != "entry":
+        if entry.path != wanted or entry.role != "entry" or offset not in (None, entry.offset):
             continue
         if entry.type == "hardlink" and entry.link is not None:
             found = find_in_layer([e for e in entries if e.offset < entry.offset], entry.link)
@@ -98,3 +108,30 @@ def find_in_layer(entries: Sequence[Entry], path: str) -> Entry:
     if found.type != "file":
         raise NoSuchPath(f"is a {found.type}, not a file", place=path)
     return found
+
+
+def find_holders(layers: Sequence[Layer], path: str) -> list[int]:
+    """Say which layers have a file at `path`, base first, visible or not."""
+    wanted = clean_path(path)
+    return [layer.index for layer in layers if any(e.path == wanted and e.type == "file" for e in layer.entries)]
+
+
+def select_below(rootfs: RootFS, patterns: Sequence[str]) -> frozenset[str]:
+    """Give the visible paths that paths or globs name, with all that is below them; all paths for no pattern.
+
+    Symlinks in the directory part of a path are followed. NoSuchPath for a pattern that names nothing.
+    """
+    if not patterns:
+        return frozenset(rootfs)
+    found: set[str] = set()
+    for pattern in patterns:
+        if set("*?[") & set(pattern):
+            named = [path for path in rootfs if match_glob(pattern, path)]
+        else:
+            named = [rootfs.resolve(clean_path(pattern), follow=False)]
+        if not named:
+            raise NoSuchPath("nothing in the image fits", place=pattern)
+        for path in named:
+            found.update(inner for inner, _ in rootfs.sorted_nodes(path))
+            found.add(path)
+    return frozenset(found - {""})

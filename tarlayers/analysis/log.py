@@ -15,7 +15,7 @@ from tarlayers.errors import NoSuchPath
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer, require_layers
 from tarlayers.layer import Entry
-from tarlayers.rootfs import Node, Refusal, RootFS, merge_layers, path_key, trace_layers
+from tarlayers.rootfs import Node, Refusal, merge_layers, path_key, trace_layers
 
 _HINTS = 3
 
@@ -67,7 +67,7 @@ def trace_path(image: Image, path: str, *, engine: str = "containerd") -> PathLo
     require_layers(image.layers, contents=True)
     log = _follow(image, wanted, engine)
     if not log.events:
-        elsewhere = _lead(merge_layers(image.layers, engine=engine), wanted)
+        elsewhere = merge_layers(image.layers, engine=engine).resolve_parents(wanted)
         if elsewhere != wanted:
             log = _follow(image, elsewhere, engine)
     if not log.events:
@@ -98,19 +98,6 @@ def _follow(image: Image, path: str, engine: str) -> PathLog:
 
 def _names_of(nodes: dict[str, Node], node: Node, path: str) -> list[str]:
     return sorted((name for name, other in nodes.items() if other is node and name != path), key=path_key)
-
-
-def _lead(rootfs: RootFS, path: str) -> str:
-    """Follow the symlinks among the parents of a path, of which the lowest may be gone."""
-    head, rest = path, ""
-    while head:
-        head, _, base = head.rpartition("/")
-        rest = f"/{base}{rest}"
-        try:
-            return rootfs.resolve(head) + rest
-        except NoSuchPath:
-            continue
-    return path
 
 
 def _hint(image: Image, path: str) -> str:

@@ -13,39 +13,28 @@ from typing import NamedTuple
 
 import orjson
 
-from tarlayers.digest import Digest
-from tarlayers.errors import TarlayersError
-from tarlayers.finding import Checked, Finding, VerifyReport
+from tarlayers.digest import Digest, name_algorithm
+from tarlayers.errors import MalformedInput, TarlayersError
+from tarlayers.finding import SEVERITIES, Checked, CheckedBlob, Finding, VerifyReport, sort_findings
+from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import LayerIndex
+from tarlayers.sources.agreement import compare_documents
 from tarlayers.sources.layout import BlobClaim
 from tarlayers.store import WHOLE, Store
+from tarlayers.toc import check_toc
 
-SEVERITIES = {
-    "V001": "error",  # digest of a blob
-    "V002": "error",  # size of a blob
-    "V003": "error",  # diff ID of a layer
-    "V004": "error",  # as many layers as diff IDs
-    "V005": "error",  # a layer that cannot be read
-    "V006": "error",  # a layer member that manifest.json lists and the archive lacks
-    "V007": "error",  # digest of a table of contents
-    "V008": "error",  # a table of contents against its layer
-    "V009": "warning",  # history steps against layers
-    "V010": "warning",  # manifest.json against index.json
-    "V011": "warning",  # a media type against the bytes
-    "V012": "warning",  # bytes after the end of a layer
-    "V013": "note",  # an absent blob
-    "V014": "note",  # content that cannot be read: foreign, encrypted, a file system image
-    "V015": "note",  # a digest algorithm that is not computed
-    "V016": "note",  # layers without a diff ID to check
+_CLAIMANTS = {
+    "name": "its name",
+    "layer": "the manifest",
+    "config": "the manifest",
+    "manifest": "the index",
+    "index": "the index",
 }
-"""Every code and its severity."""
+"""Who claims something of a blob, by the claim's role."""
 
-_RANK = {"error": 0, "warning": 1, "note": 2}
-_COMPRESSIONS = {
-    ".tar": "none", ".tar+gzip": "gzip", ".tar.gzip": "gzip", ".tar+zstd": "zstd", ".tar.zstd": "zstd",
-}  # fmt: skip
+_TOC_CODES = {"digest": "V007", "content": "V008", "unchecked": "V018"}
 
 
 def verify_archive(
@@ -54,8 +43,12 @@ def verify_archive(
     """Recompute every claim of an archive's documents and names, several blobs at a time, the largest first.
 
     `progress` hears the stored size of each blob that is done, from the thread that read it. A layer that is
-    malformed is a finding, and the others are still verified.
+    malformed is a finding, and the others are still verified. An archive that ends without its end mark is cut
+    short, whatever else it claims: MalformedInput.
     """
+    if not archive.store.end_mark:
+        place = "standard input" if archive.path == "-" else archive.path
+        raise MalformedInput("ends without its end-of-archive mark: it is cut short", place=place)
     return _Verifying(archive).run(workers or len(os.sched_getaffinity(0)), progress or (lambda _: None))
 
 
@@ -74,14 +67,17 @@ class _Verifying:
         self._archive = archive
         self._store = archive.store
         self._users = _name_users(archive)
-        self._layers = {layer.blob: layer for image in archive.images for layer in image.layers if not layer.unreadable}
+        readable = (layer for image in archive.images for layer in image.layers if not layer.unreadable)
+        self._layers = dict.fromkeys(self._follow(layer.blob or WHOLE) for layer in readable)
+        named = [self._follow(claim.blob) for claim in archive.layout.claims if claim.blob is not None]
+        self._blobs = dict.fromkeys([*named, *self._layers])
         self._computed: dict[str, _Computed] = {}
         self._findings: list[Finding] = []
+        self._wrong: set[str] = set()
 
     def run(self, workers: int, progress: Callable[[int], object]) -> VerifyReport:
         sizes = self._store.sizes
-        names = {claim.blob for claim in self._archive.layout.claims} | self._layers.keys()
-        todo = sorted((name for name in names if name is not None), key=lambda name: (-sizes.get(name, 0), name))
+        todo = sorted(self._blobs, key=lambda name: (-sizes.get(name, 0), name))
 
         def compute(name: str) -> None:
             self._computed[name] = _compute(self._store, name, layer=name in self._layers)
@@ -90,16 +86,29 @@ class _Verifying:
         with ThreadPoolExecutor(workers) as pool:
             for done in [pool.submit(compute, name) for name in todo]:
                 done.result()
+        self._check_archive()
         self._check_claims()
         for image, record in zip(self._archive.images, self._archive.layout.images, strict=False):
             self._check_image(image, docker=record.flavour == "docker")
         for name in self._layers:
-            self._check_layer_blob(name or "")
-        for place, claimed, computed, message in self._archive.layout.disagreements:
-            self._add("V010", place, claimed, computed, message)
-        findings = tuple(sorted(dict.fromkeys(self._findings), key=lambda finding: _RANK[finding.severity]))
+            self._check_layer_blob(name)
+        findings = sort_findings(self._findings)
         checked = Checked(len(todo), len(self._layers), sum(self._stored_size(name) for name in todo))
-        return VerifyReport(all(finding.severity != "error" for finding in findings), checked, findings)
+        ok = all(finding.severity != "error" for finding in findings)
+        return VerifyReport(ok, checked, findings, tuple(self._list_blobs(todo)))
+
+    def _list_blobs(self, names: Iterable[str]) -> Iterator[CheckedBlob]:
+        users = dict(self._users)
+        for claim in self._archive.layout.claims:
+            if claim.blob is not None and claim.role != "name":
+                users.setdefault(self._follow(claim.blob), claim.place)
+        order = {blob: i for i, blob in enumerate(users)}
+        for name in sorted(names, key=lambda name: (order.get(name, len(order)), name)):
+            yield CheckedBlob(name, users.get(name, ""), self._stored_size(name), name not in self._wrong)
+
+    def _follow(self, blob: str) -> str:
+        """Give the member that holds the bytes, where the given one is a link."""
+        return self._store.aliases.get(blob, blob)
 
     def _stored_size(self, name: str) -> int:
         if name != WHOLE:
@@ -107,12 +116,28 @@ class _Verifying:
         index = self._computed[name].layer
         return index.plain_size if index else 0
 
-    def _add(self, code: str, place: str, claimed: object = None, computed: object = None, message: str = "") -> None:
-        self._findings.append(Finding(code, SEVERITIES[code], place, _plain(claimed), _plain(computed), message))
+    def _add(
+        self, code: str, place: str, claimed: object = None, computed: object = None, message: str = "", blob: str = ""
+    ) -> None:
+        severity = SEVERITIES[code]
+        if blob and severity == "error":
+            self._wrong.add(blob)
+        place = ": ".join(part for part in (place, blob) if part)
+        self._findings.append(Finding(code, severity, place, _plain(claimed), _plain(computed), message))
 
-    def _place(self, blob: str, claim_place: str = "") -> str:
-        """Name a blob the way a user knows it: by what uses it, then by its name."""
-        return ": ".join(part for part in (self._users.get(blob, claim_place), blob) if part)
+    def _user(self, blob: str, claim_place: str = "") -> str:
+        """Name what uses a blob, as a user knows it; where nothing does, what claims something of it."""
+        return self._users.get(blob, claim_place if claim_place != blob else "")
+
+    # -- claims about the archive ------------------------------------------------------------------
+
+    def _check_archive(self) -> None:
+        for place, claimed, computed, message in compare_documents(self._store.documents, self._store.sizes):
+            self._add("V006" if computed is None else "V010", place, claimed, computed, message)
+        for name, count in self._store.duplicates.items():
+            if name in self._blobs or name in self._store.documents:
+                message = f"{count} members have this name; the last counts, as for docker, others take the first"
+                self._add("V017", self._user(name), None, count, message, name)
 
     # -- claims about blobs ------------------------------------------------------------------------
 
@@ -122,11 +147,12 @@ class _Verifying:
             if claim.blob is None:
                 self._note_absent(claim)
                 continue
+            blob = self._follow(claim.blob)
             if claim.digest is not None:
-                by_value.setdefault((claim.blob, claim.digest), []).append(claim)
+                by_value.setdefault((blob, claim.digest), []).append(claim)
             if claim.size is not None:
-                by_value.setdefault((claim.blob, claim.size), []).append(claim)
-            self._check_media_type(claim, claim.blob)
+                by_value.setdefault((blob, claim.size), []).append(claim)
+            self._check_media_type(claim, blob)
         for (blob, value), claims in by_value.items():
             if isinstance(value, Digest):
                 self._check_digest(blob, value, claims)
@@ -134,47 +160,61 @@ class _Verifying:
                 self._check_size(blob, value, claims)
 
     def _check_digest(self, blob: str, claimed: Digest, claims: list[BlobClaim]) -> None:
-        place = self._place(blob, claims[0].place)
-        if claimed.algorithm != "sha256":
-            message = f"{claimed.algorithm} digests are not recomputed (sha256 alone is)"
-            self._add("V015", place, claimed, None, message)
-            return
+        place = self._user(blob, claims[0].place)
         computed = self._computed[blob]
-        if computed.digest is not None and computed.digest != claimed:
+        if name_algorithm(blob) != claimed.algorithm:
+            message = f"the {claimed.algorithm} digest is not recomputed: the blob is not called by it"
+            self._add("V015", place, claimed, None, message, blob)
+        elif computed.digest is not None and computed.digest != claimed:
             message = f"the bytes have another digest than {_join_claimants(claims)}"
-            self._add("V001", place, claimed, computed.digest, message)
+            self._add("V001", place, claimed, computed.digest, message, blob)
         elif computed.digest is None and blob not in self._layers:
-            self._add("V005", place, claimed, None, f"cannot be read: {computed.error}")
+            self._add("V005", place, claimed, None, f"cannot be read: {_describe(computed.error, blob)}", blob)
 
     def _check_size(self, blob: str, claimed: object, claims: list[BlobClaim]) -> None:
         size = self._store.sizes[blob]
         if claimed != size:
             message = f"{size} bytes, {_join_claimants(claims)} {claimed}"
-            self._add("V002", self._place(blob, claims[0].place), claimed, size, message)
+            self._add("V002", self._user(blob, claims[0].place), claimed, size, message, blob)
 
     def _check_media_type(self, claim: BlobClaim, blob: str) -> None:
         if claim.media_type is None or claim.role == "name":
             return
         if claim.role == "layer":
-            wanted = expected_compression(claim.media_type)
-            found = self._store.compression(blob)
-            what = "no compression" if found == "none" else f"{found} by its first bytes"
+            wanted, found = self._compressions(claim.media_type, blob)
+            what = "not compressed" if found == "none" else f"it is {found}"
         else:
             wanted = claim.media_type
             found = _own_media_type(self._store.documents.get(blob)) or wanted
-            what = f"the document calls itself {found}"
-        if wanted is not None and wanted != found:
-            place = self._place(blob, claim.place)
-            self._add("V011", place, claim.media_type, found, f"{claim.place} says {claim.media_type}, but {what}")
+            what = f"it calls itself {found}"
+        if wanted != found:
+            message = f"called {claim.media_type}, but {what}"
+            self._add("V011", self._user(blob, claim.place), claim.media_type, found, message, blob)
+
+    def _compressions(self, media_type: str, blob: str) -> tuple[str, str]:
+        """Give the compression that a layer's type claims, and that of its bytes; where none is claimed, twice."""
+        claimed, found = read_layer_type(media_type), self._store.compression(blob)
+        if claimed is None or claimed.content == "encrypted":
+            return found, found
+        return claimed.compression or "none", found
 
     def _note_absent(self, claim: BlobClaim) -> None:
-        foreign = any(
-            layer.claimed_digest == claim.digest and layer.unreadable == "foreign"
+        layers = [
+            (_layer_place(image, layer), layer.unreadable)
             for image in self._archive.images
             for layer in image.layers
-        )
-        if not foreign:
-            self._add("V013", claim.place, claim.digest, None, f"a {claim.role} that is not in the archive")
+            if claim.role == "layer" and layer.claimed_digest == claim.digest
+        ]
+        for place, unreadable in layers:
+            if unreadable != "foreign":
+                self._add("V013", place, claim.digest, None, "not in the archive")
+        if layers:
+            return
+        other = next((other for other in self._archive.others if other.digest == claim.digest), None)
+        names = f"{other.names[0]}: " if other is not None and other.names else ""
+        platform = f" of {other.platform}" if other is not None and other.platform else ""
+        place = f"{names}{claim.role}{platform}" if other is not None else claim.place
+        self._add("V013", place, claim.digest, None, "not in the archive")
 
     # -- claims about images -----------------------------------------------------------------------
 
@@ -183,13 +223,14 @@ class _Verifying:
         for layer in image.layers:
             place = _layer_place(image, layer)
             if layer.unreadable == "absent":
-                if docker and layer.claimed_digest is None:
+                if docker:
                     self._add("V006", place, None, None, "manifest.json lists this layer, but the archive lacks it")
             elif layer.unreadable:
                 why = f"foreign, to be had from {' '.join(layer.urls)}" if layer.urls else layer.unreadable
-                self._add("V014", place, layer.claimed_diff_id, None, f"content not readable: {why}")
+                message = f"content not readable: {why}"
+                self._add("V014", place, layer.claimed_diff_id, None, message, self._follow(layer.blob or ""))
             else:
-                self._check_diff_id(place, layer)
+                self._check_layer(place, layer)
 
     def _check_counts(self, image: Image) -> None:
         count = len(image.layers)
@@ -206,23 +247,26 @@ class _Verifying:
             message = f"{filled} steps of the history claim a layer, but there are {count}"
             self._add("V009", image.name, filled, count, message)
 
-    def _check_diff_id(self, place: str, layer: Layer) -> None:
-        computed = self._computed[layer.blob or ""]
-        where = f"{place}: {layer.blob}" if layer.blob else place
+    def _check_layer(self, place: str, layer: Layer) -> None:
+        blob = self._follow(layer.blob or WHOLE)
+        computed = self._computed[blob]
+        claimed = layer.claimed_diff_id
         if computed.layer is None:
-            self._add("V005", where, layer.claimed_diff_id, None, f"cannot be read: {_describe(computed.error, layer)}")
-        elif layer.claimed_diff_id is not None and layer.claimed_diff_id != computed.layer.diff_id:
-            if layer.claimed_diff_id.algorithm != "sha256":
-                self._add("V015", where, layer.claimed_diff_id, None, "only sha256 diff IDs are recomputed")
-                return
+            self._add("V005", place, claimed, None, f"cannot be read: {_describe(computed.error, blob)}", blob)
+            return
+        if claimed is not None and claimed.algorithm != "sha256":
+            self._add("V015", place, claimed, None, "only sha256 diff IDs are recomputed", blob)
+        elif claimed is not None and claimed != computed.layer.diff_id:
             message = "the uncompressed layer has another digest than the configuration says"
-            self._add("V003", where, layer.claimed_diff_id, computed.layer.diff_id, message)
+            self._add("V003", place, claimed, computed.layer.diff_id, message, blob)
+        for fault in check_toc(computed.layer, layer.annotations):
+            self._add(_TOC_CODES[fault.kind], place, fault.claimed, fault.computed, fault.message, blob)
 
     def _check_layer_blob(self, name: str) -> None:
         index = self._computed[name].layer
         if index is not None and index.trailing:
             message = f"{index.trailing} bytes follow the end of the layer; no engine shows them, some refuse them"
-            self._add("V012", self._place(name), None, index.trailing, message)
+            self._add("V012", self._user(name), None, index.trailing, message, name)
 
 
 def _plain(value: object) -> str | int | None:
@@ -248,12 +292,6 @@ def _digest_anyway(store: Store, name: str) -> Digest | None:
         return None
 
 
-def expected_compression(media_type: str) -> str | None:
-    """Give the compression that a layer's media type claims; None where it claims nothing that we know."""
-    ending = media_type[media_type.rfind(".tar") :] if ".tar" in media_type else ""
-    return _COMPRESSIONS.get(ending)
-
-
 def _own_media_type(document: bytes | None) -> str | None:
     """Give what an index or manifest calls itself. Of a configuration there is no such thing."""
     try:
@@ -264,16 +302,14 @@ def _own_media_type(document: bytes | None) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
-def _describe(error: TarlayersError | None, layer: Layer) -> str:
+def _describe(error: TarlayersError | None, blob: str) -> str:
     """Say what is wrong without the name that the place already gives."""
-    return str(error).removeprefix(f"{layer.blob} at ").removeprefix(f"{layer.blob}: ") if layer.blob else str(error)
+    return str(error).removeprefix(f"{blob} at ").removeprefix(f"{blob}: ") if blob else str(error)
 
 
 def _join_claimants(claims: Iterable[BlobClaim]) -> str:
-    places = dict.fromkeys("its name" if claim.role == "name" else claim.place for claim in claims)
-    names = list(places)
-    shown = " and ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
-    return f"{shown} {'says' if len(names) == 1 else 'say'}"
+    names = list(dict.fromkeys(_CLAIMANTS.get(claim.role, claim.role) for claim in claims))
+    return f"{' and '.join(names)} {'says' if len(names) == 1 else 'say'}"
 
 
 def _layer_place(image: Image, layer: Layer) -> str:
@@ -285,7 +321,7 @@ def _name_users(archive: ImageArchive) -> dict[str, str]:
     users: dict[str, str] = {}
     for image in archive.images:
         for blob, name in _parts(image):
-            users.setdefault(blob, name)
+            users.setdefault(archive.store.aliases.get(blob, blob), name)
     manifests = {image.manifest_digest: image.name for image in archive.images}
     for claim in archive.layout.claims:
         if claim.blob is not None and claim.role == "manifest" and claim.digest in manifests:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tarlayers.digest import Digest
 from tarlayers.errors import TarlayersError
-from tarlayers.finding import Checked, Finding, VerifyReport
+from tarlayers.finding import Checked, CheckedBlob, Finding, VerifyReport
 from tarlayers.formats.assembly import ContentMeter, is_unmapped, store_content
 from tarlayers.formats.tarsplit import Step
 from tarlayers.imagearchive import ImageArchive
@@ -80,7 +80,11 @@ class _Verifying:
         findings.sort(key=lambda finding: _RANK[finding.severity])
         ok = not any(finding.severity == "error" for finding in findings)
         checked = Checked(len(self._root.documents) + len(layers), len(layers), size)
-        return VerifyReport(ok, checked, tuple(findings))
+        blobs = [
+            CheckedBlob(layer.name, self._users.get(layer.name, ""), check.size, check.ok)
+            for layer, check in zip(layers, checks, strict=True)
+        ]
+        return VerifyReport(ok, checked, tuple(findings), tuple(blobs))
 
     def _find_losses(self) -> Losses:
         try:
@@ -127,6 +131,11 @@ class _LayerCheck:
         self.findings: list[Finding] = []
         self.size = 0
         """Bytes of the layer's tar that were put together."""
+
+    @property
+    def ok(self) -> bool:
+        """No finding is an error."""
+        return not any(finding.severity == "error" for finding in self.findings)
 
     def run(self) -> _LayerCheck:
         self._check_chain()

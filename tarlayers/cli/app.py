@@ -7,26 +7,32 @@ from importlib import import_module
 
 import typer
 
-COMMANDS = {
-    "inspect": "Look",
-    "layers": "Look",
-    "history": "Look",
-    "ls": "Look",
-    "cat": "Look",
-    "containers": "Look",
-    "changes": "Trace",
-    "log": "Trace",
-    "blame": "Trace",
-    "verify": "Check",
-    "tarsplit": "tar-split",
-}
-"""Every command and the help panel it stands in; its module in this package has a `command`: a function, or a
-typer application with commands of its own."""
+from tarlayers.cli.words import Command
 
-_EPILOG = (
-    "IMAGE is PATH[#REF]: a docker save or OCI archive, a directory, a data root of an engine, a bare layer, "
-    "or - for standard input."
-)
+COMMANDS = {
+    "inspect": "What is in an archive: images, names, configuration.",
+    "layers": "Each layer's digests, sizes and instruction.",
+    "history": "Every build step, and the layer it made.",
+    "ls": "The files of the merged view, or of one layer.",
+    "cat": "A file's bytes, also one that a later layer deleted.",
+    "containers": "The containers of an engine's data root.",
+    "changes": "What each layer did, as docker diff prints it.",
+    "log": "The life of one path through the layers.",
+    "blame": "Which layer last wrote each path, and which introduced it.",
+    "waste": "Bytes shipped but not visible, and why.",
+    "hidden": "Files that lower layers still ship; secrets among them.",
+    "verify": "Recompute every digest, size and count.",
+    "export": "The merged root file system as one tar.",
+    "extract": "Files to disk, never outside of DEST.",
+    "tarsplit": "Layers without their contents, as docker keeps them.",
+}
+"""Every command with its line in the overview; its module in this package has a `command`: a function, or a typer
+application with commands of its own."""
+
+_EPILOG = """IMAGE is PATH[#REF]: a docker save or OCI archive, a directory, an engine's data root, a bare layer, or -
+for standard input.
+
+Example: docker save app | tarlayers ls -l - /etc"""
 
 
 def build_app(arguments: Sequence[str]) -> typer.Typer:
@@ -45,9 +51,9 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     for name in [called] if called in COMMANDS else COMMANDS:
         command = import_module(f"tarlayers.cli.{name}_command").command
         if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name, rich_help_panel=COMMANDS[name])
+            app.add_typer(command, name=name, short_help=COMMANDS[name])
         else:
-            app.command(name, rich_help_panel=COMMANDS[name])(command)
+            app.command(name, cls=Command, short_help=COMMANDS[name])(command)
     return app
 
 

@@ -15,6 +15,7 @@ from tarlayers.cli.options import (
     PlatformOption,
     QuietOption,
     VerboseOption,
+    load_chosen,
     open_chosen,
     warn_refused,
     warn_unmatched,
@@ -42,8 +43,9 @@ def command(
     from tarlayers.analysis.blame import blame_paths
     from tarlayers.render.blame import blame_document, blame_lines
 
-    chosen = open_chosen(image, platform, hashed=False)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False)
     warn_unmatched(chosen, quiet=quiet)
+    load_chosen(chosen.layers, quiet=quiet)
     answer = blame_paths(chosen, path, engine=engine.value)
     warn_refused(answer.refused, quiet=quiet)
     if format is Format.json:

@@ -27,6 +27,12 @@ def command(
     path: Annotated[str, typer.Argument(metavar="PATH", help="File inside the image; symlinks are followed.")],
     at: AtOption = None,
     only: OnlyOption = None,
+    offset: Annotated[
+        int | None,
+        typer.Option(
+            "--offset", metavar="BYTE", help="With --only: which of several of that name.", show_default=False
+        ),
+    ] = None,
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
     verbose: VerboseOption = False,
@@ -36,15 +42,24 @@ def command(
 
     Example: tarlayers cat app.tar /etc/os-release
     """
-    from tarlayers.analysis.listing import find_file, find_in_layer
+    from tarlayers.analysis.listing import find_file, find_holders, find_in_layer
+    from tarlayers.errors import NoSuchPath
     from tarlayers.image import find_layer
 
-    chosen = open_chosen(image, platform, keep=True, hashed=False, quiet=quiet)
+    if offset is not None and only is None:
+        raise typer.BadParameter("means something only with --only", param_hint="--offset")
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, keep=True, hashed=False)
     if only is not None:
         layer = find_layer(chosen, only)
-        write_bytes(layer.open_content(find_in_layer(layer.entries, path)))
+        write_bytes(layer.open_content(find_in_layer(layer.read().entries, path, offset)))
         return
-    rootfs = merge_chosen(chosen, engine=engine, at=at)
+    rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at)
     warn_refused(rootfs.refused, quiet=quiet)
-    found = find_file(rootfs, path)
+    try:
+        found = find_file(rootfs, path)
+    except NoSuchPath as error:
+        holders = find_holders(chosen.layers, path)
+        if not holders:
+            raise
+        raise NoSuchPath(f"{error.reason}; layer {holders[-1]} holds it (--only {holders[-1]})", place=path) from error
     write_bytes(chosen.layers[rootfs.layer_of(found)].open_content(rootfs[found]))

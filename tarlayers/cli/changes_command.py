@@ -15,6 +15,7 @@ from tarlayers.cli.options import (
     PlatformOption,
     QuietOption,
     VerboseOption,
+    load_chosen,
     open_chosen,
     warn_refused,
     warn_unmatched,
@@ -53,11 +54,12 @@ def command(
     from tarlayers.image import find_layer
     from tarlayers.render.changes import change_lines, changes_document
 
-    chosen = open_chosen(image, platform, hashed=False, contents=True, quiet=quiet)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, contents=True)
     warn_unmatched(chosen, quiet=quiet)
     if layer is None and chosen.container is not None:
         layer = "-1"  # docker diff speaks of a container's own layer alone
     index = None if layer is None else find_layer(chosen, layer).index
+    load_chosen(chosen.layers if index is None else chosen.layers[: index + 1], quiet=quiet, contents=True)
     answer = list_changes(chosen, layer=index, path=path, noise=noise, engine=engine.value)
     warn_refused(answer.refused, quiet=quiet)
     if format is Format.json:

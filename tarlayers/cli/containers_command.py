@@ -23,7 +23,7 @@ def command(
     from tarlayers.errors import UnsupportedInput
     from tarlayers.render.containers import CONTAINER_HEADER, container_cells, container_document
 
-    archive, _ = open_archive(root)
+    archive, _ = open_archive(root, quiet=quiet, verbose=verbose)
     if archive.kind == "containerd-root":
         raise UnsupportedInput("of containerd's store images are read, not containers", place=root)
     if archive.root is None:

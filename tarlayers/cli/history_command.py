@@ -13,6 +13,7 @@ from tarlayers.cli.options import (
     PlatformOption,
     QuietOption,
     VerboseOption,
+    load_chosen,
     open_chosen,
     warn_unmatched,
 )
@@ -32,13 +33,12 @@ def command(
 
     Example: tarlayers history --no-trunc app.tar
     """
-    from tarlayers.image import load_layers
     from tarlayers.render.images import HISTORY_ALIGN, HISTORY_HEADER, history_cells, history_row
 
-    chosen = open_chosen(image, platform)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose)
     warn_unmatched(chosen, quiet=quiet)
     if size:
-        load_layers([chosen.layers[row.layer] for row in chosen.history if row.layer is not None])
+        load_chosen([chosen.layers[row.layer] for row in chosen.history if row.layer is not None], quiet=quiet)
     newest_first = chosen.history[::-1]
     if format is Format.json:
         layers = [chosen.layers[row.layer] if size and row.layer is not None else None for row in newest_first]

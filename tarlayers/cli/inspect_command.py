@@ -19,7 +19,7 @@ def command(
     """
     from tarlayers.render.images import inspect_document, inspect_lines
 
-    archive, _ = open_archive(image)
+    archive, _ = open_archive(image, quiet=quiet, verbose=verbose)
     for fault in archive.faults:
         warn(f"{fault.place}: {fault.reason}", quiet=quiet)
     if format is Format.json:

@@ -9,6 +9,7 @@ from tarlayers.cli.options import (
     PlatformOption,
     QuietOption,
     VerboseOption,
+    load_chosen,
     open_chosen,
 )
 from tarlayers.cli.output import write_json, write_table
@@ -25,11 +26,10 @@ def command(
 
     Example: tarlayers layers app.tar
     """
-    from tarlayers.image import load_layers
     from tarlayers.render.images import LAYER_ALIGN, LAYER_HEADER, layer_cells, layer_document
 
-    chosen = open_chosen(image, platform)
-    load_layers(chosen.layers)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose)
+    load_chosen(chosen.layers, quiet=quiet)
     if format is Format.json:
         rows = zip(chosen.layers, chosen.chain_ids, strict=True)
         write_json("layers", {"layers": [layer_document(layer, chain_id) for layer, chain_id in rows]})

@@ -15,6 +15,7 @@ from tarlayers.cli.options import (
     PlatformOption,
     QuietOption,
     VerboseOption,
+    load_chosen,
     open_chosen,
     warn_refused,
     warn_unmatched,
@@ -43,8 +44,9 @@ def command(
     from tarlayers.analysis.log import trace_path
     from tarlayers.render.log import LOG_ALIGN, LOG_HEADER, log_cells, log_document
 
-    chosen = open_chosen(image, platform, hashed=False, contents=True, quiet=quiet)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, contents=True)
     warn_unmatched(chosen, quiet=quiet)
+    load_chosen(chosen.layers, quiet=quiet, contents=True)
     log = trace_path(chosen, path, engine=engine.value)
     warn_refused(log.refused, quiet=quiet)
     if format is Format.json:

@@ -21,11 +21,14 @@ from tarlayers.cli.options import (
     open_chosen,
     warn_refused,
 )
-from tarlayers.cli.output import write_bytes, write_json, write_lines
+from tarlayers.cli.output import write_bytes, write_json_list, write_lines
 
 if TYPE_CHECKING:
-    from tarlayers.analysis.listing import Selection
+    from collections.abc import Sequence
+
+    from tarlayers.analysis.listing import Row, Selection
     from tarlayers.image import Image
+    from tarlayers.rootfs import RootFS
 
 
 def command(
@@ -34,6 +37,15 @@ def command(
     long: Annotated[bool, typer.Option("--long", "-l", help="Type, mode, owner, size, time and layer too.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-R", help="All that is below PATH.")] = False,
     tree: Annotated[bool, typer.Option("--tree", help="Draw it as a tree.")] = False,
+    du: Annotated[
+        bool, typer.Option("--du", help="Sizes with all that is below, and the layers they come from; largest first.")
+    ] = False,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            "--depth", metavar="N", min=1, help="All that is at most N levels below PATH.", show_default=False
+        ),
+    ] = None,
     at: AtOption = None,
     only: OnlyOption = None,
     match: Annotated[
@@ -53,20 +65,27 @@ def command(
     """The merged file system, or one layer of it.
 
     Example: tarlayers ls -lR app.tar /etc
+
+    Example: tarlayers ls --du --depth 2 app.tar /usr
     """
     from tarlayers.analysis.listing import parse_selection
 
     try:
-        selection = parse_selection(path, recursive=recursive or tree, match=match, types=type)
+        selection = parse_selection(path, recursive=recursive or tree, match=match, types=type, depth=depth)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--type") from error
-    chosen = open_chosen(image, platform, hashed=False, contents=digests, quiet=quiet)
+    if du and only is not None:
+        raise typer.BadParameter("measures the merged view, so it does not go with --only", param_hint="--du")
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, contents=digests)
     if only is not None:
         _list_layer(chosen, only, selection, long=long, digests=digests, format=format)
         return
-    rootfs = merge_chosen(chosen, engine=engine, at=at, contents=digests)
+    rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at, contents=digests)
     warn_refused(rootfs.refused, quiet=quiet)
     rows = selection.select(rootfs)
+    if du:
+        _list_usage(rootfs, selection, rows, digests=digests, format=format)
+        return
     if format is ListFormat.text:
         from tarlayers.render.listing import list_long, list_paths, list_tree
 
@@ -80,7 +99,44 @@ def command(
     else:
         from tarlayers.render.images import refusals_document
 
-        write_json("ls", {"entries": list(entries)} | refusals_document(rootfs.refused))
+        write_json_list("ls", "entries", entries, head={}, tail=refusals_document(rootfs.refused))
+
+
+def _list_usage(
+    rootfs: RootFS,
+    selection: Selection,
+    rows: Sequence[Row],
+    *,
+    digests: bool,
+    format: ListFormat,  # noqa: A002 # the option's name
+) -> None:
+    """Sizes: the largest first as text, in the order of paths in documents."""
+    from tarlayers.analysis.usage import measure_usage
+
+    top = rootfs.resolve(selection.path) if selection.path else ""
+    usages = measure_usage(rootfs, [*(row.path for row in rows), top])
+    if format is ListFormat.text:
+        from tarlayers.render.listing import list_usage
+
+        write_lines(
+            list_usage([usage for usage in usages if usage.path != top], next(u for u in usages if u.path == top))
+        )
+        return
+    from tarlayers.render.values import dump_ndjson, entry_dict, usage_dict
+
+    by_path = {usage.path: usage_dict(usage.bytes, usage.files, usage.by_layer) for usage in usages}
+    entries = (
+        entry_dict(row.entry, path=row.path, layer=row.layer, links=row.links, digests=digests)
+        | {"du": by_path[row.path]}
+        for row in rows
+    )
+    if format is ListFormat.ndjson:
+        write_bytes(dump_ndjson(entries))
+    else:
+        from tarlayers.render.images import refusals_document
+
+        tail = {"total": by_path[top]} | refusals_document(rootfs.refused)
+        write_json_list("ls", "entries", entries, head={}, tail=tail)
 
 
 def _list_layer(
@@ -109,4 +165,4 @@ def _list_layer(
     if format is ListFormat.ndjson:
         write_bytes(dump_ndjson(documents))
     else:
-        write_json("ls", {"layer": layer.index, "entries": list(documents)})
+        write_json_list("ls", "entries", documents, head={"layer": layer.index}, tail={})

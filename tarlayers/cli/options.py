@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tarlayers.cli.progress import watch_reading
+from tarlayers.cli.words import STREAM_MARK
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tarlayers.image import Image
+    from tarlayers.image import Image, Layer
     from tarlayers.imagearchive import ImageArchive
     from tarlayers.rootfs import Refusal, RootFS
 
@@ -65,47 +68,63 @@ AtOption = Annotated[
 OnlyOption = Annotated[
     str | None, typer.Option("--only", metavar="N", help="Layer N alone, as it is stored.", show_default=False)
 ]
+TopOption = Annotated[
+    int | None,
+    typer.Option("--top", metavar="N", min=0, help="At most N of the largest; 0 for all.", show_default=False),
+]
 
 
 def split_reference(argument: str) -> tuple[str, str | None]:
     """Split `PATH#REF`; a path that exists with a `#` in its name is that path."""
-    if "#" not in argument or os.path.exists(argument):  # noqa: PTH110 # a path is text here until it is opened
-        return argument, None
+    argument = argument.removeprefix(STREAM_MARK)
+    marks = [i for i, letter in enumerate(argument) if letter == "#"]
+    # No tag and no digest has a `#`, so the longest path that exists is the one that is meant.
+    for end in (len(argument), *reversed(marks)):
+        if os.path.exists(argument[:end]):  # noqa: PTH110 # a path is text here until it is opened
+            return argument[:end], argument[end + 1 :] or None
     path, _, reference = argument.partition("#")
-    while not os.path.exists(path) and path != "-" and "#" in reference:  # noqa: PTH110 # as above
-        more, _, reference = reference.partition("#")
-        path = f"{path}#{more}"
     return path, reference or None
 
 
 def open_archive(
-    argument: str, *, hashed: bool = True, contents: bool = False, keep: bool = False
+    argument: str, *, quiet: bool, verbose: bool, hashed: bool = True, contents: bool = False, keep: bool = False
 ) -> tuple[ImageArchive, str | None]:
     """Open what IMAGE names; what is needed of a stream is said as for `open_images`."""
+    from tarlayers.cli.outcome import complain
     from tarlayers.imagearchive import open_images
 
     path, reference = split_reference(argument)
-    if path == "-":
-        if sys.stdin.isatty():
-            raise typer.BadParameter("standard input is a terminal: pipe an archive into it, or give a path")
-        return open_images(sys.stdin.buffer, hashed=hashed, contents=contents, keep=keep), reference
-    return open_images(path, hashed=hashed, contents=contents, keep=keep), reference
+    if path == "-" and sys.stdin.isatty():
+        raise typer.BadParameter("standard input is a terminal: pipe an archive into it, or give a path")
+    source = sys.stdin.buffer if path == "-" else path
+    total = os.path.getsize(path) if os.path.isfile(path) else None  # noqa: PTH202, PTH113 # as above
+    tell = complain if verbose else None
+    with watch_reading(total, quiet=quiet) as on_read:
+        archive = open_images(source, hashed=hashed, contents=contents, keep=keep, tell=tell, on_read=on_read)
+    return archive, reference
 
 
 def open_chosen(
     argument: str,
     platform: str | None,
     *,
+    quiet: bool,
+    verbose: bool,
     hashed: bool = True,
     contents: bool = False,
     keep: bool = False,
-    quiet: bool = True,
 ) -> Image:
-    """Open what IMAGE names and pick the one image that is meant. Unless `quiet`, say what a copy cannot tell."""
+    """Open what IMAGE names and pick the one image that is meant."""
+    from tarlayers.errors import ContentAbsent, NoSuchImage
     from tarlayers.reference import choose_image
 
-    archive, reference = open_archive(argument, hashed=hashed, contents=contents, keep=keep)
-    image = choose_image(archive.images, reference, platform, archive.unlisted)
+    archive, reference = open_archive(
+        argument, quiet=quiet, verbose=verbose, hashed=hashed, contents=contents, keep=keep
+    )
+    try:
+        image = choose_image(archive.images, reference, platform, archive.others, unlisted=archive.unlisted)
+    except (NoSuchImage, ContentAbsent) as error:
+        raise error.inside(archive.path if archive.path != "-" else "standard input") from error
     if archive.root is not None and not quiet:
         _warn_of_losses(archive, image, contents=contents)
     return image
@@ -142,13 +161,28 @@ def warn_unmatched(image: Image, *, quiet: bool) -> None:
         )
 
 
-def merge_chosen(image: Image, *, engine: Engine, at: str | None = None, contents: bool = False) -> RootFS:
-    """Merge an image's layers, up to and with layer `at`; the layers are read several at a time."""
-    from tarlayers.image import find_layer, require_layers
+def load_chosen(layers: Sequence[Layer], *, quiet: bool, contents: bool = False) -> None:
+    """Index layers several at a time, with a bar where somebody watches."""
+    from tarlayers.image import load_layers
+
+    with watch_reading(sum(layer.size or 0 for layer in layers), quiet=quiet) as on_read:
+        load_layers(layers, contents=contents, on_read=on_read)
+
+
+def merge_chosen(image: Image, *, engine: Engine, quiet: bool, at: str | None = None, contents: bool = False) -> RootFS:
+    """Merge an image's layers, up to and with layer `at`."""
+    from tarlayers.errors import ContentAbsent
+    from tarlayers.image import find_layer
     from tarlayers.rootfs import merge_layers
 
     layers = image.layers if at is None else image.layers[: find_layer(image, at).index + 1]
-    require_layers(layers, contents=contents)
+    for layer in layers:
+        try:
+            layer.require_readable()
+        except ContentAbsent as error:
+            below = f"; --at {layer.index - 1} shows what is below it" if layer.index else ""
+            raise ContentAbsent(f"{error.reason}{below}", place=error.place) from error
+    load_chosen(layers, quiet=quiet, contents=contents)
     return merge_layers(layers, engine=engine.value)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 import typer
 
-from tarlayers.errors import NoSuchImage, NoSuchLayer, NoSuchPath, TarlayersError
+from tarlayers.errors import DestinationRefused, NoSuchImage, NoSuchLayer, NoSuchPath, TarlayersError
 
 # typer brings its own copy of click since 0.26 and depended on it before; this names the class in both.
 _UsageError: type[typer.BadParameter] = typer.BadParameter.mro()[1]
@@ -19,17 +20,18 @@ INPUT_WRONG = 3
 INTERRUPTED = 130
 
 
-def run_app(app: typer.Typer) -> int:
+def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run the application and give the exit code. Nothing that bad input can cause gets out as a traceback."""
     try:
-        code = app(standalone_mode=False)
+        code = app(args=list(arguments), prog_name="tarlayers", standalone_mode=False)
         sys.stdout.flush()
     except typer.Exit as error:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except _UsageError as error:
-        error.show()
+        command = error.ctx.command_path if error.ctx is not None else "tarlayers"
+        complain(f"{error.format_message()} (see {command} --help)")
         return CALL_WRONG
     except BrokenPipeError:
         # Python would flush standard output once more at exit, and complain.
@@ -44,6 +46,11 @@ def run_app(app: typer.Typer) -> int:
     except (MemoryError, RecursionError) as error:
         complain(f"gave up: {type(error).__name__}")
         return INPUT_WRONG
+    except Exception as error:  # a bug of ours: one line as for any failure, the rest for who asks
+        if {"-v", "--verbose"} & set(arguments):
+            raise
+        complain(f"internal error: {type(error).__name__}: {error} (please report it, with what --verbose prints)")
+        return INPUT_WRONG
     return code if isinstance(code, int) else 0
 
 
@@ -51,7 +58,7 @@ def exit_code(error: TarlayersError) -> int:
     """Give the exit code that an error stands for."""
     if isinstance(error, NoSuchPath):
         return ANSWER_NO
-    if isinstance(error, NoSuchImage | NoSuchLayer):
+    if isinstance(error, NoSuchImage | NoSuchLayer | DestinationRefused):
         return CALL_WRONG
     return INPUT_WRONG
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
-from typing import Any
+from typing import Any, BinaryIO
 
 _BATCH = 1 << 16
 
@@ -19,6 +19,15 @@ def write_json(command: str, document: Mapping[str, Any]) -> None:
     from tarlayers.render.values import dump_json
 
     write_bytes([dump_json({"schema": f"tarlayers.{command}/1", **document})])
+
+
+def write_json_list(
+    command: str, key: str, items: Iterable[Mapping[str, Any]], *, head: Mapping[str, Any], tail: Mapping[str, Any]
+) -> None:
+    """Write one JSON document that is mostly one array, as its items come."""
+    from tarlayers.render.values import dump_json_list
+
+    write_bytes(dump_json_list({"schema": f"tarlayers.{command}/1", **head}, key, items, tail))
 
 
 def write_lines(lines: Iterable[str]) -> None:
@@ -42,27 +51,39 @@ def write_bytes(chunks: Iterable[bytes]) -> None:
     out.flush()
 
 
-def write_file(path: str, chunks: Iterable[bytes]) -> int:
-    """Write a file that is there whole or not at all, and say how many bytes it has.
+def write_file(path: str, chunks: Iterable[bytes]) -> None:
+    """Write chunks to a file that gets its name when all of them are there: a failure leaves no half of it."""
+    with replacing(path) as out:
+        for chunk in chunks:
+            out.write(chunk)
 
-    It is made beside its place and renamed at the end, so that a failure or Ctrl-C leaves what was there before.
-    `-` is standard output; a device or a pipe is written to as it is.
+
+@contextmanager
+def replacing(path: str) -> Iterator[BinaryIO]:
+    """Give a file beside `path`, which takes its place when the block ends well.
+
+    Something that is no regular file (`/dev/null`, a named pipe) is written as it is.
     """
-    target = Path(path).resolve()
-    if path == "-" or (target.exists() and not target.is_file()):
-        with nullcontext(sys.stdout.buffer) if path == "-" else target.open("wb") as stream:
-            size = sum(stream.write(chunk) for chunk in chunks)
-            stream.flush()
-        return size
-    partial = target.with_name(f".{target.name[:200]}.{token_hex(4)}.partial")
+    target = Path(path)
+    if target.exists() and not target.is_file():
+        with target.open("wb") as out:
+            yield out
+        return
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
-        with partial.open("xb") as stream:
-            size = sum(stream.write(chunk) for chunk in chunks)
-        partial.replace(target)
+        with os.fdopen(descriptor, "wb") as out:
+            yield out
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(target)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise
-    return size
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def write_table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> None:

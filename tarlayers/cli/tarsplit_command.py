@@ -14,7 +14,7 @@ import typer
 
 from tarlayers.cli.options import Format, FormatOption, ListFormat, ListFormatOption, QuietOption, VerboseOption
 from tarlayers.cli.outcome import answer_no, complain, warn
-from tarlayers.cli.output import write_bytes, write_file, write_json, write_lines
+from tarlayers.cli.output import write_bytes, write_file, write_json, write_json_list, write_lines
 
 if TYPE_CHECKING:
     from tarlayers.formats.assembly import OpenContent
@@ -26,7 +26,6 @@ _DEFAULT_FILE = "tar-data.json.gz"  # the reference's
 
 command = typer.Typer(
     help="Layers without their contents, as docker and podman keep them: list, make, use and check tar-split files.",
-    short_help="Layers without their contents, as docker keeps them.",
     no_args_is_help=True,
 )
 
@@ -66,7 +65,8 @@ def list_members(
         elif format is ListFormat.ndjson:
             write_bytes(dump_ndjson(member_document(*member) for member in members))
         else:
-            write_json("tarsplit", {"members": [member_document(*member) for member in members]})
+            documents = (member_document(*member) for member in members)
+            write_json_list("tarsplit", "members", documents, head={}, tail={})
 
 
 @command.command("disasm")
@@ -95,10 +95,8 @@ def disassemble_tar(
         if not no_stdout and not sys.stdout.isatty():
             plain = _pass_on(plain)
         records = _watch_names(disassemble(plain), quiet=quiet)
-        size = write_file(output, compress_gzip(map(encode_record, records)))
+        _write_output(output, compress_gzip(map(encode_record, records)), verbose=verbose)
     sys.stdout.flush()
-    if verbose:
-        complain(f"{output}: {size} bytes")
 
 
 @command.command("asm")
@@ -124,9 +122,7 @@ def assemble_tar(
         raise typer.BadParameter("standard output is a terminal: redirect it, or give --output", param_hint="--output")
     with source as open_content, naming(_place(input)):
         chunks = assemble(_read_records(input), open_content)
-        size = write_file(output, compress_gzip(chunks) if compress else chunks)
-    if verbose:
-        complain(f"{output}: {size} bytes")
+        _write_output(output, compress_gzip(chunks) if compress else chunks, verbose=verbose)
 
 
 @command.command("verify")
@@ -205,7 +201,16 @@ def _members(path: str) -> Iterator[tuple[Entry, FileRecord]]:
                 yield entry, step.record
 
 
-# -- passing on ----------------------------------------------------------------------------------------
+# -- bytes out -----------------------------------------------------------------------------------------
+
+
+def _write_output(path: str, chunks: Iterable[bytes], *, verbose: bool) -> None:
+    if path == "-":
+        write_bytes(chunks)
+        return
+    write_file(path, chunks)
+    if verbose:
+        complain(f"{path}: {Path(path).stat().st_size} bytes")
 
 
 def _pass_on(chunks: Iterable[bytes]) -> Iterator[bytes]:

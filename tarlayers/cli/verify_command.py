@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tarlayers.cli.options import Format, FormatOption, ImageArgument, QuietOption, VerboseOption, open_archive
+from typing import Annotated
+
+import typer
+
+from tarlayers.cli.options import Format, FormatOption, ImageArgument, QuietOption, open_archive
 from tarlayers.cli.outcome import answer_no
 from tarlayers.cli.output import write_json, write_lines
 
@@ -10,7 +14,7 @@ from tarlayers.cli.output import write_json, write_lines
 def command(
     image: ImageArgument,
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
-    verbose: VerboseOption = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every blob that is checked.")] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Recompute every digest, size and count that an archive claims. Exit 1 when one is wrong.
@@ -21,11 +25,11 @@ def command(
     from tarlayers.analysis.verify_root import verify_root
     from tarlayers.render.findings import verify_document, verify_lines
 
-    archive, _ = open_archive(image)
+    archive, _ = open_archive(image, quiet=quiet, verbose=verbose)
     report = verify_archive(archive) if archive.root is None else verify_root(archive)
     if format is Format.json:
         write_json("verify", verify_document(report))
     else:
-        write_lines(verify_lines(report))
+        write_lines(verify_lines(report, every_blob=verbose))
     if not report.ok:
         answer_no()

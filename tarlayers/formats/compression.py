@@ -48,6 +48,7 @@ _ZSTD_WINDOW = 1 << 29
 _ZSTD_BLOCK = 128 << 10
 _ZSTD_BATCH = 8  # blocks; encoders cut them at some 10 KiB stored, a call for each would cost a sixth of the speed
 _ZSTD_RLE, _ZSTD_RESERVED = 1, 3
+_KEPT_FRAMES = 8  # zstd:chunked ends in three: table of contents, tar-split, footer
 
 
 def sniff(prefix: bytes) -> str:
@@ -94,15 +95,20 @@ class Decompressor:
     `trailing` counts what follows the last gzip member, from the first byte that is not zero padding on.
     Such bytes are read to their end and left out of the plain bytes: Go refuses them, unpigz ignores them,
     and container engines use whichever of the two the host has.
+
+    `skippable` holds the content of the skippable frames that follow the last zstd data frame, by its stored
+    offset: the newest of them, together at most `keep_skippable` bytes.
     """
 
-    def __init__(self, compression: str, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, compression: str, limits: Limits = DEFAULT_LIMITS, *, keep_skippable: int = 0) -> None:
         if compression not in {"none", "zstd", *_CODECS}:
             raise ValueError(f"unknown compression {compression!r}")
         self.compression = compression
         self.produced = 0
         self.trailing = 0
         self.members = 0
+        self.skippable: dict[int, bytes] = {}
+        self._keep_skippable = keep_skippable
         self._limits = limits
         self._stored = _Stored((), compression)
 
@@ -170,13 +176,24 @@ class Decompressor:
             start = stored.offset
             magic = int.from_bytes(stored.take(4), "little")
             if magic & ~0xF == _ZSTD_SKIPPABLE:
-                for _ in stored.pieces(int.from_bytes(stored.take(4), "little")):
-                    pass
+                self._skip_frame(int.from_bytes(stored.take(4), "little"))
             elif magic == _ZSTD_MAGIC:
+                self.skippable.clear()
                 yield from _decode_frame(stored, context.decompressobj())
                 self.members += 1
             else:
                 raise MalformedInput("no zstd header where one has to be", offset=start)
+
+    def _skip_frame(self, size: int) -> None:
+        stored = self._stored
+        if size > self._keep_skippable:
+            for _ in stored.pieces(size):
+                pass
+            return
+        start = stored.offset
+        self.skippable[start] = b"".join(stored.pieces(size))
+        while len(self.skippable) > _KEPT_FRAMES or sum(map(len, self.skippable.values())) > self._keep_skippable:
+            del self.skippable[next(iter(self.skippable))]
 
 
 class _Stored:

@@ -44,6 +44,7 @@ HEADER_ONLY = frozenset((b"1", b"2", b"3", b"4", b"5", b"6"))
 _SIMPLE = frozenset((b"0", *HEADER_ONLY))
 _META = frozenset((b"x", b"g", b"L", b"K"))
 _HOLE = 1 << 16
+_NO_TAR = "not a tar archive, compressed or not (its first header has a bad checksum)"
 
 
 class Member(NamedTuple):
@@ -169,6 +170,8 @@ class Walker:
         self._sparse: tuple[tuple[int, int], ...] | None = None
         self._size = 0
         self._pending: _Pending | None = None
+        self.end_mark = False
+        """Two zero blocks were met. Go takes one of them, or none, for an end as well."""
         self._caches = HeaderCaches()
 
     # -- bytes -------------------------------------------------------------------------------------
@@ -415,7 +418,8 @@ class Walker:
         try:
             verify_sum(block)
         except FieldError as bad_sum:
-            return self._error(bad_sum.reason)
+            at_start = self._base + self._pos == 0
+            return self._error(_NO_TAR if at_start else bad_sum.reason)
         return self._error(error.reason)
 
     def _end_of_archive(self) -> None:
@@ -428,6 +432,7 @@ class Walker:
         if self._block() != _ZERO:
             self._pos -= BLOCK
             raise self._error("a zero block is followed by a header")
+        self.end_mark = True
 
     def _extension(self, size: int, flag: bytes) -> bytes:
         """Take the content of an extended header or long name."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 _INT = re.compile(rb"[+-]?[0-9]+")
 _OCTAL = re.compile(rb"[0-7]+")
 _INT64 = 1 << 63
-_SCHILY = b"SCHILY.xattr."
+_NO_HEADER = "bad checksum: this is not a tar header"
 
 
 class FieldError(Exception):
@@ -134,12 +134,16 @@ def check_signed_sum(block: bytes) -> None:
     """Accept a header whose checksum was made over signed bytes, as some old tars did."""
     signed = sum(struct.unpack("512b", block)) - sum(struct.unpack("8b", block[148:156])) + 256
     if signed != parse_octal(block[148:156]):
-        raise FieldError("bad checksum: this is not a tar header")
+        raise FieldError(_NO_HEADER)
 
 
 def verify_sum(block: bytes) -> None:
     """Raise FieldError unless the block's checksum is right, as unsigned or signed sum."""
-    if sum(block) - sum(block[148:156]) + 256 != parse_octal(block[148:156]):
+    try:
+        expected = parse_octal(block[148:156])
+    except FieldError as error:
+        raise FieldError(_NO_HEADER) from error
+    if sum(block) - sum(block[148:156]) + 256 != expected:
         check_signed_sum(block)
 
 

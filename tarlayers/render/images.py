@@ -51,7 +51,7 @@ def image_document(image: Image) -> dict[str, Any]:
         "config": dict(config.config) if config else None,
         "layers": [layer_identity(layer) | {"chain_id": _text(chain_ids[layer.index])} for layer in image.layers],
         "history": [history_row(row) for row in reversed(image.history)],
-        "annotations": dict(image.annotations),
+        "annotations": dict(sorted(image.annotations.items())),
     }
 
 
@@ -83,7 +83,11 @@ def layer_document(layer: Layer, chain_id: object) -> dict[str, Any]:
     document = layer_identity(layer) | {"chain_id": _text(chain_id)}
     if layer.unreadable:
         return document
+    if found := _found_format(layer):
+        document["format"] = found
     census = layer.read().census
+    if layer.windows_parts:
+        document["windows"] = list(layer.windows_parts)
     return document | {
         "plain_size": layer.read().plain_size,
         "content_size": census.content_size,
@@ -94,6 +98,12 @@ def layer_document(layer: Layer, chain_id: object) -> dict[str, Any]:
         "whiteouts": census.whiteouts,
         "opaques": census.opaques,
     }
+
+
+def _found_format(layer: Layer) -> str | None:
+    """The format for lazy pulling of a layer that is read: by content, else as annotations claim."""
+    toc = layer.read().toc
+    return toc.format if toc else layer.chunked_format
 
 
 def other_document(other: OtherRecord) -> dict[str, Any]:
@@ -109,7 +119,7 @@ def other_document(other: OtherRecord) -> dict[str, Any]:
 
 
 def history_row(row: HistoryRow, layer: Layer | None = None) -> dict[str, Any]:
-    """One build step; with `layer` (which is read) also the bytes of content that it added."""
+    """One build step; with `layer` also the bytes of content that it added, unless that cannot be read."""
     document: dict[str, Any] = {
         "created": row.step.created,
         "created_by": row.step.created_by,
@@ -118,8 +128,8 @@ def history_row(row: HistoryRow, layer: Layer | None = None) -> dict[str, Any]:
         "empty_layer": row.step.empty_layer,
         "layer": row.layer,
     }
-    if layer is not None:
-        document["size"] = None if layer.unreadable else layer.read().census.content_size
+    if layer is not None and not layer.unreadable:
+        document["size"] = layer.read().census.content_size
     elif row.layer is None:
         document["size"] = 0
     return document
@@ -154,9 +164,11 @@ def inspect_lines(archive: ImageArchive) -> Iterator[str]:
     """The text that `inspect` prints."""
     packed = "" if archive.compression == "none" else f", {archive.compression}"
     count = len(archive.images)
+    absent = sum(other.kind == "absent" for other in archive.others)
     yield (
         f"{escape_text(archive.path)}: {archive.kind}{packed}, {human_size(archive.size)}, "
-        f"{count} image{'' if count == 1 else 's'}{_count_unlisted(archive)}"
+        f"{count} image{'' if count == 1 else 's'}{f', {absent} not in the archive' if absent else ''}"
+        f"{_count_unlisted(archive)}"
     )
     for number, image in enumerate(archive.images):
         yield ""
@@ -219,7 +231,7 @@ def _pairs(value: object) -> list[str]:
 
 def _layer_line(layer: Layer) -> str:
     size = human_size(layer.size) if layer.size is not None else "-"
-    state = f"not readable: {layer.unreadable}" if layer.unreadable else layer.chunked_format or layer.compression
+    state = _unreadable(layer) or layer.chunked_format or layer.compression
     identity = shorten(layer.diff_id or layer.digest)
     return f"layer {layer.index:<5} {identity} {size:>8} {state or '':5} {one_line(layer.created_by)}".rstrip()
 
@@ -231,21 +243,35 @@ def _origin(layer: Layer) -> str:
     return one_line(layer.created_by)
 
 
+def _unreadable(layer: Layer) -> str:
+    """Why a layer's content cannot be read, and where it can be had; empty when it can."""
+    if not layer.unreadable:
+        return ""
+    urls = f" ({' '.join(escape_text(url) for url in layer.urls)})" if layer.urls else ""
+    return f"content not readable: {layer.unreadable}{urls}"
+
+
 def layer_cells(layer: Layer) -> tuple[str, ...]:
     """One row of the `layers` table."""
     stored = human_size(layer.size) if layer.size is not None else "-"
     identity = (str(layer.index), shorten(layer.digest), shorten(layer.diff_id), stored)
     if layer.unreadable:
-        return (*identity, "-", "-", "-", f"not readable: {layer.unreadable}", _origin(layer))
+        return (*identity, "-", "-", "-", _unreadable(layer), _origin(layer))
     census = layer.read().census
     return (
         *identity,
         human_size(layer.read().plain_size),
         human_size(census.content_size),
         str(census.entries),
-        layer.chunked_format or layer.compression or "-",
+        _form(layer),
         _origin(layer),
     )
+
+
+def _form(layer: Layer) -> str:
+    """How a layer is stored: its compression, and what is special about it."""
+    parts = ", ".join(layer.windows_parts)
+    return (_found_format(layer) or layer.compression or "-") + (f" windows ({parts})" if parts else "")
 
 
 def history_cells(row: HistoryRow, layers: Sequence[Layer], *, sizes: bool, full: bool) -> tuple[str, ...]:

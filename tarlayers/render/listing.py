@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from tarlayers.analysis.usage import Usage
 from tarlayers.layer import Entry
 from tarlayers.render.escape import escape_text
-from tarlayers.render.values import format_time, mode_string
+from tarlayers.render.values import format_time, human_size, mode_string
 
 Row = tuple[str, Entry, int | str, Sequence[str]]
 
@@ -43,6 +44,20 @@ def _long_cells(path: str, entry: Entry, layer: int | str, links: Sequence[str])
     elif links:
         name += " = " + " ".join(escape_text(link) for link in links)
     return (mode_string(entry.type, entry.mode), str(entry.uid), str(entry.gid), size, time, label, name)
+
+
+def list_usage(usages: Iterable[Usage], total: Usage) -> Iterator[str]:
+    """Size, where it comes from and path, as `du -h` has them; the total last."""
+    cells = [(human_size(usage.bytes), _sources(usage), escape_text(usage.path or "/")) for usage in (*usages, total)]
+    widths = [max(len(row[i]) for row in cells) for i in range(2)]
+    for size, sources, path in cells:
+        yield f"{size:>{widths[0]}}  {sources:{widths[1]}}  {path}"
+
+
+def _sources(usage: Usage) -> str:
+    """The layers that the most bytes come from; the rest are counted."""
+    parts = [f"L{layer} {human_size(size)}" for layer, size in usage.by_layer.items()]
+    return ", ".join(parts if len(parts) <= 3 else [*parts[:2], f"{len(parts) - 2} more"])
 
 
 def list_tree(rows: Iterable[Row]) -> Iterator[str]:

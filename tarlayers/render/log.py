@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tarlayers.analysis.log import LogEvent, PathLog
+from tarlayers.layer import Entry
 from tarlayers.render.changes import cause_fields, layer_fields
 from tarlayers.render.escape import escape_text
 from tarlayers.render.images import one_line, refusals_document, shorten
@@ -33,14 +34,17 @@ def _event_document(event: LogEvent, path: str) -> dict[str, Any]:
 def log_cells(event: LogEvent, path: str, *, full: bool) -> tuple[str, ...]:
     """One row of the table; with `full` the instruction is not cut short."""
     step = escape_text(event.layer.created_by or "") if full else one_line(event.layer.created_by)
-    entry = event.entry
-    if entry is None:
-        cells = ("-",) * 4
-    else:
-        size = f"{entry.rdev[0]},{entry.rdev[1]}" if entry.rdev is not None else str(entry.size)
-        time = format_time(entry.mtime) if entry.mtime is not None else "-"
-        cells = (mode_string(entry.type, entry.mode), f"{entry.uid}:{entry.gid}", size, time)
+    cells = _entry_cells(event.entry) if event.entry is not None else ("-",) * 4
     return (str(event.layer.index), shorten(event.layer.diff_id), _describe(event, path), *cells, step)
+
+
+def _entry_cells(entry: Entry) -> tuple[str, ...]:
+    if entry.type == "symlink":
+        size = f"-> {escape_text(entry.link or '')}"
+    else:
+        size = str(entry.size) if entry.rdev is None else f"{entry.rdev[0]},{entry.rdev[1]}"
+    time = format_time(entry.mtime) if entry.mtime is not None else "-"
+    return (mode_string(entry.type, entry.mode), f"{entry.uid}:{entry.gid}", size, time)
 
 
 def _describe(event: LogEvent, path: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -17,6 +19,7 @@ _GREGORIAN = 400 * 365 + 97  # days after which the calendar repeats
 _LETTERS = {"dir": "d", "symlink": "l", "char": "c", "block": "b", "fifo": "p", "hardlink": "h"}
 
 
+@lru_cache(maxsize=1 << 12)
 def format_time(nanoseconds: int) -> str:
     """RFC 3339 in UTC; nanoseconds only where there are some, without trailing zeros.
 
@@ -37,6 +40,7 @@ def format_mode(mode: int) -> str:
     return f"{mode:04o}"
 
 
+@lru_cache(maxsize=1 << 10)
 def mode_string(kind: str, mode: int) -> str:
     """The ten letters of `ls -l`."""
     text = ""
@@ -76,6 +80,12 @@ def entry_dict(
     return document
 
 
+def usage_dict(size: int, files: int, by_layer: Mapping[int, int]) -> dict[str, Any]:
+    """What stands below a path as JSON."""
+    layers = [{"layer": layer, "bytes": part} for layer, part in by_layer.items()]
+    return {"bytes": size, "files": files, "layers": layers}
+
+
 def raw_entry_dict(entry: Entry, *, layer: int, digests: bool = False) -> dict[str, Any]:
     """A member of one layer as JSON, as the tar has it."""
     name = entry.path[1:] if entry.name is None else entry.name
@@ -110,10 +120,29 @@ def dump_json(document: Mapping[str, Any]) -> bytes:
     return _dump(document) + b"\n"
 
 
+def dump_json_list(
+    head: Mapping[str, Any], key: str, items: Iterable[Mapping[str, Any]], tail: Mapping[str, Any]
+) -> Iterator[bytes]:
+    """One JSON document with a long array in it, and a newline: a million entries are never held at once."""
+    yield _dump(head)[:-1] + (b"," if head else b"") + _dump(key) + b":["
+    separator = b""
+    for batch in batched(items):
+        yield separator + _dump(batch)[1:-1]
+        separator = b","
+    yield b"]" + (b"," + _dump(tail)[1:] if tail else b"}") + b"\n"
+
+
+def batched(items: Iterable[Mapping[str, Any]], size: int = 512) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield items in lists of `size`."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
 def dump_ndjson(documents: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
     """One document a line."""
     for document in documents:
-        yield dump_json(document)
+        yield _dump(document) + b"\n"
 
 
 def _dump(value: object) -> bytes:

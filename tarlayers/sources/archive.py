@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, TarlayersError, UnsupportedInput
 from tarlayers.formats import tar
@@ -22,6 +23,7 @@ from tarlayers.limits import DEFAULT_LIMITS, Limits
 CHUNK = 1 << 18
 _LINK_HOPS = 40  # ELOOP of Linux
 _DIRECTORY_DEPTH = 4
+_LINKED_DIRECTORIES = frozenset(("blobs", "sha256", "sha512"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,30 @@ class Blob:
             yield chunk
 
 
+class MemberTable(NamedTuple):
+    """The regular files of an archive, links resolved."""
+
+    blobs: Mapping[str, Blob]
+    aliases: Mapping[str, str]
+    """Of each link the file that it leads to."""
+    duplicates: Mapping[str, int]
+    """How many members have the same name, where there are several."""
+    end_mark: bool
+    """Whether a tar ends as it has to: in two zero blocks and at a block boundary."""
+
+
 class Archive:
     """Named blobs with random access. Use it as a context manager, or let it be collected."""
 
-    def __init__(self, kind: str, path: str, size: int, blobs: Mapping[str, Blob], whole: Blob | None) -> None:
+    def __init__(self, kind: str, path: str, size: int, table: MemberTable, whole: Blob | None) -> None:
         self.kind = kind
         """`tar` or `directory`."""
         self.path = path
         self.size = size
-        self.blobs = blobs
+        self.blobs = table.blobs
+        self.aliases = table.aliases
+        self.duplicates = table.duplicates
+        self.end_mark = table.end_mark
         self.whole = whole
         """The tar itself, which may turn out to be a bare layer."""
 
@@ -103,8 +120,9 @@ def oversized(name: str, size: int, limits: Limits) -> LimitExceeded:
 
 
 def looks_like_json(head: bytes) -> bool:
-    """Say whether bytes start as a JSON object or array."""
-    return head.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] in (b"{", b"[")
+    """Say whether bytes start as a JSON object or array, or are the `null` of a `manifest.json` without images."""
+    text = head.strip(b" \t\r\n\xef\xbb\xbf")
+    return text[:1] in (b"{", b"[") or text == b"null"
 
 
 def open_tar(path: str, descriptor: int, limits: Limits = DEFAULT_LIMITS) -> Archive:
@@ -118,31 +136,44 @@ def open_tar(path: str, descriptor: int, limits: Limits = DEFAULT_LIMITS) -> Arc
         return os.pread(descriptor, count, offset)
 
     try:
-        blobs = _member_table(read_at, size, limits)
+        table = _member_table(read_at, size, limits)
     except BaseException:
         os.close(descriptor)
         raise
     weakref.finalize(read_at, os.close, descriptor)  # every blob holds it, whatever becomes of the archive
-    return Archive("tar", path, size, blobs, Blob(path, size, read_at))
+    return Archive("tar", path, size, table, Blob(path, size, read_at))
 
 
-def _member_table(read_at: Callable[[int, int], bytes], size: int, limits: Limits) -> dict[str, Blob]:
+def _member_table(read_at: Callable[[int, int], bytes], size: int, limits: Limits) -> MemberTable:
     walker = tar.Walker(tar.SeekFeed(read_at, size), limits=limits)
     blobs: dict[str, Blob] = {}
     links: dict[str, tuple[str, ...]] = {}
+    duplicates: dict[str, int] = {}
     for member in walker:
         name = clean_name(member.name)
-        blobs.pop(name, None)
-        links.pop(name, None)
+        if blobs.pop(name, None) is not None or links.pop(name, None) is not None:
+            duplicates[name] = duplicates.get(name, 1) + 1
         if member.typeflag in b"12":
             links[name] = link_targets(name, member)
         elif member.typeflag in b"07S" and member.stored:
             blobs[name] = _member_blob(name, member, walker.data_offset, read_at)
         elif member.typeflag in b"07S":
             blobs[name] = Blob(name, 0, lambda _offset, _count: b"")
-    for name, target in resolve_links(links, blobs).items():
+    aliases = resolve_links(links, blobs)
+    for name, target in aliases.items():
         blobs[name] = blobs[target]
-    return blobs
+    top = find_top(blobs)
+    return MemberTable(
+        {name[len(top) :]: blob for name, blob in blobs.items()},
+        {name[len(top) :]: target[len(top) :] for name, target in aliases.items()},
+        {name.removeprefix(top): count for name, count in duplicates.items()},
+        ends_whole(walker, size),
+    )
+
+
+def ends_whole(walker: tar.Walker, size: int) -> bool:
+    """Say whether a tar that has been walked ends in its end mark and at a block boundary."""
+    return walker.end_mark and size % tar.BLOCK == 0
 
 
 def _member_blob(name: str, member: tar.Member, start: int, read_at: Callable[[int, int], bytes]) -> Blob:
@@ -190,22 +221,37 @@ def resolve_links(links: Mapping[str, tuple[str, ...]], blobs: Mapping[str, obje
     return found
 
 
+def find_top(names: Mapping[str, object]) -> str:
+    """Give the directory, with its slash, that holds a whole archive: a directory was packed, not its contents.
+
+    The empty string where there is none.
+    """
+    top = next(iter(names), "").partition("/")[0] + "/"
+    documents = any(f"{top}{name}" in names for name in ("manifest.json", "index.json", "repositories"))
+    return top if documents and all(name.startswith(top) for name in names) else ""
+
+
 def open_directory(path: str) -> Archive:
     """List the files of an image directory, to the depth that any layout has. Nothing is read yet."""
     blobs: dict[str, Blob] = {}
     root = Path(path)
     total = 0
-    for directory, subdirectories, files in os.walk(root, followlinks=False):
+    for directory, subdirectories, files in os.walk(root, followlinks=True):
         below = Path(directory).relative_to(root)
-        if len(below.parts) >= _DIRECTORY_DEPTH:
-            subdirectories.clear()
-        subdirectories.sort()
+        deep = len(below.parts) >= _DIRECTORY_DEPTH
+        # Blobs that layouts share are linked into each of them, the directory as a whole or file by file. Other
+        # links to directories lead elsewhere.
+        subdirectories[:] = sorted(
+            name
+            for name in subdirectories
+            if not deep and (name in _LINKED_DIRECTORIES or not (Path(directory) / name).is_symlink())
+        )
         for name in sorted(files):
             blob = _file_blob(str(below / name), Path(directory) / name)
             if blob is not None:
                 blobs[blob.name] = blob
                 total += blob.size
-    return Archive("directory", path, total, blobs, None)
+    return Archive("directory", path, total, MemberTable(blobs, {}, {}, end_mark=True), None)
 
 
 def _file_blob(name: str, path: Path) -> Blob | None:

@@ -18,7 +18,7 @@ from tarlayers.errors import MalformedInput, TarlayersError
 from tarlayers.formats.bolt import Bucket, open_bolt
 from tarlayers.formats.documents import parse_index, parse_json, parse_manifest
 from tarlayers.limits import DEFAULT_LIMITS, Limits
-from tarlayers.sources.archive import Archive, Blob, looks_like_json
+from tarlayers.sources.archive import Archive, Blob, MemberTable, looks_like_json
 from tarlayers.sources.dataroot import Fault
 from tarlayers.sources.filetree import FileTree
 
@@ -49,7 +49,7 @@ def read_content_store(tree: FileTree, limits: Limits = DEFAULT_LIMITS) -> tuple
     index = orjson.dumps({"schemaVersion": 2, "manifests": list(_descriptors(blobs, names, limits))})
     blobs["index.json"] = Blob("index.json", len(index), lambda offset, count: index[offset : offset + count])
     size = sum(blob.size for blob in blobs.values())
-    return Archive("containerd-root", tree.path, size, blobs, None), tuple(faults)
+    return Archive("containerd-root", tree.path, size, MemberTable(blobs, {}, {}, end_mark=True), None), tuple(faults)
 
 
 def _list_blobs(tree: FileTree, base: str) -> Iterator[tuple[str, Blob]]:

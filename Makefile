@@ -1,0 +1,47 @@
+# Targets for people who work on tarlayers. `make check` is what CI runs first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: install test test-all lint types check conformance golden bench clean
+
+install: $(VENV)/ready
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -e '.[dev]'
+	touch $@
+
+test: install
+	$(BIN)/python -m pytest -q
+
+# Every CPython from 3.11 on that this machine has, each in an environment of its own.
+test-all:
+	@for python in $$(.ci/pythons); do \
+	    version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    echo "== CPython $$version ($$python)"; \
+	    $(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$version || exit 1; \
+	done
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+check: lint types test
+
+# The command line itself against the reference archives beside the checkout.
+conformance: install
+	.ci/conformance $(BIN)/tarlayers
+
+# Run every golden case again and write what it prints; read the difference before you commit it.
+golden: install
+	$(BIN)/python -m tests.golden
+
+bench: install
+	$(BIN)/python -m pytest -q --benchmark-only tests/benchmarks
+
+clean:
+	rm -rf .venv .venv-* dist build .*_cache .hypothesis .benchmarks

@@ -1,0 +1,72 @@
+"""`tarlayers export`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tarlayers.cli.options import (
+    AtOption,
+    Engine,
+    EngineOption,
+    ImageArgument,
+    PlatformOption,
+    QuietOption,
+    VerboseOption,
+    merge_chosen,
+    open_chosen,
+    warn_refused,
+)
+from tarlayers.cli.output import write_bytes, write_file
+
+
+def command(
+    image: ImageArgument,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write the tar; - is standard output.")
+    ] = "-",
+    at: AtOption = None,
+    mtime: Annotated[
+        str | None,
+        typer.Option("--mtime", metavar="TIME", help="One time for all: RFC 3339 or @SECONDS.", show_default=False),
+    ] = None,
+    strip_mtime: Annotated[bool, typer.Option("--strip-mtime", help="The epoch as every time.")] = False,
+    engine: EngineOption = Engine.containerd,
+    platform: PlatformOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """The merged root file system as one tar, the same bytes for the same image.
+
+    Example: tarlayers export app.tar -o rootfs.tar
+    """
+    from tarlayers.export import export_rootfs
+
+    if output == "-" and sys.stdout.isatty():
+        raise typer.BadParameter("a tar is not for a terminal: give --output FILE, or a pipe")
+    text = "@0" if strip_mtime else mtime
+    time = parse_time(text) if text is not None else None
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, keep=True, hashed=False)
+    rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at)
+    warn_refused(rootfs.refused, quiet=quiet)
+    chunks = export_rootfs(rootfs, chosen.layers, mtime=time)
+    if output == "-":
+        write_bytes(chunks)
+    else:
+        write_file(output, chunks)
+
+
+def parse_time(text: str) -> int:
+    """Nanoseconds since the epoch."""
+    from datetime import UTC, datetime
+
+    try:
+        if text.startswith("@"):
+            return int(text[1:]) * 1_000_000_000
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no time (RFC 3339, or @SECONDS)", param_hint="--mtime") from error
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int(aware.timestamp()) * 1_000_000_000

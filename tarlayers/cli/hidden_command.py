@@ -1,0 +1,74 @@
+"""`tarlayers hidden`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tarlayers.cli.options import (
+    Engine,
+    EngineOption,
+    Format,
+    FormatOption,
+    ImageArgument,
+    PlatformOption,
+    QuietOption,
+    TopOption,
+    VerboseOption,
+    load_chosen,
+    open_chosen,
+    warn_refused,
+)
+from tarlayers.cli.output import write_json, write_lines, write_table
+
+
+def command(
+    image: ImageArgument,
+    secrets: Annotated[
+        bool,
+        typer.Option("--secrets", help="Look for credentials in hidden and visible files, variables and build steps."),
+    ] = False,
+    all: Annotated[  # noqa: A002 # the option's name
+        bool, typer.Option("--all", "-a", help="Hidden symlinks, devices and fifos too.")
+    ] = False,
+    top: TopOption = None,
+    engine: EngineOption = Engine.containerd,
+    platform: PlatformOption = None,
+    format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Files that a lower layer still ships though a later one overwrote or deleted them.
+
+    Any of them can be read: tarlayers cat IMAGE PATH --only LAYER. Values of secrets are shown masked.
+
+    Example: tarlayers hidden --secrets app.tar
+    """
+    from tarlayers.analysis.hidden import list_hidden
+    from tarlayers.analysis.secrets import find_secrets
+    from tarlayers.render import hidden as render
+    from tarlayers.shipped import FILES, NO_DIRECTORIES, trace_files
+
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, keep=secrets)
+    for layer in chosen.layers:
+        layer.require_readable()
+    load_chosen(chosen.layers, quiet=quiet)
+    shipment = trace_files(chosen.layers, engine=engine.value, types=NO_DIRECTORIES if all else FILES)
+    warn_refused(shipment.refused, quiet=quiet)
+    hidden = list_hidden(chosen, shipment.files)
+    found = find_secrets(chosen, shipment.files) if secrets else None
+    if format is Format.json:
+        write_json("hidden", render.hidden_document(hidden, found, shipment.refused, top or None))
+        return
+    if hidden:
+        rows = [render.hidden_cells(row, masked=secrets) for row in hidden[: top or None]]
+        write_table(render.HEADER, rows, render.ALIGN)
+        write_lines([""])
+    write_lines(render.total_lines(hidden))
+    if found is not None:
+        write_lines([""])
+        if found:
+            write_table(render.FOUND_HEADER, render.secret_cells(found), render.FOUND_ALIGN)
+            write_lines([""])
+        write_lines([render.secret_total(found)])

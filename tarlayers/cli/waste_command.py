@@ -1,0 +1,75 @@
+"""`tarlayers waste`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import typer
+
+from tarlayers.cli.options import (
+    Engine,
+    EngineOption,
+    Format,
+    FormatOption,
+    ImageArgument,
+    PlatformOption,
+    QuietOption,
+    TopOption,
+    VerboseOption,
+    load_chosen,
+    open_chosen,
+    warn_refused,
+)
+from tarlayers.cli.output import write_json, write_lines, write_table
+
+_TOP = 20  # rows that text shows unless told otherwise: what fits a terminal
+
+
+def command(
+    image: ImageArgument,
+    digests: Annotated[
+        bool, typer.Option("--digests", help="Compare contents: tell copies that changed nothing but metadata.")
+    ] = False,
+    top: TopOption = None,
+    engine: EngineOption = Engine.containerd,
+    platform: PlatformOption = None,
+    format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Bytes that are shipped but not visible: which paths, which layers, and why. Dive's score beside it.
+
+    Text shows the 20 largest, JSON all, unless --top says otherwise.
+
+    Example: tarlayers waste --digests app.tar
+    """
+    from tarlayers.analysis.dive import score_image
+    from tarlayers.analysis.waste import measure_waste
+    from tarlayers.render import waste as render
+
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, contents=digests)
+    for layer in chosen.layers:
+        layer.require_readable()
+    load_chosen(chosen.layers, quiet=quiet, contents=digests)
+    waste = measure_waste(chosen, engine=engine.value, digests=digests)
+    score = score_image(chosen)
+    warn_refused(waste.refused, quiet=quiet)
+    if format is Format.json:
+        write_json("waste", render.waste_document(waste, score, top or None))
+        return
+    if waste.paths:
+        limit = _TOP if top is None else top
+        by_size = sorted((row for row in waste.by_layer if row.bytes), key=lambda row: -row.bytes)
+        _write_rows(render.PATH_HEADER, map(render.path_cells, waste.paths), render.PATH_ALIGN, limit)
+        _write_rows(render.LAYER_HEADER, map(render.layer_cells, by_size), render.LAYER_ALIGN, limit)
+    write_lines(render.total_lines(waste, score))
+
+
+def _write_rows(header: Sequence[str], rows: Iterable[Sequence[str]], align: str, limit: int) -> None:
+    """Write a table's first rows, how many more there are, and an empty line."""
+    every = list(rows)
+    shown = every[: limit or None]
+    write_table(header, shown, align)
+    more = len(every) - len(shown)
+    write_lines([f"... and {more} more (--top 0 shows all)", ""] if more else [""])

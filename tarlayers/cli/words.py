@@ -1,0 +1,29 @@
+"""Words of the command line that the option parser would misread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from typer.core import TyperCommand
+
+# Put before `-#REF`, which else looks like an option. No argument of a process can hold this character.
+STREAM_MARK = "\0"
+
+
+class Command(TyperCommand):
+    """A command whose arguments may be `-#REF`: an image of several on standard input."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 # click's, vendored or not
+        """Mark such words, unless they are what an option was given."""
+        taking = {name for param in self.params if not getattr(param, "is_flag", False) for name in param.opts}
+        return list(super().parse_args(ctx, mark_streams(args, taking)))
+
+
+def mark_streams(args: Sequence[str], taking: set[str]) -> list[str]:
+    """Mark each `-#REF` that does not follow an option which takes a value."""
+    before = ["", *args]
+    return [
+        f"{STREAM_MARK}{word}" if word.startswith("-#") and previous not in taking else word
+        for previous, word in zip(before, args, strict=False)
+    ]

@@ -1,0 +1,102 @@
+"""The merged file system as one tar, made while each layer is read once.
+
+Order: all directories, sorted; then, layer by layer from the base, the files as their layers hold them, each followed
+by its other names as hard links; then everything without content, sorted. So nothing is kept but the listing, and a
+layer of which nothing is visible is not read. Equal images give equal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from tarlayers.errors import MalformedInput
+from tarlayers.formats.tar import ChunkFeed, Walker
+from tarlayers.formats.tar_writer import END_OF_ARCHIVE, Fields, encode_header, padding
+from tarlayers.image import Layer
+from tarlayers.layer import Entry
+from tarlayers.rootfs import Node, RootFS, path_key, sort_paths
+
+_FLAGS = {"file": b"0", "symlink": b"2", "char": b"3", "block": b"4", "dir": b"5", "fifo": b"6"}
+
+
+def export_rootfs(rootfs: RootFS, layers: Sequence[Layer], *, mtime: int | None = None) -> Iterator[bytes]:
+    """Yield the tar of a merged view. `layers` are those that it was merged of.
+
+    The root itself is not in it, as in `docker export`. Directories that only their children imply get the epoch as
+    their time, which no layer tells. `mtime` (nanoseconds) replaces every time. What is wrong with a layer is raised
+    when it is come to, so a consumer that must not keep half a tar has to hold it back until the end.
+    """
+    for path, node in rootfs.sorted_nodes():
+        if node.entry.type == "dir":
+            yield _header(path, node.entry, mtime)
+    for names, node, content in read_files(rootfs, layers):
+        yield _header(names[0], node.entry, mtime)
+        yield from content
+        yield padding(node.entry.size)
+        yield from _links(names, node, mtime)
+    for names, node in distinct_inodes(rootfs):
+        if node.entry.type not in ("dir", "file"):
+            yield _header(names[0], node.entry, mtime)
+            yield from _links(names, node, mtime)
+    yield END_OF_ARCHIVE
+
+
+def read_files(
+    rootfs: RootFS, layers: Sequence[Layer], wanted: Callable[[str], bool] = bool
+) -> Iterator[tuple[tuple[str, ...], Node, Iterator[bytes]]]:
+    """Yield every visible regular file with its wanted names, sorted, and its content; layer by layer, in tar order.
+
+    Each layer is read once, one of which nothing is wanted not at all. Draw a content before the next file.
+    """
+    files: dict[int, dict[int, tuple[tuple[str, ...], Node]]] = {}  # layer -> offset of the header -> file
+    for names, node in distinct_inodes(rootfs, wanted):
+        if node.entry.type == "file":
+            files.setdefault(node.layer, {})[node.entry.offset] = names, node
+    for layer in layers:
+        yield from _read_layer(layer, files.get(layer.index, {}))
+
+
+def distinct_inodes(rootfs: RootFS, wanted: Callable[[str], bool] = bool) -> Iterator[tuple[tuple[str, ...], Node]]:
+    """Yield each inode once, with those of its names that are wanted, sorted; in the order of its first one."""
+    for path, node in rootfs.sorted_nodes():
+        if wanted(path):
+            names = (path, *filter(wanted, rootfs.other_names(path, node)))
+            if len(names) == 1 or path == min(names, key=path_key):
+                yield tuple(sort_paths(names)), node
+
+
+def _read_layer(
+    layer: Layer, files: dict[int, tuple[tuple[str, ...], Node]]
+) -> Iterator[tuple[tuple[str, ...], Node, Iterator[bytes]]]:
+    walker = Walker(ChunkFeed(layer.open_plain() if files else ()))
+    for member in walker:
+        found = files.pop(member.offset, None)
+        if found is not None:
+            yield *found, walker.content()
+            if not files:
+                return
+    if files:
+        raise MalformedInput(f"no member at offset {min(files)}, where there was one before", place=layer.name)
+
+
+def _links(names: tuple[str, ...], node: Node, mtime: int | None) -> Iterator[bytes]:
+    for name in names[1:]:
+        yield _header(name, node.entry._replace(type="hardlink", link=names[0][1:], size=0), mtime)
+
+
+def _header(path: str, entry: Entry, mtime: int | None) -> bytes:
+    name = path_key(path[1:])
+    return encode_header(
+        Fields(
+            name=name + b"/" if entry.type == "dir" else name,
+            typeflag=_FLAGS.get(entry.type, b"1"),
+            mode=entry.mode,
+            uid=entry.uid,
+            gid=entry.gid,
+            size=entry.size,
+            mtime=entry.mtime or 0 if mtime is None else mtime,
+            linkname=path_key(entry.link or ""),
+            rdev=entry.rdev or (0, 0),
+            xattrs=entry.xattrs,
+        )
+    )

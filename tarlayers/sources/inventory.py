@@ -1,0 +1,120 @@
+"""What is known of an archive while its documents are put together: members go in, images and claims come out.
+
+Blobs that a document names and the archive lacks are normal (a saved platform of several).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tarlayers.digest import Digest
+from tarlayers.errors import LimitExceeded, MalformedInput
+from tarlayers.formats.documents import Config, Descriptor, parse_config
+from tarlayers.limits import Limits
+from tarlayers.sources.layout import BlobClaim, Disagreement, ImageRecord, Layout, OtherRecord
+from tarlayers.sources.names import merge_names
+
+_BLOB_NAME = re.compile(r"blobs/(?:(sha256)/([0-9a-f]{64})|(sha512)/([0-9a-f]{128}))")
+_SHARED_NAME = re.compile(r"(?:.*/)?(sha256|sha512)/([0-9a-f]{64,128})")
+_HEX_NAME = re.compile(r"(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
+
+
+class Inventory:
+    """One archive: the documents and members it has, and what has been made of them so far."""
+
+    def __init__(self, documents: Mapping[str, bytes], sizes: Mapping[str, int], limits: Limits) -> None:
+        self.documents = documents
+        self.sizes = sizes
+        self.limits = limits
+        self.images: dict[object, ImageRecord] = {}
+        """By manifest digest, or by what else tells two images apart where there is none."""
+        self._others: dict[Digest | None, OtherRecord] = {}
+        self._claims: dict[BlobClaim, None] = {}
+        self.disagreements: list[Disagreement] = []
+        self._shared: Mapping[Digest, str] = {}
+        self._manifests = 0
+
+    def close(self, kind: str) -> Layout:
+        """Give what was found."""
+        self._claim_names(directory=kind == "dir")
+        images, others = tuple(self.images.values()), tuple(self._others.values())
+        return Layout(kind, images, others, tuple(self._claims), tuple(self.disagreements))
+
+    # -- blobs -------------------------------------------------------------------------------------
+
+    def find_blob(self, digest: Digest) -> str | None:
+        """Give the member that holds a blob; None when it is absent."""
+        for name in (f"blobs/{digest.algorithm}/{digest.hex}", digest.hex, str(digest)):
+            if name in self.sizes:
+                return name
+        return self._shared.get(digest)
+
+    def share_blobs(self) -> None:
+        """From here on find blobs in other directories too (`skopeo --dest-shared-blob-dir`)."""
+        matches = [(name, _SHARED_NAME.fullmatch(name)) for name in self.sizes]
+        self._shared = {Digest(match[1], match[2]): name for name, match in matches if match}
+
+    def read_config(self, blob: str | None) -> tuple[Config | None, Digest | None]:
+        """Give a configuration and the image ID that its bytes make; neither when it is absent."""
+        if blob is None or blob not in self.sizes:
+            return None, None
+        if blob not in self.documents:
+            raise MalformedInput("the configuration is no JSON document", place=blob)
+        raw = self.documents[blob]
+        return parse_config(raw, blob), Digest.of(raw)
+
+    # -- bounds ------------------------------------------------------------------------------------
+
+    def count_manifest(self, place: str) -> None:
+        """Take note of one more manifest that an index lists."""
+        self._manifests += 1
+        if self._manifests > self.limits.manifests:
+            raise LimitExceeded(f"more than {self.limits.manifests} manifests (limit manifests)", place=place)
+
+    def check_layer_count(self, count: int, place: str) -> None:
+        """Refuse an image of more layers than anybody makes."""
+        if count > self.limits.layers:
+            raise LimitExceeded(f"{count} layers (limit layers = {self.limits.layers})", place=place)
+
+    # -- what is found -----------------------------------------------------------------------------
+
+    def add_names(self, key: object, names: tuple[str, ...]) -> None:
+        """Give a known image more names."""
+        image = self.images[key]
+        self.images[key] = replace(image, names=merge_names(image.names, names))
+
+    def add_other(self, descriptor: Descriptor, kind: str, names: tuple[str, ...]) -> None:
+        """Take in what is no image."""
+        known = self._others.get(descriptor.digest)
+        if known is not None:
+            names = merge_names(known.names, names)
+        self._others[descriptor.digest] = OtherRecord(
+            descriptor.digest, descriptor.media_type, kind, descriptor.platform, descriptor.annotations, names
+        )
+
+    def claim(self, place: str, descriptor: Descriptor, role: str, blob: str | None = None) -> str | None:
+        """Take note of what a descriptor says of a blob; give the member that holds it."""
+        found = blob or self.find_blob(descriptor.digest)
+        self._claims[BlobClaim(place, found, descriptor.digest, descriptor.size, descriptor.media_type, role)] = None
+        return found
+
+    def _claim_names(self, *, directory: bool) -> None:
+        """Blobs, and docker's configurations, are called by the digest of their bytes."""
+        configs = {image.config_blob for image in self.images.values()}
+        for name in self.sizes:
+            digest = digest_of_name(name)
+            if digest is None and (name in configs or (directory and len(name) == 64)):
+                match = _HEX_NAME.fullmatch(name)
+                digest = Digest("sha256", match[1]) if match else None
+            if digest is not None:
+                self._claims[BlobClaim(name, name, digest, None, None, "name")] = None
+
+
+def digest_of_name(name: str) -> Digest | None:
+    """Give the digest that the name of a blob in `blobs/` claims; None for all other names."""
+    match = _BLOB_NAME.fullmatch(name)
+    if match is None:
+        return None
+    return Digest(match[1], match[2]) if match[1] else Digest(match[3], match[4])

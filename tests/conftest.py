@@ -1,0 +1,22 @@
+"""What several test modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.run import run as run_command
+
+
+@pytest.fixture
+def run() -> Callable[..., bytes]:
+    """Run the command line; give what it printed. It must succeed."""
+
+    def run(*arguments: str | Path, stdin: bytes | None = None) -> bytes:
+        ran = run_command(*arguments, stdin=stdin or b"")
+        assert ran.code == 0, ran.stderr
+        return ran.stdout
+
+    return run

@@ -1,0 +1,164 @@
+"""Which of several images is meant: PATH#REF and --platform."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.build import OCI, Files, archive, descriptor, file, image, layer, oci_manifest, pack, sha256
+from tests.oci_flavours import INDEX, index, named, oci_layout
+from tests.run import run
+
+ONE = image(layer(file("one")), names=("example.org/app:1.0", "example.org/app:latest"))
+TWO = image(layer(file("two")), names=("example.org/app:2.0",))
+TOOL = image(layer(file("tool")), names=("tool:2.0",))
+THREE = archive("docker-20", ONE, TWO, TOOL)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("three") / "three.tar"
+    path.write_bytes(THREE)
+    return path
+
+
+def image_id(number: int) -> str:
+    return sha256((ONE, TWO, TOOL)[number].config_bytes)
+
+
+CHOSEN = {
+    # REF: the one file of the image that it means
+    "example.org/app:2.0": "/two",
+    "app:2.0": "/two",
+    "1.0": "/one",
+    "example.org/app": "/one",  # the tag `latest` is implied
+    "tool:2.0": "/tool",
+    "docker.io/library/tool:2.0": "/tool",
+    "@0": "/one",
+    "@2": "/tool",
+    f"sha256:{image_id(1)}": "/two",
+    image_id(1): "/two",
+    image_id(2)[:12]: "/tool",
+}
+REFUSED = {
+    "2.0": "2 images fit #2.0; choose one",
+    "3.0": "no image fits #3.0; there are #@0 (example.org/app:1.0 example.org/app:latest linux/amd64), #@1 (",
+    "@3": "no image fits #@3",
+    "ample.org/app:2.0": "no image fits",
+    image_id(2)[:11]: "no image fits",
+}
+
+
+@pytest.mark.parametrize("reference", CHOSEN)
+def test_a_reference_picks_one_image_of_a_file_and_of_a_stream(reference: str, three: Path) -> None:
+    assert run("ls", f"{three}#{reference}").stdout.decode() == f"{CHOSEN[reference]}\n"
+    assert run("ls", f"-#{reference}", stdin=THREE).stdout.decode() == f"{CHOSEN[reference]}\n"
+
+
+@pytest.mark.parametrize("reference", REFUSED)
+def test_what_may_be_chosen_is_said_in_one_line(reference: str, three: Path) -> None:
+    refused = run("ls", f"{three}#{reference}")
+    assert refused.code == 2
+    assert refused.stderr.startswith(f"tarlayers: {three}: ")
+    assert REFUSED[reference] in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_without_a_choice_all_are_listed(three: Path) -> None:
+    assert run("ls", three).stderr == (
+        f"tarlayers: {three}: it holds 3 images; choose one with #REF or --platform: "
+        "#@0 (example.org/app:1.0 example.org/app:latest linux/amd64), #@1 (example.org/app:2.0 linux/amd64), "
+        "#@2 (tool:2.0 linux/amd64)\n"
+    )
+
+
+PLATFORMS = ["linux/amd64", "linux/arm64", "linux/arm", "windows/amd64"]
+
+
+@pytest.fixture(scope="module")
+def multi(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of four platforms that were saved and one that was not."""
+    files: Files = {}
+    entries = []
+    for platform in PLATFORMS:
+        built = image(layer(file(platform.replace("/", "-"))), platform=platform)
+        variant = {"linux/arm64": {"variant": "v8"}, "linux/arm": {"variant": "v7"}}.get(platform, {})
+        built = image(layer(file(platform.replace("/", "-"))), platform=platform, **variant)
+        entries.append(descriptor(files, f"{OCI}.manifest.v1+json", oci_manifest(files, built, "gzip")))
+    away = {"mediaType": f"{OCI}.manifest.v1+json", "digest": f"sha256:{'d' * 64}", "size": 1}
+    entries.append({**away, "platform": {"os": "linux", "architecture": "s390x"}})
+    path = tmp_path_factory.mktemp("multi") / "multi.tar"
+    path.write_bytes(pack(oci_layout(files, named(descriptor(files, INDEX, index(entries)), ONE))))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("platform", "found"),
+    [
+        ("linux/amd64", "/linux-amd64"),
+        ("linux/x86_64", "/linux-amd64"),
+        ("linux/arm64", "/linux-arm64"),
+        ("linux/arm64/v8", "/linux-arm64"),
+        ("linux/aarch64", "/linux-arm64"),
+        ("arm64", "/linux-arm64"),
+        ("linux/arm/v7", "/linux-arm"),
+        ("windows", "/windows-amd64"),
+        ("windows/amd64", "/windows-amd64"),
+        ("linux/arm/v6", (2, "no image fits --platform linux/arm/v6")),
+        ("linux", (2, "3 images fit --platform linux")),
+        ("linux/s390x", (3, "--platform linux/s390x: the manifest is not in the archive")),
+        ("linux/riscv64", (2, "there are #@0 (")),
+    ],
+)
+def test_a_platform_picks_one_image(platform: str, found: str | tuple[int, str], multi: Path) -> None:
+    ran = run("ls", multi, "--platform", platform)
+    if isinstance(found, str):
+        assert ran.stdout.decode() == f"{found}\n"
+    else:
+        assert (ran.code, found[1] in ran.stderr) == (found[0], True), ran.stderr
+
+
+def test_a_platform_whose_configuration_was_not_saved_is_left_aside(tmp_path: Path) -> None:
+    """containerd keeps the manifest of a platform that it did not pull, and nothing that it names."""
+    files: Files = {}
+    entries = [descriptor(files, f"{OCI}.manifest.v1+json", oci_manifest(files, each, "gzip")) for each in (ONE, TWO)]
+    del files[f"blobs/sha256/{sha256(TWO.config_bytes)}"]
+    path = tmp_path / "partial.tar"
+    path.write_bytes(pack(oci_layout(files, named(descriptor(files, INDEX, index(entries)), ONE))))
+    assert run("ls", path).stdout == run("ls", f"{path}#1.0").stdout == b"/one\n"
+    assert run("ls", f"{path}#@1").stdout == b"/two\n"
+
+
+def test_reference_and_platform_together(multi: Path) -> None:
+    assert run("ls", f"{multi}#1.0", "--platform", "linux/arm64").stdout == b"/linux-arm64\n"
+    assert run("ls", f"{multi}#1.0").code == 2
+    assert run("ls", f"{multi}#{'d' * 64}").code == 3
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["we#ird.tar#2.0", "we#ird.tar#app:2.0", "we", "we#1", "we#ird.tar#@1"],
+)
+def test_a_path_may_have_the_mark_in_its_name(argument: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest path that exists is the one that is meant."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("we#ird.tar", "we", "we#1"):
+        Path(name).write_bytes(archive("oci-gzip", ONE, TWO) if name == "we#ird.tar" else archive("oci-gzip", TOOL))
+    assert run("ls", argument).stdout == (b"/two\n" if "ird" in argument else b"/tool\n")
+
+
+@pytest.mark.parametrize(
+    ("argument", "place"),
+    [("nowhere.tar", "nowhere.tar"), ("nowhere.tar#v1", "nowhere.tar"), ("no/where#a#b", "no/where")],
+)
+def test_a_path_that_is_not_there(argument: str, place: str) -> None:
+    ran = run("ls", argument)
+    assert (ran.code, ran.stderr) == (3, f"tarlayers: {place}: {os.strerror(2)}\n")
+
+
+def test_an_option_may_be_given_what_looks_like_a_stream(three: Path) -> None:
+    assert "no image fits --platform -#x;" in run("ls", three, "--platform", "-#x").stderr
+    assert run("ls", "--match", "-#@0", "-#@0", stdin=THREE).stdout == b""
+    assert "No such option" in run("ls", three, "-%").stderr

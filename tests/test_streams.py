@@ -1,0 +1,121 @@
+"""Streams: one pass and bounded memory, or a file without a name that is gone however a run ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tarlayers.imagearchive import open_images
+from tests.build import END, Member, archive, compact, file, header, image, layer, member_blocks, pack
+from tests.flavours import PRODUCERS
+from tests.paths import ROOT
+from tests.run import run
+
+APP = image(layer(file("app", b"x" * 5000)))
+
+
+class Trickle:
+    """A binary stream that gives a few bytes at a time, as pipes do."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def read(self, _size: int = -1) -> bytes:
+        return next(self._chunks, b"")
+
+
+def layer_stream(size: int) -> Iterator[bytes]:
+    """A docker-archive of one layer with one file of zeros, made as it is read; the documents come last."""
+    zeros = bytes(1 << 16)
+    yield header(Member("0.tar"), b"0.tar", b"", size + 512 + len(END))
+    yield header(Member("zeros"), b"zeros", b"", size)
+    for _ in range(size // len(zeros)):
+        yield zeros
+    yield END
+    manifest = compact([{"Config": "c.json", "RepoTags": ["app:1"], "Layers": ["0.tar"]}])
+    yield member_blocks(file("c.json", b"{}")) + member_blocks(file("manifest.json", manifest)) + END
+
+
+def test_one_pass_needs_memory_for_its_index_alone() -> None:
+    tracemalloc.start()
+    try:
+        (found,) = open_images(Trickle(layer_stream(64 << 20))).images  # type: ignore[arg-type]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [(entry.path, entry.size) for entry in found.layers[0].entries] == [("/zeros", 64 << 20)]
+    assert peak < 4 << 20
+
+
+@pytest.mark.parametrize("flavour", ["docker-1.0", "podman skopeo", "rules_oci", "oci-zstd"])
+def test_a_stream_that_trickles(flavour: str) -> None:
+    packed = pack(PRODUCERS[flavour].make([APP]))
+    pieces = (packed[i : i + 7] for i in range(0, len(packed), 7))
+    (found,) = open_images(Trickle(pieces)).images  # type: ignore[arg-type]
+    assert [entry.path for entry in found.layers[0].entries] == ["/app"]
+
+
+def test_verbose_says_how_a_stream_is_read() -> None:
+    packed = archive("docker-20", APP)
+    assert run("cat", "-", "/app", stdin=packed).stderr == ""
+    assert run("cat", "-", "/app", "-v", stdin=packed).stderr.startswith(
+        "tarlayers: standard input is spooled to an unnamed file in "
+    )
+    assert "one pass" in run("ls", "-", "-v", stdin=packed).stderr
+
+
+def test_a_stream_that_is_cut_short(tmp_path: Path) -> None:
+    packed = archive("docker-20", APP)
+    ran = run("ls", "-", stdin=packed[:2000])
+    assert (ran.code, ran.stderr.startswith("tarlayers: standard input")) == (3, True)
+    assert run("ls", "-").stderr == "tarlayers: standard input: the input is empty\n"
+    path = tmp_path / "empty.tar"
+    path.touch()
+    assert run("ls", path).stderr == f"tarlayers: {path}: the file is empty\n"
+    path.write_text("hello")
+    assert run("ls", path).stderr.startswith(f"tarlayers: {path}")
+    assert run("ls", path).code == run("ls", "-", stdin=b"hello").code == 3
+
+
+def test_a_stream_that_cannot_be_spooled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    ran = run("cat", "-", "/app", stdin=archive("docker-20", APP))
+    assert (ran.code, "set TMPDIR" in ran.stderr) == (3, True)
+    assert run("ls", "-", stdin=archive("docker-20", APP)).stdout == b"/app\n"
+
+
+def start_cat(tmp: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tarlayers", "cat", "-v", "-", "/app"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp)},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15), (signal.SIGKILL, -9)])
+def test_nothing_is_left_of_a_spooled_stream(sent: signal.Signals, code: int, tmp_path: Path) -> None:
+    """The run is stopped in the middle of the stream, when the spool has been written to."""
+    with start_cat(tmp_path) as running:
+        assert running.stdin is not None and running.stderr is not None
+        running.stdin.write(archive("docker-20", APP)[:3000])
+        running.stdin.flush()
+        said = running.stderr.readline()
+        assert str(tmp_path).encode() in said
+        running.send_signal(sent)
+        assert running.wait(20) == code
+        assert running.stderr.read() == b""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_left_of_a_stream_that_was_read(tmp_path: Path) -> None:
+    with start_cat(tmp_path) as running:
+        out, _ = running.communicate(archive("docker-20", APP), timeout=20)
+    assert out == b"x" * 5000
+    assert list(tmp_path.iterdir()) == []
