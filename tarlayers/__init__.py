@@ -10,7 +10,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     1  formats
     2  sources
     3  layer store upperdir rootstore windows image reference imagearchive
-    4  difference tree unpack inplace rootfs toc finding shipped losses
+    4  difference tree unpack inplace rootfs toc finding shipped imagepair losses
     5  analysis export extract
     6  render
     7  cli
@@ -30,6 +30,7 @@ Inside a floor these edges are meant, and no others:
     sources.locate -> sources.inventory sources.layout sources.oci sources.docker_archive sources.skopeo_dir
     sources.agreement -> sources.layout sources.locate
     formats.secrets -> formats.glob
+    formats.config_keys -> formats.documents
     store -> layer
     upperdir -> layer
     rootstore -> layer store upperdir
@@ -42,6 +43,8 @@ Inside a floor these edges are meant, and no others:
     rootfs -> difference tree unpack inplace
     shipped -> rootfs
     extract -> export
+    analysis.lint.* -> analysis.lint.*
+    imagepair -> rootfs
     render.* -> render.*
     cli.* -> cli.*
 """
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from tarlayers.analysis.blame import blame_paths as blame_paths
     from tarlayers.analysis.changes import list_changes as list_changes
     from tarlayers.analysis.diff import diff_images as diff_images
+    from tarlayers.analysis.lint.report import lint_image as lint_image
     from tarlayers.analysis.log import trace_path as trace_path
     from tarlayers.analysis.verify import verify_archive as verify_archive
     from tarlayers.analysis.verify_root import verify_root as verify_root
@@ -80,6 +84,7 @@ _HOME = {
     "analysis.blame": "blame_paths",
     "analysis.changes": "list_changes",
     "analysis.diff": "diff_images",
+    "analysis.lint.report": "lint_image",
     "analysis.log": "trace_path",
     "analysis.verify": "verify_archive",
     "analysis.verify_root": "verify_root",

@@ -68,12 +68,15 @@ class DestinationRefused(TarlayersError):
 
 
 class Refused(Exception):
-    """An entry or a layer that an engine refuses. It never leaves the merge: it becomes a `Refusal`."""
+    """An entry or a layer that an engine refuses, by which rule of docs/semantics.md. It never leaves the merge:
+    it becomes a `Refusal`.
+    """
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code, message)
+    def __init__(self, code: str, message: str, rule: str) -> None:
+        super().__init__(code, message, rule)
         self.code = code
         self.message = message
+        self.rule = rule
 
 
 @contextmanager

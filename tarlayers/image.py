@@ -7,7 +7,7 @@ image.layers[0].diff_id, image.chain_ids, image.history
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -68,6 +68,11 @@ class Layer:
         return self.on_disk is not None and self.on_disk.role == "container"
 
     @property
+    def source(self) -> tuple[int, str | None]:
+        """Which bytes it is read from: the same for layers that are one blob of one open archive."""
+        return id(self._store), self.blob
+
+    @property
     def chunked_format(self) -> str | None:
         """`estargz` or `zstd:chunked` where the annotations claim a table of contents for lazy pulling."""
         claims = read_toc_claims(self.annotations)
@@ -106,6 +111,13 @@ class Layer:
         """
         with _named(self.name):
             return self._store.index(self._readable_blob(), hashed=hashed, contents=contents, on_read=on_read)
+
+    def hash_files(self, offsets: Collection[int]) -> Mapping[int, bytes]:
+        """Give the sha256 of some of the layer's files, by the offsets that their entries have. Files that are
+        not asked for are not hashed. ContentAbsent where the bytes have passed and were not hashed then.
+        """
+        with _named(self.name):
+            return self._store.hash_files(self._readable_blob(), offsets)
 
     def open_plain(self) -> Iterator[bytes]:
         """Yield the uncompressed tar in chunks. ContentAbsent where the bytes are not kept (a stream)."""
@@ -211,28 +223,40 @@ def load_layers(
     workers: int | None = None,
     on_read: OnRead | None = None,
 ) -> None:
-    """Index those of the layers that can be read, several at a time, the largest first.
+    """Index those of the layers that can be read, several at a time, the largest first. They may be of several
+    images and archives.
 
     Afterwards `entries` and `read` of each answer at once. What is wrong with a layer is raised for the
     lowest such layer. Hashing and decompression run outside the interpreter lock, so threads do help.
     """
-    distinct = {layer.blob: layer for layer in reversed(layers) if layer.unreadable is None}
-    todo = sorted(distinct.values(), key=lambda layer: -(layer.size or 0))
-    workers = workers or len(os.sched_getaffinity(0))
-    failed: dict[int, TarlayersError] = {}
+    distinct = {layer.source: layer for layer in reversed(layers) if layer.unreadable is None}
 
     def load(layer: Layer) -> None:
-        try:
-            layer.read(hashed=hashed, contents=contents, on_read=on_read)
-        except TarlayersError as error:
-            failed[layer.index] = error
+        layer.read(hashed=hashed, contents=contents, on_read=on_read)
 
+    run_each(list(distinct.values())[::-1], load, workers=workers)
+
+
+def run_each(layers: Sequence[Layer], work: Callable[[Layer], object], *, workers: int | None = None) -> None:
+    """Do the same work on several layers at a time, the largest first. What is wrong is raised for the first
+    layer that has something wrong.
+    """
+    failed: dict[int, TarlayersError] = {}
+
+    def attempt(number: int) -> None:
+        try:
+            work(layers[number])
+        except TarlayersError as error:
+            failed[number] = error
+
+    todo = sorted(range(len(layers)), key=lambda number: -(layers[number].size or 0))
+    workers = workers or len(os.sched_getaffinity(0))
     if workers == 1 or len(todo) < 2:
-        for layer in todo:
-            load(layer)
+        for number in todo:
+            attempt(number)
     else:
         with ThreadPoolExecutor(workers) as pool:
-            for done in [pool.submit(load, layer) for layer in todo]:
+            for done in [pool.submit(attempt, number) for number in todo]:
                 done.result()
     if failed:
         raise failed[min(failed)]

@@ -31,7 +31,7 @@ def apply_in_place(
         try:
             work.take(entry)
         except Refused as error:
-            refused.append(Refusal(index, entry.path or "/", error.code, error.message))
+            refused.append(Refusal(index, entry.path or "/", error.code, error.message, error.rule))
     return refused
 
 
@@ -50,7 +50,7 @@ class _Application:
         directory, _, base = entry.path.rpartition("/")
         parent = self._tree.resolve(directory, strict=False)
         if base in INVALID:
-            raise Refused("bad-whiteout", f"{base} names no file")
+            raise Refused("bad-whiteout", f"{base} names no file", "W10")
         if base == OPAQUE:
             if parent in self._tree.dirs:
                 self._purge_below(parent, "opaque", parent)
@@ -59,7 +59,7 @@ class _Application:
             self._take_whiteout(f"{parent}/{base[len(PREFIX) :]}")
             return
         if is_too_long(base):
-            raise Refused("name-too-long", "a name of more than 255 bytes")
+            raise Refused("name-too-long", "a name of more than 255 bytes", "N5")
         self._make_parents(parent)
         self._take_node(f"{parent}/{base}", entry)
 
@@ -91,9 +91,9 @@ class _Application:
                 self._remove(path, "replaced", path)
         else:
             if entry.type == "unknown" or entry.typeflag in ("7", "S"):
-                raise Refused("unsupported-type", f"type flag {entry.typeflag!r}")
+                raise Refused("unsupported-type", f"type flag {entry.typeflag!r}", "X5")
             if entry.type == "symlink" and not entry.link:
-                raise Refused("not-found", "a symlink to nothing")
+                raise Refused("not-found", "a symlink to nothing", "X10")
             node = Node(entry, self._index)
             if existing is not None and existing.entry.type == "dir" and entry.type != "dir":
                 self._remove(path, "replaced", path)
@@ -104,9 +104,9 @@ class _Application:
         target = f"{self._tree.resolve(directory)}/{base}"
         node = self._tree.get(target) if base else None
         if not base or (node is not None and node.entry.type == "dir"):
-            raise Refused("not-permitted", "a hard link to a directory")
+            raise Refused("not-permitted", "a hard link to a directory", "H6")
         if node is None or target == path:
-            raise Refused("not-found", f"a hard link to {entry.link}, which is not there")
+            raise Refused("not-found", f"a hard link to {entry.link}, which is not there", "H2")
         return node
 
     def _make_parents(self, directory: str) -> None:

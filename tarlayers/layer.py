@@ -6,7 +6,7 @@ Nothing is merged or resolved here: entries stand as the tar has them, in its or
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -97,6 +97,10 @@ class LayerIndex:
     member_digests: Mapping[int, bytes] = field(default_factory=dict)
     """sha256 of files by the offset of their headers, for layers with a table of contents: they are computed
     in passing where a blob is of several compressed members, as only such tables need."""
+    behind_gzip: int = 0
+    """Stored bytes after the last gzip member, zero padding included: engines ignore or refuse them (L7)."""
+    skippable_first: bool = False
+    """A zstd blob starts with a skippable frame, which some engines refuse (L8)."""
 
     @property
     def census(self) -> Census:
@@ -188,6 +192,8 @@ def index_metered(
         trailing=trailing + (unpacker.trailing if unpacker else 0),
         toc=toc,
         member_digests=contents_passing.digests if toc else {},
+        behind_gzip=unpacker.padding + unpacker.trailing if unpacker else 0,
+        skippable_first=unpacker.skippable_first if unpacker else False,
     )
 
 
@@ -207,6 +213,24 @@ def hop_layer(read_at: Callable[[int, int], bytes], size: int, *, limits: Limits
         trailing=trailing,
         toc=behind or find_toc_member(entries),
     )
+
+
+def hash_contents(walker: tar.Walker, offsets: Collection[int]) -> dict[int, bytes]:
+    """Give the sha256 of the contents of those files whose headers stand at `offsets`, and read no further than
+    to the last of them. MalformedInput for an offset where no member starts.
+    """
+    found: dict[int, bytes] = {}
+    for member in walker:
+        if member.offset in offsets:
+            hasher = hashlib.sha256()
+            for piece in walker.content():
+                hasher.update(piece)
+            found[member.offset] = hasher.digest()
+            if len(found) == len(offsets):
+                return found
+    for offset in sorted(set(offsets) - found.keys()):
+        raise MalformedInput("no member starts here", offset=offset)
+    return found
 
 
 def decode_entries(

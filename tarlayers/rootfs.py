@@ -24,7 +24,20 @@ Log = dict[str, tuple[Node | None, str, str]]
 
 ENGINES = ("containerd", "oci")
 
-__all__ = ["ENGINES", "Event", "LayerTrace", "Node", "Refusal", "RootFS", "merge_layers", "trace_layers"]
+__all__ = [
+    "ENGINES",
+    "Event",
+    "LayerTrace",
+    "Node",
+    "Refusal",
+    "RootFS",
+    "Stratum",
+    "merge_forks",
+    "merge_layers",
+    "pair_nodes",
+    "trace_layers",
+    "visit_layers",
+]
 
 
 class HasEntries(Protocol):
@@ -57,6 +70,17 @@ class Event(NamedTuple):
         if self.before is None or self.after is None:
             return ()
         return name_differences(self.before.entry, self.after.entry)
+
+
+class Stratum(NamedTuple):
+    """A layer that is about to be laid on what is below it, as containerd unpacked it."""
+
+    layer: int
+    entries: Sequence[Entry]
+    unpacked: LayerTree
+    refused: Sequence[Refusal]
+    below: RootFS
+    """What the layers below show, until the visit is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +122,11 @@ class RootFS(Mapping[str, Entry]):
     def root(self) -> Entry:
         """The root directory: 0755, owned by root, whatever the layers say of it (N4)."""
         return implied_directory("")
+
+    @property
+    def directories(self) -> Mapping[str, Mapping[str, Node]]:
+        """What each directory holds, by path; the root is the empty string."""
+        return self._dirs
 
     def nodes(self) -> Iterator[tuple[str, Node]]:
         """Yield every path with its node, in no order that means anything."""
@@ -201,10 +230,45 @@ def merge_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") ->
 
     An engine that is not in ENGINES is ValueError.
     """
-    merging = _Merging(engine)
+    return _merge_onto(_Merging(engine), layers)
+
+
+def merge_forks(
+    base: Sequence[HasEntries], *stacks: Sequence[HasEntries], engine: str = "containerd"
+) -> tuple[RootFS, ...]:
+    """Merge several stacks of layers that all stand on `base`, which is merged once.
+
+    What no stack touches is one object in all of the results, and `pair_nodes` passes it by.
+    """
+    shared = _Merging(engine)
+    for layer in base:
+        shared.add(layer)
+    return tuple(_merge_onto(_Merging(engine, shared), stack) for stack in stacks)
+
+
+def _merge_onto(merging: _Merging, layers: Sequence[HasEntries]) -> RootFS:
     for layer in layers:
         merging.add(layer)
     return RootFS(merging.tree, merging.refused)
+
+
+def pair_nodes(old: RootFS, new: RootFS) -> Iterator[tuple[str, Node | None, Node | None]]:
+    """Yield the paths whose nodes are not the same object in both, in no order that means anything; None
+    where a path is not there.
+    """
+    a, b = old.directories, new.directories
+    nothing: Mapping[str, Node] = {}
+    for directory in a.keys() | b.keys():
+        left, right = a.get(directory, nothing), b.get(directory, nothing)
+        if left is right:
+            continue
+        for path, node in left.items():
+            other = right.get(path)
+            if other is not node:
+                yield path, node, other
+        for path, node in right.items():
+            if path not in left:
+                yield path, None, node
 
 
 def trace_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") -> Iterator[LayerTrace]:
@@ -220,6 +284,14 @@ def trace_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") ->
         tree = merging.tree
         lost = tuple(Event(path, node, tree.get(path), cause, by) for path, node, cause, by in record.lost)
         yield LayerTrace(index, tuple(_events(record.log, tree)), tuple(merging.refused[before:]), lost)
+
+
+def visit_layers(layers: Sequence[HasEntries], visit: Callable[[Stratum], object]) -> RootFS:
+    """Merge layers by containerd's rules, and let `visit` see each of them before it is laid on the others."""
+    merging = _Merging("containerd", visit=visit)
+    for layer in layers:
+        merging.add(layer)
+    return RootFS(merging.tree, merging.refused)
 
 
 def _events(log: Log, tree: Tree) -> Iterator[Event]:
@@ -254,29 +326,35 @@ class _Record:
 class _Merging:
     """The merged tree so far, and what it takes to put the next layer on."""
 
-    def __init__(self, engine: str) -> None:
+    def __init__(
+        self, engine: str, base: _Merging | None = None, visit: Callable[[Stratum], object] | None = None
+    ) -> None:
+        """Start empty, or go on from where `base` is, which must not go on itself then."""
         if engine not in ENGINES:
             raise ValueError(f"no such engine: {engine!r} (there are {', '.join(ENGINES)})")
         self._engine = engine
-        self._count = 0
-        self._lower: list[LayerTree] = []
-        self.tree = Tree()
-        self.refused: list[Refusal] = []
+        self._visit = visit
+        self.count: int = base.count if base else 0
+        self.lower: list[LayerTree] = [*base.lower] if base else []
+        self.tree: Tree = Tree(base.tree if base else None)
+        self.refused: list[Refusal] = [*base.refused] if base else []
 
     def add(self, layer: HasEntries, record: _Record | None = None) -> None:
         entries = layer.entries
-        index = self._count
-        self._count += 1
+        index = self.count
+        self.count += 1
         if self._engine == "oci":
             self._apply(entries, index, record)
             return
-        unpacked = unpack_layer(entries, index, self._lower, record.lose if record is not None else None)
-        self._lower.insert(0, unpacked)
+        unpacked = unpack_layer(entries, index, self.lower, record.lose if record is not None else None)
+        self.lower.insert(0, unpacked)
         refused = unpacked.refused
         # Only layers of images carry a media type that an engine may refuse; bare entries do not.
         blob_refusal: Refused | None = getattr(layer, "blob_refusal", None)
         if blob_refusal is not None:
-            refused = [Refusal(index, "/", blob_refusal.code, blob_refusal.message), *refused]
+            refused = [Refusal(index, "/", *blob_refusal.args), *refused]
+        if self._visit is not None:
+            self._visit(Stratum(index, entries, unpacked, refused, RootFS(self.tree, self.refused)))
         if refused:
             self.refused += refused
             if record is not None:
@@ -315,6 +393,7 @@ class _Overlay:
             shown = {p: n for p, n in children.items() if n.entry.type != "whiteout"} if hidden else children
             for path in hidden if lower else ():
                 self._remove(path, "whiteout")
+            lower = dirs.get(directory)
             if self._log is not None:
                 self._note(shown, lower or {})
             if not lower:
@@ -323,7 +402,8 @@ class _Overlay:
             for path in lower.keys() & shown.keys():
                 if lower[path].entry.type == "dir" and shown[path].entry.type != "dir":
                     self._remove(path, "replaced")
-            lower.update(shown)
+            if shown:
+                self._tree.own(directory).update(shown)
 
     def _note(self, children: Mapping[str, Node], lower: Mapping[str, Node]) -> None:
         log = self._log

@@ -6,7 +6,7 @@ Both kinds of Store answer the same questions, so nothing above asks which one i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from threading import Lock
 from typing import Protocol
@@ -21,6 +21,7 @@ from tarlayers.layer import (
     LayerIndex,
     decode_entry,
     find_toc_member,
+    hash_contents,
     hop_layer,
     index_layer,
     index_metered,
@@ -83,6 +84,9 @@ class Store(Protocol):
 
     def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:
         """Index a layer blob; the result is kept. `on_read` hears how many stored bytes were just read."""
+
+    def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
+        """Give the sha256 of a layer's files by the offsets of their headers, which `index` gave."""
 
     def digest(self, name: str) -> Digest:
         """Compute (or give the computed) digest of a blob as stored: sha512 for one that is called by such a
@@ -157,6 +161,18 @@ class SeekStore:
                 self._digests[name] = index.digest
         return index
 
+    def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
+        """Hop to the files of a plain layer; decompress any other up to the last of them."""
+        blob = self._blob(name)
+        try:
+            if sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
+                feed: tar.Feed = tar.SeekFeed(blob.read_at, blob.size)
+            else:
+                feed = tar.ChunkFeed(open_plain(blob.chunks(), self._limits))
+            return hash_contents(tar.Walker(feed, limits=self._limits), offsets)
+        except TarlayersError as error:
+            raise place_error(error, name or self.archive.path) from error
+
     def digest(self, name: str) -> Digest:
         """Hash the blob, unless an index already did."""
         name = self.aliases.get(name, name)
@@ -210,6 +226,11 @@ class PassedStore:
         if (hashed and found.diff_id is None) or (contents and not found.contents):
             raise ContentAbsent("digests were not computed while the stream passed", place=name)
         return found
+
+    def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
+        """Give the digests computed in passing."""
+        entries = self.index(name, hashed=False, contents=True).entries
+        return {entry.offset: entry.sha256 for entry in entries if entry.sha256 and entry.offset in offsets}
 
     def digest(self, name: str) -> Digest:
         """Give the digest computed in passing."""

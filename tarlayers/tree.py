@@ -6,7 +6,7 @@ before its last slash. Removing costs what is removed, nothing is ever copied wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from tarlayers.errors import Refused
@@ -24,8 +24,10 @@ class Refusal(NamedTuple):
     path: str
     code: str
     """`exists`, `not-a-directory`, `not-found`, `not-permitted`, `bad-whiteout`, `loop`, `name-too-long`,
-    `unsupported-type`."""
+    `unsupported-type`; of a whole blob `bad-compression`, `bad-media-type`."""
     message: str
+    rule: str
+    """Of docs/semantics.md."""
 
 
 class Node(NamedTuple):
@@ -38,8 +40,19 @@ class Node(NamedTuple):
 class Tree:
     """A mutable tree of nodes."""
 
-    def __init__(self) -> None:
-        self.dirs: dict[str, dict[str, Node]] = {"": {}}
+    def __init__(self, origin: Tree | None = None) -> None:
+        """Start empty, or as `origin` is now, which must not change afterwards. Directories of it are copied when
+        they are first written to: those that two trees of one origin leave alone are one object in both.
+        """
+        self._lent: Mapping[str, dict[str, Node]] = origin.dirs if origin is not None else {}
+        self.dirs: dict[str, dict[str, Node]] = dict(self._lent) or {"": {}}
+
+    def own(self, directory: str) -> dict[str, Node]:
+        """Give the children of a directory to be changed."""
+        children = self.dirs[directory]
+        if children is self._lent.get(directory):
+            children = self.dirs[directory] = dict(children)
+        return children
 
     def get(self, path: str) -> Node | None:
         """Give the node at a resolved path; None when there is none (or it is the root)."""
@@ -48,15 +61,16 @@ class Tree:
 
     def put(self, path: str, node: Node) -> None:
         """Set the node at a path whose parent is a directory; a directory starts empty."""
-        self.dirs[path.rpartition("/")[0]][path] = node
+        self.own(path.rpartition("/")[0])[path] = node
         if node.entry.type == "dir":
             self.dirs.setdefault(path, {})
 
     def remove(self, path: str, on_remove: Callable[[str, Node], object] | None = None) -> None:
         """Remove what is at the path, and all below it; `on_remove` hears of every path."""
-        node = self.dirs[path.rpartition("/")[0]].pop(path, None)
-        if node is None:
+        parent = path.rpartition("/")[0]
+        if path not in self.dirs[parent]:
             return
+        node = self.own(parent).pop(path)
         if on_remove is not None:
             on_remove(path, node)
         if node.entry.type == "dir":
@@ -97,7 +111,7 @@ class Tree:
             if node is not None and kind == "symlink":
                 links += 1
                 if links > MAX_LINKS:
-                    raise Refused("loop", "too many links")
+                    raise Refused("loop", "too many links", "P4")
                 target = node.entry.link or ""
                 if not target.startswith("/"):
                     target = f"{at}/{target}"
@@ -105,9 +119,9 @@ class Tree:
                 at = ""
                 continue
             if strict and rest and kind not in ("", "dir"):
-                raise Refused("not-a-directory", f"{here} is a {kind}")
+                raise Refused("not-a-directory", f"{here} is a {kind}", "W5" if kind == "whiteout" else "P6")
             if is_too_long(part):
-                raise Refused("name-too-long", "a component of more than 255 bytes")
+                raise Refused("name-too-long", "a component of more than 255 bytes", "N5")
             at = here
         return at
 

@@ -103,7 +103,7 @@ class _Unpacking:
             try:
                 self._take(entry)
             except Refused as error:
-                self._tree.refused.append(Refusal(index, path or "/", error.code, error.message))
+                self._tree.refused.append(Refusal(index, path or "/", error.code, error.message, error.rule))
         self._set_late_times()
         self._finish_groups()
         return self._tree
@@ -119,14 +119,14 @@ class _Unpacking:
         if path != entry.path:
             self._disturbed = True
         if base in INVALID:
-            raise Refused("bad-whiteout", f"{base} names no file")  # W10
+            raise Refused("bad-whiteout", f"{base} names no file", "W10")
         if entry.role == "opaque":
             self._take_opaque(parent)
         elif entry.role == "whiteout":
             self._take_whiteout(f"{parent}/{base[len(PREFIX) :]}")
         else:
             if is_too_long(base):
-                raise Refused("name-too-long", "a name of more than 255 bytes")  # N5
+                raise Refused("name-too-long", "a name of more than 255 bytes", "N5")
             self._take_node(path, entry)
 
     def _take_opaque(self, directory: str) -> None:
@@ -148,7 +148,7 @@ class _Unpacking:
             self._remove(path, "whiteout", path)  # B1
             return
         if path in self._tree.dirs or self._tree.get(path) is not None:
-            raise Refused("exists", "a whiteout of what the same layer has")  # W3
+            raise Refused("exists", "a whiteout of what the same layer has", "W3")
         self._put_whiteout(path)
 
     def _put_whiteout(self, path: str) -> None:
@@ -171,9 +171,9 @@ class _Unpacking:
         elif entry.type == "char" and entry.rdev == (0, 0):
             self._put_whiteout(path)  # X4
         elif entry.type not in _SIMPLE or entry.typeflag in ("7", "S"):
-            raise Refused("unsupported-type", f"type flag {entry.typeflag!r}")  # X5, X8
+            raise Refused("unsupported-type", f"type flag {entry.typeflag!r}", "X8" if entry.typeflag == "S" else "X5")
         elif entry.type == "symlink" and not entry.link:
-            raise Refused("not-found", "a symlink to nothing")  # X10
+            raise Refused("not-found", "a symlink to nothing", "X10")
         else:
             self._touch(path)
             self._tree.put(path, Node(normalize(entry), self._index))
@@ -193,13 +193,13 @@ class _Unpacking:
     def _take_hard_link(self, path: str, entry: Entry) -> None:
         directory, _, base = clean_path(entry.link or "").rpartition("/")
         if not base:
-            raise Refused("not-permitted", "a hard link to a directory")  # H6
+            raise Refused("not-permitted", "a hard link to a directory", "H6")
         target = f"{self._tree.resolve(directory)}/{base}"  # H4
         node = self._tree.get(target)
         if node is None:
-            raise Refused("not-found", f"a hard link to {entry.link}, which this layer does not have before it")  # H2
+            raise Refused("not-found", f"a hard link to {entry.link}, which this layer does not have before it", "H2")
         if node.entry.type == "dir":
-            raise Refused("not-permitted", "a hard link to a directory")
+            raise Refused("not-permitted", "a hard link to a directory", "H6")
         if node.entry.type == "whiteout":
             self._put_whiteout(path)  # H3
             return
@@ -247,13 +247,15 @@ class _Unpacking:
         missing: list[str] = []
         at = directory
         while at not in self._tree.dirs:
-            if self._tree.get(at) is not None:
-                raise Refused("not-a-directory", f"{at} is not a directory")  # P6
+            node = self._tree.get(at)
+            if node is not None:
+                kind = node.entry.type
+                raise Refused("not-a-directory", f"{at} is a {kind}", "W5" if kind == "whiteout" else "P6")
             missing.append(at)
             at = at.rpartition("/")[0]
         for path in reversed(missing):
             if is_too_long(path.rpartition("/")[2]):
-                raise Refused("name-too-long", "a component of more than 255 bytes")
+                raise Refused("name-too-long", "a component of more than 255 bytes", "N5")
             self._touch(path)
             entry = implied_directory(path)
             self._tree.put(path, Node(entry, self._index))
@@ -265,7 +267,11 @@ class _Unpacking:
     def _inherit(self, path: str) -> Entry | None:
         """Find the attributes of an implied directory: those of the next lower layer's that has it (P2)."""
         for tree in self._lower:
-            resolved = tree.resolve(path)
+            try:
+                resolved = tree.resolve(path)
+            except Refused as error:
+                rule = "P5" if error.code == "loop" else "P6"
+                raise Refused(error.code, f"in a lower layer {error.message}", rule) from error
             if not resolved:
                 return None
             node = tree.get(resolved)
@@ -281,13 +287,13 @@ class _Unpacking:
             try:
                 path = self._tree.resolve(entry.path)
             except Refused as error:
-                self._tree.refused.append(Refusal(self._index, entry.path, error.code, error.message))
+                self._tree.refused.append(Refusal(self._index, entry.path, error.code, error.message, "B3"))
                 continue
             node = self._tree.get(path)
             if node is None:
                 if path:
                     message = "a directory that is gone when its time is set"
-                    self._tree.refused.append(Refusal(self._index, entry.path, "not-found", message))
+                    self._tree.refused.append(Refusal(self._index, entry.path, "not-found", message, "B3"))
             elif path in self._groups:
                 group = self._groups[path]
                 group.entry = group.entry._replace(mtime=entry.mtime)

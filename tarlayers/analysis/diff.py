@@ -1,23 +1,36 @@
 """What differs between two images: files, configuration, history, layers.
 
-Contents are compared by digest. Layers that both images start with are only listed: no content of theirs is
-hashed, unless a file of one of them has to be held against a file of another layer that has its size.
+    diff_images(open_image("old.tar"), open_image("new.tar")).files
+
+Layers with equal diff IDs are taken for equal (`imagepair` says what is trusted), files for equal whose contents
+have equal digests. Only files that could be equal are hashed: those of one size at one path, and those that went
+and came with one size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
+from tarlayers.difference import name_differences
+from tarlayers.digest import Digest
+from tarlayers.errors import NoSuchPath
+from tarlayers.formats.config_keys import flatten_config
 from tarlayers.formats.documents import Config
 from tarlayers.formats.glob import match_glob
-from tarlayers.image import Image, Layer, load_layers
+from tarlayers.formats.whiteout import clean_path
+from tarlayers.image import HistoryRow, Image, Layer
+from tarlayers.imagepair import Contents, ImagePair, merge_pair, pair_images
 from tarlayers.layer import Entry
-from tarlayers.rootfs import Refusal, RootFS, merge_layers
+from tarlayers.rootfs import Node, Refusal, RootFS, pair_nodes, path_key
+from tarlayers.store import OnRead
 
 SECTIONS = ("files", "config", "history", "layers")
+_MOST_PAIRS = 4_000_000  # of build steps to hold against each other: a second of difflib
+# docker's builder and buildah name the content of COPY and ADD by its checksum: the instruction is the same.
+_CHECKSUM = re.compile(r"\b(file|dir|multi):[0-9a-f]{64}\b")
 
 
 class Side(NamedTuple):
@@ -27,17 +40,18 @@ class Side(NamedTuple):
     layer: int
     created_by: str | None
     links: tuple[str, ...]
+    """Other visible names of the same inode."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileChange:
+class FileChange(NamedTuple):
     """One path that differs."""
 
     kind: str
     """A, C or D, as `docker diff` has it."""
     path: str
     what: tuple[str, ...]
-    """Of a changed path: which of content mode owner mtime type link xattrs rdev."""
+    """Of a path that both have: which of content mode owner mtime type link xattrs rdev. Of a file that moved what
+    differs besides its path."""
     old: Side | None
     new: Side | None
     moved_to: str | None = None
@@ -53,12 +67,11 @@ class ConfigChange(NamedTuple):
 
 
 class HistoryChange(NamedTuple):
-    """One build step; `kind` is `=` for a step that both have, A or D else."""
+    """One build step: `=` where both have it, C where only what it copied differs, else A or D."""
 
     kind: str
-    created_by: str | None
-    old_layer: int | None
-    new_layer: int | None
+    old: HistoryRow | None
+    new: HistoryRow | None
 
 
 class LayerShare(NamedTuple):
@@ -67,28 +80,34 @@ class LayerShare(NamedTuple):
     common: int
     old: tuple[Layer, ...]
     new: tuple[Layer, ...]
+    chain_ids: tuple[tuple[Digest | None, ...], tuple[Digest | None, ...]]
+    """Of the layers in `old` and of those in `new`."""
 
 
 class Summary(NamedTuple):
-    """Files counted, and bytes of content that came and went."""
+    """Paths counted, and bytes of content that came and went, hard-linked names once."""
 
     added: int
     changed: int
     deleted: int
+    moved: int
+    """Files that moved: each is among the added and among the deleted too."""
     bytes_added: int
     bytes_removed: int
 
 
-@dataclass(frozen=True, slots=True)
-class ImageDiff:
+class ImageDiff(NamedTuple):
     """The answer; sections that were not asked for are empty."""
 
     files: tuple[FileChange, ...]
+    """In the order of their paths' bytes."""
     config: tuple[ConfigChange, ...]
     history: tuple[HistoryChange, ...]
+    """Oldest first; steps that both have are in it."""
     layers: LayerShare
     summary: Summary
-    refused: tuple[Refusal, ...]
+    refused: tuple[tuple[Refusal, ...], tuple[Refusal, ...]]
+    """What the engine would not unpack of the old and of the new image."""
     sections: tuple[str, ...]
 
     @property
@@ -109,165 +128,199 @@ def diff_images(
     ignore: Sequence[str] = (),
     mtime: bool = False,
     path: str = "",
+    on_read: OnRead | None = None,
 ) -> ImageDiff:
-    """Compare two images. `ignore` holds globs of paths to leave out, `path` narrows it to one place; with
-    `mtime` a file whose time alone differs counts too. Files come in the order of their paths' bytes.
+    """Compare two images. `ignore` holds globs of paths to leave out, with all that is below them, `path` narrows
+    it to one place; with `mtime` a file whose time alone differs counts too; `on_read` hears of progress.
+
+    NoSuchPath when neither image has `path`; ContentAbsent when a layer cannot be read that has to be, or when an
+    image came as a stream that was opened without `contents`.
     """
-    common = count_common(old, new)
+    pair = pair_images(old, new, contents="files" in only)
     files: tuple[FileChange, ...] = ()
-    refused: tuple[Refusal, ...] = ()
-    if "files" in only:
-        comparison = _Comparison(old, new, common, engine=engine, mtime=mtime)
-        wanted = _make_filter(path, ignore)
-        files = tuple(pair_moves(comparison.compare(wanted), comparison))
-        refused = (*comparison.roots[0].refused, *comparison.roots[1].refused)
+    refused: tuple[tuple[Refusal, ...], tuple[Refusal, ...]] = ((), ())
+    if "files" in only and not pair.same_layers:
+        roots = merge_pair(pair, engine=engine, on_read=on_read)
+        files = diff_files(pair, roots, _Filter(roots, clean_path(path), ignore), mtime=mtime)
+        refused = roots[0].refused, roots[1].refused
     return ImageDiff(
         files=files,
         config=tuple(diff_configs(old.config, new.config)) if "config" in only else (),
-        history=tuple(diff_histories(old, new)) if "history" in only else (),
-        layers=LayerShare(common, old.layers[common:], new.layers[common:]),
+        history=tuple(diff_histories(old.history, new.history)) if "history" in only else (),
+        layers=_share_layers(pair),
         summary=summarize(files),
         refused=refused,
-        sections=tuple(only),
+        sections=tuple(section for section in SECTIONS if section in only),
     )
 
 
-def count_common(old: Image, new: Image) -> int:
-    """Count the layers, from the base up, whose chain IDs are equal."""
-    common = 0
-    for a, b in zip(old.chain_ids, new.chain_ids, strict=False):
-        if a is None or a != b:
-            break
-        common += 1
-    return common
+def _share_layers(pair: ImagePair) -> LayerShare:
+    own = slice(pair.common, None)
+    chain_ids = pair.old.chain_ids[own], pair.new.chain_ids[own]
+    return LayerShare(pair.common, pair.old.layers[own], pair.new.layers[own], chain_ids)
 
 
-def _make_filter(path: str, ignore: Sequence[str]) -> Callable[[str], bool]:
-    below = path + "/"
+# -- files -----------------------------------------------------------------------------------------
 
-    def wanted(candidate: str) -> bool:
-        if path and candidate != path and not candidate.startswith(below):
+
+class _Filter:
+    """Which paths count."""
+
+    def __init__(self, roots: tuple[RootFS, RootFS], path: str, ignore: Sequence[str]) -> None:
+        self._ignore = [pattern.rstrip("/") or "/" for pattern in ignore]
+        self._ignored: dict[str, bool] = {"": False}
+        self._tops = _find_tops(roots, path) if path else ()
+
+    def wants(self, path: str) -> bool:
+        if self._tops and not any(path == top or path.startswith(f"{top}/") for top in self._tops):
             return False
-        return not any(match_glob(pattern, candidate) for pattern in ignore)
+        return not (self._ignore and self._is_ignored(path))
 
-    return wanted
-
-
-class _Comparison:
-    """Two merged trees side by side, and the digests that are fetched when they are needed."""
-
-    def __init__(self, old: Image, new: Image, common: int, *, engine: str, mtime: bool) -> None:
-        self._images = (old, new)
-        self._common = common
-        self._mtime = mtime
-        for image in self._images:
-            for layer in image.layers:
-                layer.require_readable()
-            load_layers(image.layers[:common])
-            load_layers(image.layers[common:], contents=True)
-        self.roots = (merge_layers(old.layers, engine=engine), merge_layers(new.layers, engine=engine))
-        self._digests: dict[tuple[int, int], Mapping[int, bytes | None]] = {}
-
-    def compare(self, wanted: Callable[[str], bool]) -> list[FileChange]:
-        old, new = self.roots
-        changes: list[FileChange] = []
-        for path in sorted_union(old, new):
-            if not wanted(path):
-                continue
-            change = self._compare_path(path, old, new)
-            if change is not None:
-                changes.append(change)
-        return changes
-
-    def _compare_path(self, path: str, old: RootFS, new: RootFS) -> FileChange | None:
-        if path not in new:
-            return FileChange("D", path, (), self._side(0, path), None)
-        if path not in old:
-            return FileChange("A", path, (), None, self._side(1, path))
-        layer = old.layer_of(path)
-        if layer < self._common and layer == new.layer_of(path):
-            return None
-        what = self._differences(path, old[path], new[path])
-        return FileChange("C", path, what, self._side(0, path), self._side(1, path)) if what else None
-
-    def _differences(self, path: str, a: Entry, b: Entry) -> tuple[str, ...]:
-        if a.type != b.type:
-            return ("type",)
-        differs = {
-            "content": a.type == "file" and (a.size != b.size or self.digest(0, path) != self.digest(1, path)),
-            "mode": a.mode != b.mode,
-            "owner": (a.uid, a.gid) != (b.uid, b.gid),
-            "mtime": self._mtime and a.mtime != b.mtime,
-            "link": a.type == "symlink" and a.link != b.link,
-            "xattrs": (a.xattrs or {}) != (b.xattrs or {}),
-            "rdev": a.rdev != b.rdev,
-        }
-        return tuple(name for name, true in differs.items() if true)
-
-    def _side(self, which: int, path: str) -> Side:
-        root = self.roots[which]
-        layer = root.layer_of(path)
-        entry = root[path]
-        return Side(entry, layer, self._images[which].layers[layer].created_by, root.links_of(path))
-
-    def digest(self, which: int, path: str) -> bytes | None:
-        """Give a file's digest; the layers in common are hashed the first time that one of theirs is needed."""
-        root = self.roots[which]
-        entry = root[path]
-        if entry.sha256 is not None:
-            return entry.sha256
-        key = which, root.layer_of(path)
-        if key not in self._digests:
-            index = self._images[which].layers[key[1]].read(contents=True)
-            self._digests[key] = {e.offset: e.sha256 for e in index.entries if e.sha256 is not None}
-        return self._digests[key].get(entry.offset)
+    def _is_ignored(self, path: str) -> bool:
+        """A directory that is left out takes all below it with it."""
+        chain = []
+        at = path
+        while at not in self._ignored:
+            chain.append(at)
+            at = at.rpartition("/")[0]
+        ignored = self._ignored[at]
+        for at in reversed(chain):
+            ignored = ignored or any(match_glob(pattern, at) for pattern in self._ignore)
+            self._ignored[at] = ignored
+        return ignored
 
 
-def sorted_union(old: Mapping[str, Entry], new: Mapping[str, Entry]) -> Iterator[str]:
-    """Yield the paths of both trees once each, in the order of their bytes."""
-    paths = set(old) | set(new)
-    yield from sorted(paths, key=lambda path: path.encode("utf-8", "surrogateescape"))
-
-
-def pair_moves(changes: list[FileChange], comparison: _Comparison) -> Iterator[FileChange]:
-    """Mark a file that went and one that came with the same content as one that moved.
-
-    Empty files never count as moved. Of several candidates the first free path is taken.
-    """
-    came: dict[int, list[int]] = {}
-    for i, change in enumerate(changes):
-        if change.new is not None and change.kind == "A" and change.new.entry.type == "file" and change.new.entry.size:
-            came.setdefault(change.new.entry.size, []).append(i)
-    partner: dict[int, int] = {}
-    for i, change in enumerate(changes):
-        if change.old is None or change.kind != "D" or change.old.entry.type != "file":
+def _find_tops(roots: tuple[RootFS, RootFS], path: str) -> tuple[str, ...]:
+    """Follow symlinks above `path` in both images; NoSuchPath when neither has it."""
+    tops: list[str] = []
+    for root in roots:
+        try:
+            tops.append(root.resolve(path, follow=False))
+        except NoSuchPath:
             continue
-        for j in came.get(change.old.entry.size, ()):
-            if j not in partner and comparison.digest(0, change.path) == comparison.digest(1, changes[j].path):
-                partner[i], partner[j] = j, i
-                break
-    for i, change in enumerate(changes):
-        if i not in partner:
-            yield change
+    if not tops:
+        raise NoSuchPath("in neither image", place=path)
+    return tuple(dict.fromkeys(tops))
+
+
+def diff_files(
+    pair: ImagePair, roots: tuple[RootFS, RootFS], wanted: _Filter, *, mtime: bool = False
+) -> tuple[FileChange, ...]:
+    """Give the paths that differ, moved files paired, in the order of their paths' bytes."""
+    nodes = [(path, a, b) for path, a, b in pair_nodes(*roots) if wanted.wants(path)]
+    nodes.sort(key=lambda each: path_key(each[0]))
+    contents = Contents(pair)
+    contents.fetch(_choose_hashed(nodes, contents))
+    old, new = _Viewer(roots[0], pair.old), _Viewer(roots[1], pair.new)
+    moves = _find_moves(nodes, contents)
+    changes: list[FileChange] = []
+    for path, a, b in nodes:
+        if a is not None and b is not None:
+            what = _compare_nodes(a, b, contents, mtime=mtime)
+            if what:
+                changes.append(FileChange("C", path, what, old.side(path, a), new.side(path, b)))
+        elif a is not None:
+            to, what = moves.get(path, (None, ()))
+            changes.append(FileChange("D", path, what, old.side(path, a), None, moved_to=to))
+        elif b is not None:
+            origin, what = moves.get(path, (None, ()))
+            changes.append(FileChange("A", path, what, None, new.side(path, b), moved_from=origin))
+    return tuple(changes)
+
+
+_Pairing = tuple[str, Node | None, Node | None]
+
+
+def _choose_hashed(nodes: Sequence[_Pairing], contents: Contents) -> Iterator[tuple[int, Node]]:
+    """Yield the files whose contents have to be known, each with its side."""
+    gone: dict[int, list[Node]] = {}
+    come: dict[int, list[Node]] = {}
+    for _, a, b in nodes:
+        if a is not None and b is not None:
+            both = a.entry.type == b.entry.type == "file" and a.entry.size == b.entry.size > 0
+            if both and contents.key(0, a) != contents.key(1, b):
+                yield 0, a
+                yield 1, b
+        elif a is not None and a.entry.type == "file":
+            gone.setdefault(a.entry.size, []).append(a)
+        elif b is not None and b.entry.type == "file":
+            come.setdefault(b.entry.size, []).append(b)
+    for size in (gone.keys() & come.keys()) - {0}:
+        yield from ((0, node) for node in gone[size])
+        yield from ((1, node) for node in come[size])
+
+
+def _compare_nodes(a: Node, b: Node, contents: Contents, *, mtime: bool) -> tuple[str, ...]:
+    """Name what differs between two nodes; their times count with `mtime`."""
+    what = name_differences(a.entry, b.entry, same_content=lambda: contents.are_equal(a, b))
+    return tuple(aspect for aspect in what if mtime or aspect != "mtime")
+
+
+def _find_moves(nodes: Sequence[_Pairing], contents: Contents) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Pair files that went with files that came with the same content: other path, and what else differs, by path.
+
+    Empty files never count as moved. Of several with one content those of the same name go together first, the
+    rest in the order of their paths; which image is called the old one makes no difference.
+    """
+    gone: dict[bytes, dict[str, Node]] = {}
+    come: dict[bytes, dict[str, Node]] = {}
+    for path, a, b in nodes:
+        for side, node, other, found in ((0, a, b, gone), (1, b, a, come)):
+            if node is not None and other is None and node.entry.type == "file" and node.entry.size:
+                digest = contents.digest(side, node)
+                if digest is not None:
+                    found.setdefault(digest, {})[path] = node
+    moves: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for digest in gone.keys() & come.keys():
+        for path, to in _match_names(gone[digest], come[digest]):
+            what = _compare_nodes(gone[digest][path], come[digest][to], contents, mtime=False)
+            moves[path], moves[to] = (to, what), (path, what)
+    return moves
+
+
+def _match_names(gone: Iterable[str], come: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Pair paths, those with the same last component first."""
+    by_name: dict[str, list[str]] = {}
+    for path in come:
+        by_name.setdefault(path.rpartition("/")[2], []).append(path)
+    for paths in by_name.values():
+        paths.reverse()
+    rest: list[str] = []
+    for path in gone:
+        named = by_name.get(path.rpartition("/")[2])
+        if named:
+            yield path, named.pop()
         else:
-            yield _mark_move(change, changes[partner[i]].path)
+            rest.append(path)
+    free = {path for paths in by_name.values() for path in paths}
+    yield from zip(rest, [path for path in come if path in free], strict=False)
 
 
-def _mark_move(change: FileChange, other: str) -> FileChange:
-    to, origin = (other, None) if change.kind == "D" else (None, other)
-    return FileChange(change.kind, change.path, change.what, change.old, change.new, to, origin)
+class _Viewer:
+    """Says how one image shows its nodes."""
+
+    def __init__(self, root: RootFS, image: Image) -> None:
+        self._root = root
+        self._created_by = [layer.created_by for layer in image.layers]
+
+    def side(self, path: str, node: Node) -> Side:
+        return Side(node.entry, node.layer, self._created_by[node.layer], self._root.links_of(path))
 
 
 def summarize(files: Iterable[FileChange]) -> Summary:
-    """Count what came, changed and went, and the bytes of content of files that did."""
+    """Count what came, changed, went and moved, and the bytes of content of files that did."""
     count = {"A": 0, "C": 0, "D": 0}
-    added = removed = 0
+    moved = 0
+    came: dict[tuple[int, int], int] = {}
+    went: dict[tuple[int, int], int] = {}
     for change in files:
         count[change.kind] += 1
+        moved += change.moved_to is not None
         if change.kind != "C" or "content" in change.what or "type" in change.what:
-            added += change.new.entry.size if change.new else 0
-            removed += change.old.entry.size if change.old else 0
-    return Summary(count["A"], count["C"], count["D"], added, removed)
+            for side, sizes in ((change.new, came), (change.old, went)):
+                if side is not None and side.entry.type == "file":
+                    sizes[side.layer, side.entry.offset] = side.entry.size
+    return Summary(count["A"], count["C"], count["D"], moved, sum(came.values()), sum(went.values()))
 
 
 # -- documents -------------------------------------------------------------------------------------
@@ -277,42 +330,43 @@ def diff_configs(old: Config | None, new: Config | None) -> Iterator[ConfigChang
     """Yield the keys whose values differ, sorted: environment, labels, ports and volumes one by one."""
     a, b = flatten_config(old), flatten_config(new)
     for key in sorted(a.keys() | b.keys()):
-        if a.get(key) != b.get(key):
+        if key not in a or key not in b or a[key] != b[key]:
             yield ConfigChange(key, a.get(key), b.get(key))
 
 
-def flatten_config(config: Config | None) -> dict[str, Any]:
-    """Give the configuration as one level of keys; the time of the build is left out."""
-    if config is None:
-        return {}
-    flat: dict[str, Any] = {
-        "os": config.os,
-        "architecture": config.architecture,
-        "variant": config.variant,
-        "author": config.author,
-    }
-    for key, value in config.config.items():
-        if key == "Env" and isinstance(value, list):
-            for item in value:
-                name, _, content = str(item).partition("=")
-                flat[f"Env.{name}"] = content
-        elif isinstance(value, dict):
-            flat |= {f"{key}.{inner}": content for inner, content in value.items()}
-        else:
-            flat[key] = value
-    return {key: value for key, value in flat.items() if value not in (None, "", [], False)}
-
-
-def diff_histories(old: Image, new: Image) -> Iterator[HistoryChange]:
+def diff_histories(old: Sequence[HistoryRow], new: Sequence[HistoryRow]) -> Iterator[HistoryChange]:
     """Align the build steps of both images by their instructions, oldest first."""
-    a = [row.step.created_by for row in old.history]
-    b = [row.step.created_by for row in new.history]
-    for kind, i, i_end, j, j_end in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-        if kind == "equal":
-            for x, y in zip(range(i, i_end), range(j, j_end), strict=True):
-                yield HistoryChange("=", a[x], old.history[x].layer, new.history[y].layer)
-            continue
-        for x in range(i, i_end):
-            yield HistoryChange("D", a[x], old.history[x].layer, None)
-        for y in range(j, j_end):
-            yield HistoryChange("A", b[y], None, new.history[y].layer)
+    a, b = ([_CHECKSUM.sub(r"\1:", row.step.created_by or "") for row in rows] for rows in (old, new))
+    for i, j in _align(a, b):
+        x, y = (old[i] if i is not None else None), (new[j] if j is not None else None)
+        if x is None or y is None:
+            yield HistoryChange("A" if x is None else "D", x, y)
+        else:
+            yield HistoryChange("=" if x.step.created_by == y.step.created_by else "C", x, y)
+
+
+def _align(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[int | None, int | None]]:
+    """Pair the positions of equal strings, in order; what has no partner stands alone, the old before the new."""
+    done, done_b = 0, 0
+    for i, j, length in _match_blocks(a, b):
+        yield from ((k, None) for k in range(done, i))
+        yield from ((None, k) for k in range(done_b, j))
+        yield from ((i + k, j + k) for k in range(length))
+        done, done_b = i + length, j + length
+
+
+def _match_blocks(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[int, int, int]]:
+    """Yield the runs that both have, in order, and an empty one at the end; the same ones for (b, a)."""
+    start = 0
+    while start < min(len(a), len(b)) and a[start] == b[start]:
+        start += 1
+    yield 0, 0, start
+    rest, rest_b = a[start:], b[start:]
+    if len(rest) * len(rest_b) > _MOST_PAIRS:
+        yield len(a), len(b), 0
+    elif list(rest) <= list(rest_b):
+        for i, j, length in SequenceMatcher(None, rest, rest_b, autojunk=False).get_matching_blocks():
+            yield start + i, start + j, length
+    else:
+        for j, i, length in SequenceMatcher(None, rest_b, rest, autojunk=False).get_matching_blocks():
+            yield start + i, start + j, length

@@ -115,12 +115,19 @@ def open_chosen(
     keep: bool = False,
 ) -> Image:
     """Open what IMAGE names and pick the one image that is meant."""
-    from tarlayers.errors import ContentAbsent, NoSuchImage
-    from tarlayers.reference import choose_image
-
     archive, reference = open_archive(
         argument, quiet=quiet, verbose=verbose, hashed=hashed, contents=contents, keep=keep
     )
+    return _choose(archive, reference, platform, quiet=quiet, contents=contents)
+
+
+def _choose(
+    archive: ImageArchive, reference: str | None, platform: str | None, *, quiet: bool, contents: bool
+) -> Image:
+    """Pick the image that is meant; an error says in which archive, a warning what a copied root cannot tell."""
+    from tarlayers.errors import ContentAbsent, NoSuchImage
+    from tarlayers.reference import choose_image
+
     try:
         image = choose_image(archive.images, reference, platform, archive.others, unlisted=archive.unlisted)
     except (NoSuchImage, ContentAbsent) as error:
@@ -146,6 +153,30 @@ def _warn_of_losses(archive: ImageArchive, image: Image, *, contents: bool) -> N
         losses = find_losses(archive.store, [layer.blob for layer in image.built_layers if layer.blob is not None])
         for text in losses.describe():
             warn(f"{image.name}: {text}", quiet=False)
+
+
+def open_two(
+    old: str,
+    new: str,
+    platform: str | None,
+    *,
+    quiet: bool,
+    verbose: bool,
+    contents: bool = False,
+    keep: bool = False,
+) -> tuple[Image, Image]:
+    """Open the two images that are meant; an archive that holds both is opened, and a stream read, once."""
+    if old == new == "-":
+        raise typer.BadParameter("standard input can be one side alone; of an archive with two name both: -#v1 -#v2")
+    first, old_reference = open_archive(old, quiet=quiet, verbose=verbose, contents=contents, keep=keep)
+    path, new_reference = split_reference(new)
+    second = first
+    if path != split_reference(old)[0]:
+        second, _ = open_archive(new, quiet=quiet, verbose=verbose, contents=contents, keep=keep)
+    return (
+        _choose(first, old_reference, platform, quiet=quiet, contents=contents),
+        _choose(second, new_reference, platform, quiet=quiet, contents=contents),
+    )
 
 
 def warn_unmatched(image: Image, *, quiet: bool) -> None:
@@ -186,16 +217,17 @@ def merge_chosen(image: Image, *, engine: Engine, quiet: bool, at: str | None = 
     return merge_layers(layers, engine=engine.value)
 
 
-def warn_refused(refused: Sequence[Refusal], *, quiet: bool) -> None:
-    """Say which layers no engine would unpack: the first fault of each."""
+def warn_refused(refused: Sequence[Refusal], *, quiet: bool, place: str = "") -> None:
+    """Say which layers no engine would unpack: the first fault of each. `place` says of which image."""
     from tarlayers.cli.outcome import warn
 
     said: set[int] = set()
+    prefix = f"{place}: " if place else ""
     for refusal in refused:
         if refusal.layer not in said:
             said.add(refusal.layer)
             warn(
-                f"layer {refusal.layer}: {refusal.path}: engines refuse this layer ({refusal.message}); "
+                f"{prefix}layer {refusal.layer}: {refusal.path}: engines refuse this layer ({refusal.message}); "
                 "it is shown by the image-spec's rule",
                 quiet=quiet,
             )

@@ -94,10 +94,11 @@ class Decompressor:
     `produced` counts plain bytes, `members` the gzip members, zstd data frames, or xz and bzip2 streams.
     `trailing` counts what follows the last gzip member, from the first byte that is not zero padding on.
     Such bytes are read to their end and left out of the plain bytes: Go refuses them, unpigz ignores them,
-    and container engines use whichever of the two the host has.
+    and container engines use whichever of the two the host has. `padding` counts the zeros before them.
 
-    `skippable` holds the content of the skippable frames that follow the last zstd data frame, by its stored
-    offset: the newest of them, together at most `keep_skippable` bytes.
+    `skippable_first` says that the first zstd frame is a skippable one. `skippable` holds the content of the
+    skippable frames that follow the last zstd data frame, by its stored offset: the newest of them, together at
+    most `keep_skippable` bytes.
     """
 
     def __init__(self, compression: str, limits: Limits = DEFAULT_LIMITS, *, keep_skippable: int = 0) -> None:
@@ -106,6 +107,8 @@ class Decompressor:
         self.compression = compression
         self.produced = 0
         self.trailing = 0
+        self.padding = 0
+        self.skippable_first = False
         self.members = 0
         self.skippable: dict[int, bytes] = {}
         self._keep_skippable = keep_skippable
@@ -156,6 +159,8 @@ class Decompressor:
         padding = stored.skip_zeros() if self.members and codec.padding else 0
         uneven = codec.padding and padding % codec.padding
         head = stored.peek(len(codec.magic))
+        if codec.lenient:
+            self.padding = padding
         if self.members and not head and not uneven:
             return False
         # gzip(1), unpigz and Go do not look for a member behind zero padding.
@@ -176,6 +181,7 @@ class Decompressor:
             start = stored.offset
             magic = int.from_bytes(stored.take(4), "little")
             if magic & ~0xF == _ZSTD_SKIPPABLE:
+                self.skippable_first = self.skippable_first or not start
                 self._skip_frame(int.from_bytes(stored.take(4), "little"))
             elif magic == _ZSTD_MAGIC:
                 self.skippable.clear()

@@ -103,11 +103,11 @@ def containerd_refusal(media_type: str | None, compression: str | None) -> Refus
     a layer that has another than a layer's media type.
     """
     if compression in ("xz", "bzip2"):
-        return Refused("bad-compression", f"containerd reads no {compression}")
+        return Refused("bad-compression", f"containerd reads no {compression}", "L9")
     if media_type is None or compression is None:
         return None
     if media_type in (_OCI, _OCI_FOREIGN) and compression != "none":
-        return Refused("bad-compression", f"{media_type} is never decompressed, but this is {compression}")
+        return Refused("bad-compression", f"{media_type} is never decompressed, but this is {compression}", "L9")
     if not media_type.startswith(_CONTAINERD_LAYERS):
-        return Refused("bad-media-type", f"{media_type} is no layer type")
+        return Refused("bad-media-type", f"{media_type} is no layer type", "L9")
     return None

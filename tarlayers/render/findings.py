@@ -1,4 +1,4 @@
-"""Findings of `verify` and `lint`: as JSON documents and as lines of text."""
+"""Findings of `verify`: as JSON documents and as lines of text."""
 
 from __future__ import annotations
 
@@ -50,9 +50,10 @@ def verify_lines(report: VerifyReport, *, every_blob: bool = False) -> Iterator[
         yield from _finding_lines(finding, said)
         said = finding.place
     checked = report.checked
-    amount = f"{_count(checked.blobs, 'blob')}, {_count(checked.layers, 'layer')}, {human_size(checked.bytes)}"
+    amount = f"{count_noun(checked.blobs, 'blob')}, {count_noun(checked.layers, 'layer')}, {human_size(checked.bytes)}"
     verdict = "everything is as claimed" if report.ok else "not as claimed"
-    yield f"verified {amount}: {verdict}{_tally(finding.severity for finding in report.findings)}"
+    tally = tally_severities(finding.severity for finding in report.findings)
+    yield f"verified {amount}: {verdict}" + (f" ({tally})" if tally else "")
 
 
 def _blob_line(blob: CheckedBlob) -> str:
@@ -87,12 +88,14 @@ def _finding_lines(finding: Finding, said: str) -> Iterator[str]:
         yield f"{_INDENT}{escape_text(digests[0])}"
 
 
-def _count(number: int, noun: str) -> str:
+def count_noun(number: int, noun: str) -> str:
+    """`1 blob`, `2 blobs`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _tally(severities: Iterable[str]) -> str:
+def tally_severities(severities: Iterable[str]) -> str:
+    """`2 errors, 1 note`; nothing where there is nothing."""
     found: Sequence[str] = list(severities)
-    counts = [_count(found.count(severity), severity) for severity in ("error", "warning", "note")]
+    counts = [count_noun(found.count(severity), severity) for severity in ("error", "warning", "note")]
     shown = [count for count in counts if not count.startswith("0 ")]
-    return f" ({', '.join(shown)})" if shown else ""
+    return ", ".join(shown)

@@ -1,0 +1,60 @@
+"""An image configuration as one level of keys, so that two can be held against each other key by key.
+
+`Env.PATH`, `Labels.maintainer`, `ExposedPorts.80/tcp` and `Healthcheck.Test` are keys of their own; every other
+key of the document and of its run-time part (`config`) is one as a whole, also where no specification knows it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tarlayers.formats.documents import Config, parse_json
+
+# What a build writes of itself, not of the image: its time, its containers, its version, the IDs of its store.
+# The history, the layers and the run-time part are told apart elsewhere.
+_BUILD = frozenset(
+    ("created", "container", "container_config", "docker_version", "id", "parent", "parent_id", "layer_id",
+     "throwaway", "Size", "checksum", "history", "rootfs", "config")
+)  # fmt: skip
+_BUILD_PREFIX = "moby.buildkit."
+# Of the run-time part: the ID of the parent image in the store of whoever built it; and the name that docker gave
+# a build container after its ID, which is no host name of anything.
+_PARENT_IMAGE = "Image"
+_CONTAINER_NAME = re.compile(r"[0-9a-f]{12}")
+
+
+def flatten_config(config: Config | None) -> dict[str, Any]:
+    """Give every key that says something of the image; null, an empty value and false are as if absent.
+
+    An empty variable or label is there, with the empty string. Of a variable that is set twice the last counts.
+    """
+    if config is None:
+        return {}
+    document = parse_json(config.raw, "configuration")
+    flat: dict[str, Any] = {
+        key: value
+        for key, value in document.items()
+        if key not in _BUILD and not key.startswith(_BUILD_PREFIX) and _says_something(value)
+    }
+    for key, value in config.config.items():
+        if key != _PARENT_IMAGE and not (key == "Hostname" and _CONTAINER_NAME.fullmatch(str(value))):
+            flat.update(_flatten(key, value))
+    return flat
+
+
+def _flatten(key: str, value: object) -> Iterator[tuple[str, object]]:
+    if key == "Env" and isinstance(value, list):
+        for item in value:
+            name, _, content = str(item).partition("=")
+            yield f"Env.{name}", content
+    elif isinstance(value, Mapping):
+        for inner, content in value.items():
+            yield f"{key}.{inner}", content
+    elif _says_something(value):
+        yield key, value
+
+
+def _says_something(value: object) -> bool:
+    return value is not None and value is not False and value not in ("", [], {})

@@ -1,0 +1,176 @@
+"""Two images held against each other: what they have in common is read and merged once, and hashed never.
+
+Layers are told apart by what documents claim: equal diff IDs are equal layers, as a hash is for git, and nobody
+reads them to see whether that is true. `verify` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count, takewhile
+
+from tarlayers.digest import Digest
+from tarlayers.errors import TarlayersError
+from tarlayers.image import Image, Layer, load_layers, run_each
+from tarlayers.rootfs import Node, RootFS, merge_forks
+from tarlayers.store import OnRead
+
+Stack = tuple[Layer, ...]
+Source = tuple[int, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePair:
+    """Two images, and how many of their layers, from the base up, are the same."""
+
+    old: Image
+    new: Image
+    common: int
+    """Layers whose chain IDs are equal."""
+    shared: int
+    """Those of them that an engine unpacks alike: it may refuse the same bytes under another media type."""
+
+    @property
+    def same_layers(self) -> bool:
+        """Neither image has a layer that is not shared."""
+        return self.shared == len(self.old.layers) == len(self.new.layers)
+
+    @property
+    def stacks(self) -> tuple[Stack, Stack]:
+        """The layers of both, a shared one in both from the archive that has it where it is cheaper to read."""
+        base = tuple(map(_cheaper, self.old.layers[: self.shared], self.new.layers[: self.shared]))
+        return (*base, *self.old.layers[self.shared :]), (*base, *self.new.layers[self.shared :])
+
+
+def pair_images(old: Image, new: Image, *, contents: bool = True) -> ImagePair:
+    """Hold two images against each other. No layer is read, but for those whose diff ID nothing claims; `contents`
+    says whether their files will have to be compared later.
+    """
+    for image in (old, new):
+        unclaimed = [layer for layer in image.layers if layer.claimed_diff_id is None]
+        load_layers(unclaimed, hashed=True, contents=contents)
+    layers = list(zip(old.layers, new.layers, strict=False))
+    common = sum(1 for _ in takewhile(lambda each: is_same_layer(*each), layers))
+    alike = ((a.blob_refusal is None) == (b.blob_refusal is None) for a, b in layers[:common])
+    return ImagePair(old, new, common, sum(takewhile(bool, alike)))
+
+
+def is_same_layer(a: Layer, b: Layer) -> bool:
+    """Say whether both layers claim the same diff ID. Two plain tars of different sizes cannot have the same,
+    whatever they claim.
+    """
+    if a.diff_id is None or a.diff_id != b.diff_id:
+        return False
+    return not (a.compression == b.compression == "none" and a.size != b.size)
+
+
+def _cheaper(a: Layer, b: Layer) -> Layer:
+    return min((a, b), key=lambda layer: (layer.unreadable is not None, layer.compression != "none"))
+
+
+def merge_pair(pair: ImagePair, *, engine: str = "containerd", on_read: OnRead | None = None) -> tuple[RootFS, RootFS]:
+    """Merge both images. Of common layers only the headers are read, and what neither image changes above them is
+    one object in both results (see `pair_nodes`). ContentAbsent when a layer cannot be read.
+    """
+    _load_pair(pair, on_read)
+    old, new = pair.stacks
+    merged = merge_forks(old[: pair.shared], old[pair.shared :], new[pair.shared :], engine=engine)
+    return merged[0], merged[1]
+
+
+def _load_pair(pair: ImagePair, on_read: OnRead | None) -> None:
+    """Index the layers of both, several at a time. What has to be decompressed is hashed as it passes, common
+    layers are not; plain ones are hopped over, and hashed where it turns out to matter.
+    """
+    layers: dict[Source, Layer] = {}
+    places: dict[Source, str] = {}
+    hashed: set[Source] = set()
+    for which, image, stack in zip(("old", "new"), (pair.old, pair.new), pair.stacks, strict=True):
+        for layer in stack:
+            layers.setdefault(layer.source, layer)
+            places.setdefault(layer.source, f"{which} image {image.name}")
+            if layer.compression != "none" and layer.index >= pair.common:
+                hashed.add(layer.source)
+
+    def check(layer: Layer) -> None:
+        with _placed(places[layer.source]):
+            layer.require_readable()
+
+    def load(layer: Layer) -> None:
+        with _placed(places[layer.source]):
+            layer.read(contents=layer.source in hashed, on_read=on_read)
+
+    for layer in layers.values():
+        check(layer)
+    run_each(list(layers.values()), load)
+
+
+@contextmanager
+def _placed(place: str) -> Iterator[None]:
+    """Say of which image an error speaks: both have a layer 2."""
+    try:
+        yield
+    except TarlayersError as error:
+        raise error.inside(place) from error
+
+
+def _number_layers(stacks: Iterable[Stack]) -> tuple[list[int], ...]:
+    """Give each layer a number: one blob has one, whatever is claimed of it, and equal layers have the same."""
+    numbers = count()
+    by_source: dict[Source, int] = {}
+    by_diff_id: dict[Digest | None, tuple[int, Layer]] = {}
+
+    def number(layer: Layer) -> int:
+        if layer.source not in by_source:
+            found, equal = by_diff_id.setdefault(layer.diff_id, (next(numbers), layer))
+            by_source[layer.source] = found if equal is layer or is_same_layer(equal, layer) else next(numbers)
+        return by_source[layer.source]
+
+    return tuple([number(layer) for layer in stack] for stack in stacks)
+
+
+class Contents:
+    """The digests of the contents of both images' files, fetched when they are needed.
+
+    A file is known by its layer's diff ID and its offset in it: where these are equal the contents are.
+    """
+
+    def __init__(self, pair: ImagePair) -> None:
+        self._stacks = pair.stacks
+        self._numbers = _number_layers(self._stacks)
+        self._digests: dict[tuple[int, int], bytes] = {}
+
+    def key(self, side: int, node: Node) -> tuple[int, int]:
+        """Give what the content of a file is known by; `side` is 0 for the old image and 1 for the new."""
+        return self._numbers[side][node.layer], node.entry.offset
+
+    def digest(self, side: int, node: Node) -> bytes | None:
+        """Give the sha256 of a file; None where it was not fetched."""
+        return node.entry.sha256 or self._digests.get(self.key(side, node))
+
+    def are_equal(self, old: Node, new: Node) -> bool:
+        """Say whether two files of one size hold the same bytes; unless that is known they must be fetched."""
+        if not old.entry.size or self.key(0, old) == self.key(1, new):
+            return True
+        digest = self.digest(0, old)
+        return digest is not None and digest == self.digest(1, new)
+
+    def fetch(self, wanted: Iterable[tuple[int, Node]]) -> None:
+        """Hash the files that are not hashed yet: several layers at a time, each read once."""
+        todo: dict[int, tuple[Layer, set[int]]] = {}
+        for side, node in wanted:
+            if self.digest(side, node) is None:
+                number, offset = self.key(side, node)
+                todo.setdefault(number, (self._stacks[side][node.layer], set()))[1].add(offset)
+        offsets = {layer.source: (number, found) for number, (layer, found) in todo.items()}
+
+        def fetch(layer: Layer) -> None:
+            number, found = offsets[layer.source]
+            self._keep(number, layer.hash_files(found))
+
+        run_each([layer for layer, _ in todo.values()], fetch)
+
+    def _keep(self, number: int, digests: Mapping[int, bytes]) -> None:
+        self._digests.update({(number, offset): digest for offset, digest in digests.items()})

@@ -1,0 +1,268 @@
+"""What differs between two images, as a JSON document and as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from tarlayers.analysis.diff import ConfigChange, FileChange, HistoryChange, ImageDiff, LayerShare, Side, Summary
+from tarlayers.digest import Digest
+from tarlayers.image import HistoryRow, Layer
+from tarlayers.layer import Entry
+from tarlayers.render.escape import escape_path, escape_text
+from tarlayers.render.images import layer_identity, one_line, refusals_document, shorten
+from tarlayers.render.values import entry_dict, format_time, human_size
+
+_CELL_WIDTH = 60
+# Values and steps that differ have room for the difference to be seen.
+_VALUE_WIDTH = 200
+_CHANGED_WIDTH = 1000
+_STEP_WIDTH = 48
+# What docker's builder put in front of every instruction says nothing and takes a third of the column.
+_SHELL = ("/bin/sh -c #(nop) ", "/bin/sh -c ")
+
+# -- json ------------------------------------------------------------------------------------------
+
+
+def diff_document(diff: ImageDiff) -> dict[str, Any]:
+    """The answer of `diff`; sections that were not asked for are absent."""
+    sections: dict[str, Any] = {
+        "layers": lambda: _layers_document(diff.layers),
+        "config": lambda: [change._asdict() for change in diff.config],
+        "history": lambda: [_history_document(change) for change in diff.history],
+        "files": lambda: [_file_document(change) for change in diff.files],
+    }
+    document: dict[str, Any] = {"identical": diff.identical}
+    document |= {name: make() for name, make in sections.items() if name in diff.sections}
+    if "files" in diff.sections:
+        document["summary"] = diff.summary._asdict()
+    refused = [
+        {"image": image, **row}
+        for image, found in zip(("old", "new"), diff.refused, strict=True)
+        for row in refusals_document(found).get("refused", ())
+    ]
+    return document | ({"refused": refused} if refused else {})
+
+
+def _layers_document(layers: LayerShare) -> dict[str, Any]:
+    return {
+        "common": layers.common,
+        "old": _own_layers(layers.old, layers.chain_ids[0]),
+        "new": _own_layers(layers.new, layers.chain_ids[1]),
+    }
+
+
+def _own_layers(layers: Sequence[Layer], chain_ids: Sequence[Digest | None]) -> list[dict[str, Any]]:
+    return [
+        layer_identity(layer) | {"chain_id": None if chain_id is None else str(chain_id)}
+        for layer, chain_id in zip(layers, chain_ids, strict=True)
+    ]
+
+
+def _history_document(change: HistoryChange) -> dict[str, Any]:
+    return {"kind": change.kind, "old": _step_document(change.old), "new": _step_document(change.new)}
+
+
+def _step_document(row: HistoryRow | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    return {"created_by": row.step.created_by, "empty_layer": row.step.empty_layer, "layer": row.layer}
+
+
+def _file_document(change: FileChange) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "kind": change.kind,
+        "path": escape_path(change.path),
+        "what": list(change.what),
+        "old": _side_document(change.path, change.old),
+        "new": _side_document(change.path, change.new),
+    }
+    for key, other in (("moved_to", change.moved_to), ("moved_from", change.moved_from)):
+        if other is not None:
+            document[key] = escape_path(other)
+    return document
+
+
+def _side_document(path: str, side: Side | None) -> dict[str, Any] | None:
+    if side is None:
+        return None
+    return entry_dict(side.entry, path=path, layer=side.layer, links=side.links) | {"created_by": side.created_by}
+
+
+# -- text ------------------------------------------------------------------------------------------
+
+
+def diff_lines(diff: ImageDiff) -> Iterator[str]:
+    """The text that `diff` prints: A, C, D and R lines, then the documents, then the totals.
+
+    With one section alone its lines stand without a title.
+    """
+    sections = {
+        "files": list(file_lines(diff.files)),
+        "config": list(map(_config_line, diff.config)),
+        "history": list(_history_lines(diff.history)),
+        "layers": list(_layer_lines(diff.layers)),
+    }
+    if diff.identical:
+        yield identical_line(diff)
+        return
+    if len(diff.sections) == 1:
+        yield from sections[diff.sections[0]]
+        return
+    shown = [name for name in diff.sections if sections[name]]
+    for number, name in enumerate(shown):
+        if number:
+            yield ""
+        if name != "files":
+            yield f"{name}:"
+        yield from sections[name]
+    if "files" in diff.sections:
+        yield ""
+        yield summary_line(diff.summary)
+
+
+def identical_line(diff: ImageDiff) -> str:
+    """Say that nothing differs, and in what."""
+    layers = diff.layers
+    if not layers.old and not layers.new:
+        return f"identical: {' '.join(diff.sections)} (all {layers.common} layers in common)"
+    above = f"{len(layers.old)} and {len(layers.new)} layers that are not"
+    return f"identical: {' '.join(diff.sections)} ({layers.common} layers in common, {above})"
+
+
+def summary_line(summary: Summary) -> str:
+    """The totals on one line."""
+    moved = f", {summary.moved} moved" if summary.moved else ""
+    return (
+        f"{summary.added} added, {summary.changed} changed, {summary.deleted} deleted{moved}; "
+        f"+{human_size(summary.bytes_added)} -{human_size(summary.bytes_removed)}"
+    )
+
+
+def file_lines(changes: Iterable[FileChange]) -> Iterator[str]:
+    """One line a path, and one for a file that moved; columns as wide as they have to be."""
+    rows = [_file_cells(change) for change in changes if change.moved_to is None]
+    if not rows:
+        return
+    # A cell that is wider than most pushes the rest of its own line alone.
+    widths = [max((len(row[i]) for row in rows if len(row[i]) <= _CELL_WIDTH), default=0) for i in range(3)]
+    for path, what, layers, step in rows:
+        yield f"{path:{widths[0]}}  {what:{widths[1]}}  {layers:{widths[2]}}  {step}".rstrip()
+
+
+def _file_cells(change: FileChange) -> tuple[str, str, str, str]:
+    path = escape_text(change.path)
+    if change.moved_from is not None:
+        path = f"{escape_text(change.moved_from)} -> {path}"
+    letter = "R" if change.moved_from is not None else change.kind
+    side = change.new or change.old
+    return f"{letter} {path}", describe_change(change), layer_span(change), step_of(side)
+
+
+def layer_span(change: FileChange) -> str:
+    """The layers that wrote the path, of the old and of the new image."""
+    layers = [f"L{side.layer}" for side in (change.old, change.new) if side is not None]
+    return " -> ".join(layers)
+
+
+def step_of(side: Side | None, width: int = _STEP_WIDTH) -> str:
+    """The instruction that wrote a path, without the shell, cut to one line."""
+    step = side.created_by or "" if side is not None else ""
+    for prefix in _SHELL:
+        step = step.removeprefix(prefix)
+    return one_line(step, width)
+
+
+def describe_change(change: FileChange) -> str:
+    """What differs, with both values where they are short; of a path that only one image has its size or type."""
+    old, new = change.old, change.new
+    if old is None or new is None:
+        side = old or new
+        if change.what or side is None:
+            return ", ".join(change.what)
+        return human_size(side.entry.size) if side.entry.type == "file" else side.entry.type
+    return ", ".join(_describe(name, old.entry, new.entry) for name in change.what)
+
+
+def _describe(name: str, old: Entry, new: Entry) -> str:
+    if name == "xattrs":
+        before, after = old.xattrs or {}, new.xattrs or {}
+        keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+        return f"xattrs {' '.join(map(escape_text, keys))}"
+    values = [_value_of(name, entry) for entry in (old, new)]
+    return f"{name} {values[0]}" if values[0] == values[1] else f"{name} {values[0]} -> {values[1]}"
+
+
+def _value_of(name: str, entry: Entry) -> str:
+    match name:
+        case "content":
+            return human_size(entry.size)
+        case "mode":
+            return f"{entry.mode:04o}"
+        case "owner":
+            return f"{entry.uid}:{entry.gid}"
+        case "mtime":
+            return format_time(entry.mtime) if entry.mtime is not None else "-"
+        case "link":
+            return escape_text(entry.link or "")
+        case "rdev":
+            return ",".join(map(str, entry.rdev or ()))
+    return entry.type
+
+
+def _config_line(change: ConfigChange) -> str:
+    key = escape_text(change.key)
+    if change.old is None:
+        return f"A {key}  {value_text(change.new)}".rstrip()
+    if change.new is None:
+        return f"D {key}  {value_text(change.old)}".rstrip()
+    return f"C {key}  {value_text(change.old)} -> {value_text(change.new)}"
+
+
+def value_text(value: object) -> str:
+    """A value of the configuration on one line; the empty object that stands behind ports is nothing."""
+    if value in ({}, None):
+        return ""
+    if isinstance(value, str):
+        return one_line(value, _VALUE_WIDTH) if value else '""'
+    try:
+        return one_line(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode(), _VALUE_WIDTH)
+    except TypeError:
+        return one_line(repr(value), _VALUE_WIDTH)  # a lone surrogate, or a number beyond 64 bits
+
+
+_SIGNS = {"A": "+", "D": "-", "=": " "}
+
+
+def _history_lines(history: Sequence[HistoryChange]) -> Iterator[str]:
+    """All steps, oldest first, as a diff shows lines, those that differ at length; nothing when none does."""
+    for change in history if any(change.kind != "=" for change in history) else ():
+        if change.kind == "C":
+            yield _step_line("-", change.old)
+            yield _step_line("+", change.new)
+        else:
+            yield _step_line(_SIGNS[change.kind], change.new or change.old)
+
+
+def _step_line(sign: str, row: HistoryRow | None) -> str:
+    layer = "" if row is None or row.layer is None else f"L{row.layer}"
+    step = row.step.created_by if row else None
+    return f"{sign} {layer:4} {one_line(step) if sign == ' ' else one_line(step, _CHANGED_WIDTH)}".rstrip()
+
+
+def _layer_lines(layers: LayerShare) -> Iterator[str]:
+    if not layers.old and not layers.new:
+        return
+    yield f"  {layers.common} in common"
+    for sign, own in (("-", layers.old), ("+", layers.new)):
+        for layer in own:
+            yield f"{sign} {layer_text(layer)}"
+
+
+def layer_text(layer: Layer) -> str:
+    """A layer on one line: index, identity, stored size, instruction."""
+    size = human_size(layer.size) if layer.size is not None else "-"
+    identity = shorten(layer.diff_id or layer.digest)
+    return f"L{layer.index:<3} {identity} {size:>8} {one_line(layer.created_by)}".rstrip()
