@@ -9,8 +9,8 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits
     1  formats
     2  sources
-    3  layer store windows image reference imagearchive
-    4  difference tree unpack inplace rootfs toc finding shipped imagepair
+    3  layer store upperdir rootstore windows image reference imagearchive
+    4  difference tree unpack inplace rootfs toc finding shipped imagepair losses
     5  analysis export extract
     6  render
     7  cli
@@ -24,7 +24,7 @@ Inside a floor these edges are meant, and no others:
     formats.dive_rules -> formats.policy formats.sizes
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
-    sources.contents -> sources.archive
+    sources.* -> sources.archive sources.dataroot sources.filetree sources.layout sources.names sources.inventory
     formats.toc -> formats.tar formats.compression
     sources.inventory -> sources.layout sources.names
     sources.oci -> sources.inventory sources.layout sources.names
@@ -35,17 +35,20 @@ Inside a floor these edges are meant, and no others:
     formats.secrets -> formats.glob
     formats.config_keys -> formats.documents
     store -> layer
+    upperdir -> layer
+    rootstore -> layer store upperdir
     windows -> layer
     image -> layer store windows
     reference -> image
-    imagearchive -> image reference store
+    imagearchive -> image reference rootstore store
     unpack -> tree
     inplace -> tree
     rootfs -> difference tree unpack inplace
     shipped -> rootfs
     extract -> export
     analysis.policy.* -> analysis.policy.*
-    analysis.policy.evidence -> analysis.dive analysis.lint.report analysis.secrets analysis.verify
+    analysis.policy.evidence -> analysis.dive analysis.lint.report analysis.secrets
+    analysis.policy.evidence -> analysis.verify analysis.verify_root
     analysis.policy.paths -> analysis.secrets
     analysis.lint.* -> analysis.lint.*
     imagepair -> rootfs
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from tarlayers.analysis.lint.report import lint_image as lint_image
     from tarlayers.analysis.log import trace_path as trace_path
     from tarlayers.analysis.verify import verify_archive as verify_archive
+    from tarlayers.analysis.verify_root import verify_root as verify_root
     from tarlayers.digest import Digest as Digest
     from tarlayers.digest import chain_ids as chain_ids
     from tarlayers.errors import TarlayersError as TarlayersError
@@ -90,6 +94,7 @@ _HOME = {
     "analysis.lint.report": "lint_image",
     "analysis.log": "trace_path",
     "analysis.verify": "verify_archive",
+    "analysis.verify_root": "verify_root",
     "digest": "Digest chain_ids",
     "errors": "TarlayersError",
     "image": "Image Layer find_layer load_layers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 SEVERITIES = {
@@ -48,3 +49,36 @@ def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     distinct = dict.fromkeys(findings)
     order = {place: i for i, place in enumerate(dict.fromkeys(finding.place for finding in distinct))}
     return tuple(sorted(distinct, key=lambda finding: (_RANK[finding.severity], order[finding.place])))
+
+
+class Checked(NamedTuple):
+    """How much was compared: distinct blobs, how many of them are layers, and their stored bytes."""
+
+    blobs: int
+    layers: int
+    bytes: int
+
+
+class CheckedBlob(NamedTuple):
+    """One blob that was read."""
+
+    blob: str
+    """Its name in the archive; empty for a bare layer."""
+    place: str
+    """Which image uses it as what, or what else names it; empty where nothing does."""
+    size: int
+    ok: bool
+    """No finding about it is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """The answer of a verification."""
+
+    ok: bool
+    """No finding is an error."""
+    checked: Checked
+    findings: tuple[Finding, ...]
+    """Errors first, then warnings, then notes; within those by place, in the order of the archive's documents."""
+    blobs: tuple[CheckedBlob, ...]
+    """Every blob that was read, image by image, then the others."""

@@ -17,7 +17,9 @@ from tarlayers.formats.compression import open_plain
 from tarlayers.formats.documents import Config, HistoryStep, Platform
 from tarlayers.formats.mediatypes import containerd_refusal
 from tarlayers.formats.toc import read_toc_claims
-from tarlayers.layer import Entry, LayerIndex, read_content, read_heads
+from tarlayers.layer import Entry, LayerIndex, read_heads
+from tarlayers.sources.dataroot import StoredContainer
+from tarlayers.sources.layout import OnDisk
 from tarlayers.store import OnRead, Store
 from tarlayers.windows import find_parts, show_files
 
@@ -34,7 +36,7 @@ class Layer:
     claimed_diff_id: Digest | None
     media_type: str | None
     compression: str | None
-    """By magic; None where the blob is absent."""
+    """By magic; `unpacked` in a data root; None where the blob is absent."""
     size: int | None
     """Stored bytes; the claimed ones where the blob is absent."""
     claimed_size: int | None
@@ -46,6 +48,8 @@ class Layer:
     """Its name in the archive."""
     unreadable: str | None
     """Why its content cannot be read (`absent`, `foreign`, `encrypted`, ...); None when it can."""
+    on_disk: OnDisk | None
+    """Where an engine keeps it unpacked; None in archives."""
     bare: bool
     """No document speaks of this layer: all its digests are computed, which reads it whole."""
     _store: Store = field(repr=False, compare=False)
@@ -57,6 +61,11 @@ class Layer:
         """What to call it in messages: `layer 2 (sha256:0123456789ab)`."""
         identity = self.claimed_diff_id or self.claimed_digest
         return f"layer {self.index}" + (f" ({str(identity)[:19]})" if identity else "")
+
+    @property
+    def is_container(self) -> bool:
+        """It is what a container has written, and no layer of an image."""
+        return self.on_disk is not None and self.on_disk.role == "container"
 
     @property
     def source(self) -> tuple[int, str | None]:
@@ -117,7 +126,7 @@ class Layer:
     def open_content(self, entry: Entry) -> Iterator[bytes]:
         """Yield the bytes of one of this layer's files."""
         with _named(self.name):
-            yield from read_content(self.open_plain(), entry.offset)
+            yield from self._store.open_file(self._readable_blob(), entry)
 
     def open_heads(self, size: int, wanted: Callable[[Entry], bool]) -> Iterator[tuple[Entry, bytes]]:
         """Yield each wanted file of this layer with its first `size` bytes, in one pass."""
@@ -176,6 +185,8 @@ class Image:
     history: tuple[HistoryRow, ...]
     """Oldest first, as the configuration has it."""
     annotations: Mapping[str, str]
+    container: StoredContainer | None = None
+    """The container that this is, with its own layer on top; None for an image."""
 
     @property
     def chain_ids(self) -> tuple[Digest | None, ...]:
@@ -189,8 +200,15 @@ class Image:
         return (*chain_ids(known), *[None] * (len(self.layers) - len(known)))
 
     @property
+    def built_layers(self) -> Sequence[Layer]:
+        """The layers that its history speaks of: all but a container's own."""
+        return [layer for layer in self.layers if layer.on_disk is None or layer.on_disk.role == "image"]
+
+    @property
     def name(self) -> str:
         """What to call it in messages: its first name, else the start of an ID."""
+        if self.container is not None:
+            return f"container {self.container.name}"
         if self.names:
             return self.names[0]
         identity = self.image_id or self.manifest_digest

@@ -1,8 +1,8 @@
 """What one path or stream holds: opening it, and making images of its documents.
 
 A seekable file or a directory is read in place and layers are indexed when their entries are first asked
-for; a stream (standard input, a compressed archive) is read once, at once. This is the only place that
-decides which.
+for; a stream (standard input, a compressed archive) is read once, at once; an engine's data root, or a tar of
+one, is looked for where there is no archive's document. This is the only place that decides which.
 """
 
 from __future__ import annotations
@@ -11,26 +11,39 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from tarlayers.digest import Meter
-from tarlayers.errors import MalformedInput, UnsupportedInput, naming
+from tarlayers.errors import ContentAbsent, MalformedInput, UnsupportedInput, naming
 from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
 from tarlayers.formats.mediatypes import read_layer_type, why_unreadable
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.reference import choose_image
+from tarlayers.rootstore import RootStore
 from tarlayers.sources.archive import CHUNK, open_directory, open_tar
+from tarlayers.sources.content_store import read_content_store
+from tarlayers.sources.dataroot import DataRoot, Fault, StoredContainer
+from tarlayers.sources.docker_root import read_docker_root
+from tarlayers.sources.filetree import DirectoryTree, FileTree, join_path, read_tar_tree
 from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, map_history
 from tarlayers.sources.locate import locate_images
+from tarlayers.sources.podman_root import read_podman_root
 from tarlayers.store import WHOLE, OnRead, PassedStore, SeekStore, Store, pass_stream, tell_reading
 
 # What members are called that no root file system has: without the documents they are no image, and no layer either.
 _IMAGE_MEMBER = re.compile(
     r"blobs/sha(256|512)/[0-9a-f]{64,}$|[0-9a-f]{64}/(layer\.tar|json)$|(sha256:)?[0-9a-f]{64}(\.json|\.tar(\.gz)?)?$"
 )
+
+_LAYOUT_FILES = frozenset(("index.json", "oci-layout", "manifest.json"))
+_ROOT_NAMES = re.compile(
+    r"(^|/)(image/[^/]+/layerdb/|[a-z]+-layers/layers\.json$|io\.containerd\.content\.v1\.content/blobs/)"
+)
+_READERS = (read_docker_root, read_podman_root)
+_MOST_CANDIDATES = 1000
 
 Source = str | os.PathLike[str] | BinaryIO
 
@@ -41,7 +54,8 @@ class ImageArchive:
 
     path: str
     kind: str
-    """`docker-archive`, `oci-archive`, `oci-dir`, `dir` or `layer` (a bare layer, or an exported file system)."""
+    """`docker-archive`, `oci-archive`, `oci-dir`, `dir`, `docker-root`, `podman-root`, `containerd-root`, or
+    `layer` (a bare layer, or an exported file system)."""
     size: int
     """Stored bytes of the archive."""
     compression: str
@@ -50,6 +64,12 @@ class ImageArchive:
     others: tuple[OtherRecord, ...]
     layout: Layout
     store: Store = field(repr=False, compare=False)
+    unlisted: tuple[Image, ...] = ()
+    """What a reference alone picks: containers of a data root, and images that others are built on."""
+    faults: tuple[Fault, ...] = ()
+    """What of a data root could not be read, and is therefore missing here."""
+    root: DataRoot | None = field(default=None, repr=False, compare=False)
+    """Where the images come from a data root: all that was found in it."""
 
 
 def open_image(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Image:
@@ -81,7 +101,10 @@ def open_images(
     needs = _Needs(hashed, contents, keep, tell or (lambda _: None), on_read)
     if isinstance(source, str | os.PathLike):
         return _open_path(os.fspath(source), needs, limits)
-    return _open_stream("-", _read_stream(source), needs, limits)
+    found = _open_stream("-", _read_stream(source), needs, limits)
+    if _is_passed_root(found):
+        raise UnsupportedInput("a data root cannot be read as it passes: give it as a file", place="standard input")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +121,38 @@ class _Needs:
 def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
     if Path(path).is_dir():
         with naming(path):
-            archive = open_directory(path)
-            return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits, directory=True)
+            return _open_directory(path, limits)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise MalformedInput(error.strerror or str(error), place=path) from error
     with os.fdopen(descriptor, "rb", buffering=0) as stream, naming(path):
         if not stream.seekable() or sniff(os.pread(descriptor, SNIFF_BYTES, 0)) != "none":
-            return _open_stream(path, _read_stream(stream), needs, limits)
+            return _open_packed(path, stream, needs, limits)
         if not os.fstat(descriptor).st_size:
             raise MalformedInput("the file is empty")
         archive = open_tar(path, os.dup(descriptor), limits)
         return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits)
+
+
+def _open_directory(path: str, limits: Limits) -> ImageArchive:
+    tree = DirectoryTree(path.rstrip("/") or "/")
+    found = None if _LAYOUT_FILES & set(tree.names("")) else _assemble_root(path, None, "none", tree, limits)
+    if found is not None:
+        return found
+    archive = open_directory(path)
+    return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits, directory=True)
+
+
+def _open_packed(path: str, stream: BinaryIO, needs: _Needs, limits: Limits) -> ImageArchive:
+    """Read a file that cannot be read in place; a data root in it has to be kept."""
+    found = _open_stream(path, _read_stream(stream), needs, limits)
+    if not _is_passed_root(found):
+        return found
+    if not stream.seekable():
+        raise UnsupportedInput("a data root cannot be read as it passes: give it as a file", place=path)
+    stream.seek(0)
+    return _open_stream(path, _read_stream(stream), replace(needs, keep=True), limits)
 
 
 def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
@@ -176,8 +218,13 @@ def _assemble(
 ) -> ImageArchive:
     layout = locate_images(store.documents, store.sizes, limits)
     kind = layout.kind
+    if kind == "none" and isinstance(store, SeekStore) and not directory and _names_root(store.sizes):
+        found = _assemble_root(path, size, compression, read_tar_tree(store.archive, limits), limits)
+        if found is not None:
+            return found
     if kind == "none" and directory:
-        raise UnsupportedInput("no image documents in this directory (no manifest.json, index.json)", place=path)
+        reason = "no image documents in this directory (no manifest.json, index.json, and no engine's data root)"
+        raise UnsupportedInput(reason, place=path)
     if kind == "none" and any(map(_IMAGE_MEMBER.match, store.sizes)):
         cut = "" if store.end_mark else "it is cut short: "
         reason = f"{cut}members of an image, but no index.json or manifest.json that tells of one"
@@ -190,6 +237,82 @@ def _assemble(
     if directory and kind == "oci-archive":
         kind = "oci-dir"
     return ImageArchive(path, kind, size, compression, images, layout.others, layout, store)
+
+
+# -- data roots ------------------------------------------------------------------------------------
+
+
+def _names_root(names: Iterable[str]) -> bool:
+    """Say, by names alone, whether a tar may be one of a data root."""
+    return any(map(_ROOT_NAMES.search, names))
+
+
+def _is_passed_root(archive: ImageArchive) -> bool:
+    """Say whether a stream that was not kept turned out to be a data root, which takes more than one look."""
+    return archive.kind == "layer" and isinstance(archive.store, PassedStore) and _names_root(archive.store.sizes)
+
+
+def _assemble_root(
+    path: str, size: int | None, compression: str, tree: FileTree, limits: Limits
+) -> ImageArchive | None:
+    """Find an engine's data root: the tree itself, or a directory at most two below the first that branches."""
+    for place in _root_candidates(tree):
+        below = tree.below(place) if place else tree
+        for read in _READERS:
+            root = read(below, limits)
+            if root is not None:
+                return _assemble_unpacked(path, size, compression, root, limits)
+        content = read_content_store(below, limits)
+        if content is not None:
+            archive, faults = content
+            store = SeekStore(archive, limits)
+            found = _assemble(path, archive.size if size is None else size, compression, store, limits)
+            return replace(found, kind=archive.kind, faults=faults)
+    return None
+
+
+def _root_candidates(tree: FileTree) -> Iterator[str]:
+    top = ""
+    while len(names := tree.names(top)) == 1 and _is_directory(tree, join_path(top, names[0])):
+        yield top
+        top = join_path(top, names[0])
+    level = [top]
+    for _ in range(3):
+        below: list[str] = []
+        for at in level:
+            try:
+                names = tree.names(at)
+            except ContentAbsent:
+                if at == top:
+                    raise
+                continue  # a directory that may not be read, among others
+            yield at
+            below += (join_path(at, name) for name in names)
+        level = [path for path in below[:_MOST_CANDIDATES] if _is_directory(tree, path)]
+
+
+def _is_directory(tree: FileTree, path: str) -> bool:
+    found = tree.status(path)
+    return found is not None and found.kind == "dir"
+
+
+def _assemble_unpacked(path: str, size: int | None, compression: str, root: DataRoot, limits: Limits) -> ImageArchive:
+    store = RootStore(root, limits)
+    parents = [_make_image(record, store) for record in root.parents]
+    containers = [_make_image(each.record, store, each.container) for each in root.containers]
+    return ImageArchive(
+        path=path,
+        kind=root.kind,
+        size=sum(store.sizes.values()) if size is None else size,
+        compression=compression,
+        images=tuple(_make_image(record, store) for record in root.images),
+        others=root.others,
+        layout=Layout(root.kind, root.images, root.others, root.claims),
+        store=store,
+        unlisted=(*containers, *parents),
+        faults=root.faults,
+        root=root,
+    )
 
 
 def _bare_image(store: Store, size: int | None) -> Image:
@@ -209,14 +332,17 @@ def _bare_image(store: Store, size: int | None) -> Image:
         urls=(),
         blob=WHOLE,
         unreadable=None,
+        on_disk=None,
         bare=True,
         _store=store,
     )
     return Image((), None, None, None, None, None, (layer,), (), {})
 
 
-def _make_image(record: ImageRecord, store: Store) -> Image:
-    rows = tuple(HistoryRow(step, layer) for step, layer in map_history(record.config, len(record.layers)))
+def _make_image(record: ImageRecord, store: Store, container: StoredContainer | None = None) -> Image:
+    # A container's own layers lie on top of those that the image's history speaks of.
+    from_image = [layer for layer in record.layers if layer.on_disk is None or layer.on_disk.role == "image"]
+    rows = tuple(HistoryRow(step, layer) for step, layer in map_history(record.config, len(from_image)))
     steps = {row.layer: row.step.created_by for row in rows}
     windows = record.platform is not None and record.platform.os == "windows"
     layers = tuple(_make_layer(i, layer, steps.get(i), store, windows) for i, layer in enumerate(record.layers))
@@ -230,6 +356,7 @@ def _make_image(record: ImageRecord, store: Store) -> Image:
         layers=layers,
         history=rows,
         annotations=record.annotations,
+        container=container,
     )
 
 
@@ -240,13 +367,14 @@ def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: 
         claimed_diff_id=record.claimed_diff_id,
         media_type=record.media_type,
         compression=store.compression(record.blob) if record.blob is not None else None,
-        size=store.sizes[record.blob] if record.blob is not None else record.claimed_size,
+        size=store.sizes.get(record.blob) if record.blob is not None else record.claimed_size,
         claimed_size=record.claimed_size,
         created_by=created_by,
         annotations=record.annotations,
         urls=record.urls,
         blob=record.blob,
         unreadable=_why_unreadable(record, store),
+        on_disk=record.on_disk,
         bare=False,
         _store=store,
         windows=windows,

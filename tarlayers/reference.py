@@ -12,6 +12,8 @@ from tarlayers.sources.layout import OtherRecord
 from tarlayers.sources.names import spell_out, tag_of
 
 _PREFIX = 12
+CONTAINER = "container:"
+"""What a reference to a container of a data root starts with."""
 # Other spellings, as containerd reads them (platforms/database.go).
 _ARCHITECTURES = {
     "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "armhf": "arm", "armel": "arm",
@@ -24,14 +26,21 @@ def choose_image(
     reference: str | None = None,
     platform: str | None = None,
     others: Sequence[OtherRecord] = (),
+    unlisted: Sequence[Image] = (),
 ) -> Image:
     """Pick the image that `reference` (tag, manifest digest, image ID, 12 or more hex digits, or `@N`) and
-    `platform` (os/arch[/variant]) mean.
+    `platform` (os/arch[/variant]) mean; `container:` and a name or ID picks a container of `unlisted`, and an
+    ID also its images.
 
     NoSuchImage when none or several fit; it lists what may be chosen. ContentAbsent when what is meant is one of
     the `others` whose manifest the archive names but does not hold.
     """
+    if reference is not None and reference.startswith(CONTAINER):
+        return _choose_container([i for i in unlisted if i.container], reference.removeprefix(CONTAINER))
     fitting = {i: image for i, image in enumerate(images) if reference is None or _fits(i, image, images, reference)}
+    if reference is not None and not fitting and not reference.startswith("@"):
+        by_id = [image for image in unlisted if not image.container and _fits(-1, image, images, reference)]
+        fitting = dict(enumerate(by_id))
     if platform is not None:
         fitting = {i: image for i, image in fitting.items() if _on_platform(image.platform, platform)}
     if len(fitting) > 1:
@@ -46,7 +55,21 @@ def choose_image(
     raise _complain_of_none(images, reference, platform, others)
 
 
+def _choose_container(containers: Sequence[Image], wanted: str) -> Image:
+    """Pick a container by its name, its ID, or as docker does by the start of an ID."""
+    found = [(image.container, image) for image in containers if image.container]
+    exact = [image for container, image in found if wanted in (container.id, container.name)]
+    fitting = exact or [image for container, image in found if wanted and container.id.startswith(wanted)]
+    if len(fitting) == 1:
+        return fitting[0]
+    what = f"{len(fitting)} containers fit" if fitting else "no container fits"
+    names = ", ".join(f"#{CONTAINER}{image.names[0]}" for image in containers)
+    raise NoSuchImage(f"{what} #{CONTAINER}{wanted}; there are {names or 'none'}")
+
+
 def _fits(index: int, image: Image, images: Sequence[Image], reference: str) -> bool:
+    if "@sha256:" in reference:
+        reference = reference.partition("@")[2]
     if reference.startswith("@"):
         return reference == f"@{index}"
     if any(spell_out(name) == spell_out(reference) for name in image.names):

@@ -25,6 +25,7 @@ from tarlayers.layer import (
     hop_layer,
     index_layer,
     index_metered,
+    read_content,
 )
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import (
@@ -95,6 +96,9 @@ class Store(Protocol):
     def open(self, name: str) -> Iterator[bytes]:
         """Yield the stored bytes; ContentAbsent when they have passed."""
 
+    def open_file(self, name: str, entry: Entry) -> Iterator[bytes]:
+        """Yield the content of one file of a layer."""
+
 
 def tell_reading(chunks: Iterable[bytes], on_read: OnRead | None) -> Iterator[bytes]:
     """Pass chunks on, and tell `on_read` of each."""
@@ -110,7 +114,7 @@ class SeekStore:
     """A store over random access: everything is read when it is asked for, layers once."""
 
     def __init__(self, archive: Archive, limits: Limits = DEFAULT_LIMITS) -> None:
-        self._archive = archive
+        self.archive = archive
         self._limits = limits
         self._indexes: dict[str, LayerIndex] = {}
         self._digests: dict[str, Digest] = {}
@@ -122,9 +126,9 @@ class SeekStore:
         self.end_mark = archive.end_mark
 
     def _blob(self, name: str) -> Blob:
-        if name == WHOLE and self._archive.whole is not None:
-            return self._archive.whole
-        return self._archive.blob(name)
+        if name == WHOLE and self.archive.whole is not None:
+            return self.archive.whole
+        return self.archive.blob(name)
 
     def compression(self, name: str) -> str:
         """Read the first bytes."""
@@ -150,7 +154,7 @@ class SeekStore:
                     limits=self._limits,
                 )
         except TarlayersError as error:
-            raise place_error(error, name or self._archive.path) from error
+            raise place_error(error, name or self.archive.path) from error
         with self._lock:
             self._indexes[name] = index
             if index.digest is not None:
@@ -167,7 +171,7 @@ class SeekStore:
                 feed = tar.ChunkFeed(open_plain(blob.chunks(), self._limits))
             return hash_contents(tar.Walker(feed, limits=self._limits), offsets)
         except TarlayersError as error:
-            raise place_error(error, name or self._archive.path) from error
+            raise place_error(error, name or self.archive.path) from error
 
     def digest(self, name: str) -> Digest:
         """Hash the blob, unless an index already did."""
@@ -184,6 +188,10 @@ class SeekStore:
     def open(self, name: str) -> Iterator[bytes]:
         """Read the blob from the front."""
         return self._blob(name).chunks()
+
+    def open_file(self, name: str, entry: Entry) -> Iterator[bytes]:
+        """Read the layer up to the file."""
+        return read_content(open_plain(self.open(name), self._limits), entry.offset, self._limits)
 
 
 class PassedStore:
@@ -233,6 +241,10 @@ class PassedStore:
     def open(self, name: str) -> Iterator[bytes]:
         """Refuse: the bytes are gone."""
         raise ContentAbsent("the stream has passed; its contents were not kept", place=name)
+
+    def open_file(self, name: str, _entry: Entry) -> Iterator[bytes]:
+        """Refuse, as `open` does."""
+        return self.open(name)
 
 
 class _KeptDocuments(dict[str, bytes]):

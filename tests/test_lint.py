@@ -192,6 +192,11 @@ STRUCTURES = {
     "link to a directory": ([directory("d"), hardlink("b", "d")], [], ("L041", 0, "/b")),
     "link to nothing": ([hardlink("b", "")], [], ("L041", 0, "/b")),
     "link to a whiteout": ([file("a")], [whiteout("a"), hardlink("b", "a")], ("L042", 1, "/b")),
+    "link to a whiteout that is gone again": (
+        [file("a")],
+        [whiteout("a"), hardlink("b", "a"), file("a")],
+        ("L042", 1, "/b"),
+    ),
     "link with another mode": ([file("a"), hardlink("b", "a", mode=0o600)], [], ("L043", 0, "/b")),
     "link of a link": ([file("a"), hardlink("b", "a"), hardlink("c", "b", uid=7)], [], ("L043", 0, "/c")),
     "link to a symlink": ([symlink("a", "x"), hardlink("b", "a", mtime=1)], [], ("L044", 0, "/b")),

@@ -95,11 +95,33 @@ def list_changes(
         traces = _trace_below(layers, elsewhere, engine, wanted) if elsewhere != top else traces
     return ImageChanges(
         tuple(
-            LayerChanges(layers[index], tuple(c for c in fold_events(traces[index].events) if noise or not c.is_noise))
+            LayerChanges(
+                layers[index], tuple(c for c in _changes_of(layers[index], traces[index]) if noise or not c.is_noise)
+            )
             for index in wanted
         ),
         tuple(refusal for trace in traces for refusal in trace.refused),
     )
+
+
+def _changes_of(layer: Layer, trace: LayerTrace) -> Sequence[Change]:
+    changes = fold_events(trace.events)
+    return drop_copies(changes) if layer.is_container else changes
+
+
+def drop_copies(changes: Sequence[Change]) -> Sequence[Change]:
+    """Leave out what a container's own layer holds as it was: files that were only opened for writing or linked to.
+
+    They were copied up, but `docker diff` does not list them; directories it lists for what changed below them.
+    """
+    changed = {change.path for change in changes if change.kind != "C" or change.what}
+    above: set[str] = set()
+    for path in changed:
+        parent = path.rpartition("/")[0]
+        while parent and parent not in above:
+            above.add(parent)
+            parent = parent.rpartition("/")[0]
+    return [change for change in changes if change.path in changed or change.path in above]
 
 
 def _trace_below(layers: Sequence[Layer], path: str, engine: str, wanted: Container[int]) -> list[LayerTrace]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
 
 from tarlayers.digest import Digest, name_algorithm
 from tarlayers.errors import MalformedInput, TarlayersError
-from tarlayers.finding import SEVERITIES, Finding, sort_findings
+from tarlayers.finding import SEVERITIES, Checked, CheckedBlob, Finding, VerifyReport, sort_findings
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
@@ -36,39 +35,6 @@ _CLAIMANTS = {
 """Who claims something of a blob, by the claim's role."""
 
 _TOC_CODES = {"digest": "V007", "content": "V008", "unchecked": "V018"}
-
-
-class Checked(NamedTuple):
-    """How much was compared: distinct blobs, how many of them are layers, and their stored bytes."""
-
-    blobs: int
-    layers: int
-    bytes: int
-
-
-class CheckedBlob(NamedTuple):
-    """One blob that was read."""
-
-    blob: str
-    """Its name in the archive; empty for a bare layer."""
-    place: str
-    """Which image uses it as what, or what else names it; empty where nothing does."""
-    size: int
-    ok: bool
-    """No finding about it is an error."""
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyReport:
-    """What `verify_archive` found."""
-
-    ok: bool
-    """No finding is an error."""
-    checked: Checked
-    findings: tuple[Finding, ...]
-    """Errors first, then warnings, then notes; within those by place, in the order of the archive's documents."""
-    blobs: tuple[CheckedBlob, ...]
-    """Every blob that was read, image by image, then the others."""
 
 
 def verify_archive(

@@ -15,6 +15,7 @@ COMMANDS = {
     "history": "Every build step, and the layer it made.",
     "ls": "The files of the merged view, or of one layer.",
     "cat": "A file's bytes, also one that a later layer deleted.",
+    "containers": "The containers of an engine's data root.",
     "changes": "What each layer did, as docker diff prints it.",
     "log": "The life of one path through the layers.",
     "blame": "Which layer last wrote each path, and which introduced it.",
@@ -31,7 +32,8 @@ COMMANDS = {
 """Every command with its line in the overview; its module in this package has a `command`: a function, or a typer
 application with commands of its own. A `Command` beside it is the class that parses its arguments."""
 
-_EPILOG = """IMAGE is PATH[#REF]: a docker save or OCI archive, a directory, a bare layer, or - for standard input.
+_EPILOG = """IMAGE is PATH[#REF]: a docker save or OCI archive, a directory, an engine's data root, a bare layer, or -
+for standard input.
 
 Example: docker save app | tarlayers ls -l - /etc"""
 

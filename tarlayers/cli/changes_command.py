@@ -45,7 +45,8 @@ def command(
     A deleted directory is one line, whatever was in it; so is a directory that something else replaced. Of the
     first layer everything is A. Directories whose time alone changed are left out, and what was written again as
     it was: --all shows them, and then a committed layer has the lines of docker diff. More than one layer: a line
-    that starts with # says whose changes follow. What exactly changed is in --format json.
+    that starts with # says whose changes follow. What exactly changed is in --format json. Of a container of a data
+    root (ROOT#container:NAME) these are the changes of its own layer: with --all, docker diff without a daemon.
 
     Example: tarlayers changes app.tar /etc --layer 3
     """
@@ -55,6 +56,8 @@ def command(
 
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, contents=True)
     warn_unmatched(chosen, quiet=quiet)
+    if layer is None and chosen.container is not None:
+        layer = "-1"  # docker diff speaks of a container's own layer alone
     index = None if layer is None else find_layer(chosen, layer).index
     load_chosen(chosen.layers if index is None else chosen.layers[: index + 1], quiet=quiet, contents=True)
     answer = list_changes(chosen, layer=index, path=path, noise=noise, engine=engine.value)

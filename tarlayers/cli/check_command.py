@@ -211,7 +211,7 @@ def _gather(argument: str, reading: Reading, how: Opening, baseline: Evidence | 
     archive, reference = open_archive(
         argument, quiet=how.quiet, verbose=how.verbose, hashed=reading.hashed, keep=reading.again
     )
-    image = choose_in(archive, reference, how.platform)
+    image = choose_in(archive, reference, how.platform, quiet=how.quiet, contents=False)
     if reading.layers:
         load_chosen(image.layers, quiet=how.quiet, hashed=reading.hashed)
     return Evidence(image, archive, baseline=baseline, engine=how.engine.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tarlayers.cli.options import Format, FormatOption, ImageArgument, QuietOption, VerboseOption, open_archive
+from tarlayers.cli.outcome import warn
 from tarlayers.cli.output import write_json, write_lines
 
 
@@ -19,6 +20,8 @@ def command(
     from tarlayers.render.images import inspect_document, inspect_lines
 
     archive, _ = open_archive(image, quiet=quiet, verbose=verbose)
+    for fault in archive.faults:
+        warn(f"{fault.place}: {fault.reason}", quiet=quiet)
     if format is Format.json:
         write_json("inspect", inspect_document(archive))
     else:

@@ -46,8 +46,8 @@ ImageArgument = Annotated[
     str,
     typer.Argument(
         metavar="IMAGE",
-        help="PATH[#REF]: an archive, a directory, a bare layer, or - for standard input; "
-        "#REF is a tag, a digest, an image ID or @N.",
+        help="PATH[#REF]: an archive, a directory, an engine's data root, a bare layer, or - for standard input; "
+        "#REF is a tag, a digest, an image ID, @N or container:NAME.",
         show_default=False,
     ),
 ]
@@ -118,18 +118,41 @@ def open_chosen(
     archive, reference = open_archive(
         argument, quiet=quiet, verbose=verbose, hashed=hashed, contents=contents, keep=keep
     )
-    return choose_in(archive, reference, platform)
+    return choose_in(archive, reference, platform, quiet=quiet, contents=contents)
 
 
-def choose_in(archive: ImageArchive, reference: str | None, platform: str | None) -> Image:
-    """Pick the image that is meant; an error says in which archive."""
+def choose_in(
+    archive: ImageArchive, reference: str | None, platform: str | None, *, quiet: bool, contents: bool
+) -> Image:
+    """Pick the image that is meant; an error says in which archive, a warning what a copied root cannot tell."""
     from tarlayers.errors import ContentAbsent, NoSuchImage
     from tarlayers.reference import choose_image
 
     try:
-        return choose_image(archive.images, reference, platform, archive.others)
+        image = choose_image(archive.images, reference, platform, archive.others, unlisted=archive.unlisted)
     except (NoSuchImage, ContentAbsent) as error:
         raise error.inside(archive.path if archive.path != "-" else "standard input") from error
+    if archive.root is not None and not quiet:
+        _warn_of_losses(archive, image, contents=contents)
+    return image
+
+
+def _warn_of_losses(archive: ImageArchive, image: Image, *, contents: bool) -> None:
+    """Say what a copied data root cannot tell about an image or a container."""
+    from tarlayers.cli.outcome import warn
+    from tarlayers.losses import find_losses
+    from tarlayers.rootstore import RootStore
+
+    lacking = sum(layer.on_disk is not None and not layer.on_disk.files for layer in image.built_layers)
+    if contents and lacking:
+        warn(
+            f"{image.name}: the copy lacks the files of {lacking} layers: contents of one size are taken as equal",
+            quiet=False,
+        )
+    if image.container is not None and isinstance(archive.store, RootStore):
+        losses = find_losses(archive.store, [layer.blob for layer in image.built_layers if layer.blob is not None])
+        for text in losses.describe():
+            warn(f"{image.name}: {text}", quiet=False)
 
 
 def open_two(
@@ -150,7 +173,10 @@ def open_two(
     second = first
     if path != split_reference(old)[0]:
         second, _ = open_archive(new, quiet=quiet, verbose=verbose, contents=contents, keep=keep)
-    return choose_in(first, old_reference, platform), choose_in(second, new_reference, platform)
+    return (
+        choose_in(first, old_reference, platform, quiet=quiet, contents=contents),
+        choose_in(second, new_reference, platform, quiet=quiet, contents=contents),
+    )
 
 
 def warn_unmatched(image: Image, *, quiet: bool) -> None:
@@ -158,9 +184,10 @@ def warn_unmatched(image: Image, *, quiet: bool) -> None:
     from tarlayers.cli.outcome import warn
 
     filled = sum(not row.step.empty_layer for row in image.history)
-    if image.history and filled != len(image.layers):
+    count = len(image.built_layers)
+    if image.history and filled != count:
         warn(
-            f"{image.name}: {filled} history steps claim a layer but there are {len(image.layers)}: not matched",
+            f"{image.name}: {filled} history steps claim a layer but there are {count}: not matched",
             quiet=quiet,
         )
 

@@ -22,10 +22,11 @@ def command(
     Example: tarlayers verify app.tar
     """
     from tarlayers.analysis.verify import verify_archive
+    from tarlayers.analysis.verify_root import verify_root
     from tarlayers.render.findings import verify_document, verify_lines
 
     archive, _ = open_archive(image, quiet=quiet, verbose=verbose)
-    report = verify_archive(archive)
+    report = verify_archive(archive) if archive.root is None else verify_root(archive)
     if format is Format.json:
         write_json("verify", verify_document(report))
     else:

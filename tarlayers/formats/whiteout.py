@@ -33,3 +33,9 @@ def role_of(base: str) -> str:
     if not base.startswith(PREFIX):
         return "entry"
     return "opaque" if base == OPAQUE else "whiteout"
+
+
+def whiteout_target(path: str) -> str:
+    """Give the path that a whiteout's own path hides."""
+    parent, _, base = path.rpartition("/")
+    return f"{parent}/{base[len(PREFIX) :]}"

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
-from tarlayers.analysis.verify import CheckedBlob, VerifyReport
-from tarlayers.finding import Finding
+from tarlayers.finding import CheckedBlob, Finding, VerifyReport
 from tarlayers.render.escape import escape_text
 from tarlayers.render.values import human_size
 

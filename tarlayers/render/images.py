@@ -73,6 +73,8 @@ def layer_identity(layer: Layer) -> dict[str, Any]:
         "urls": list(layer.urls),
         "annotations": dict(layer.annotations),
     }
+    if layer.on_disk is not None:
+        extras |= {"cache_id": layer.on_disk.cache_id, "parent": layer.on_disk.parent, "role": layer.on_disk.role}
     return document | {key: value for key, value in extras.items() if value}
 
 
@@ -166,6 +168,7 @@ def inspect_lines(archive: ImageArchive) -> Iterator[str]:
     yield (
         f"{escape_text(archive.path)}: {archive.kind}{packed}, {human_size(archive.size)}, "
         f"{count} image{'' if count == 1 else 's'}{f', {absent} not in the archive' if absent else ''}"
+        f"{_count_unlisted(archive)}"
     )
     for number, image in enumerate(archive.images):
         yield ""
@@ -178,6 +181,14 @@ def inspect_lines(archive: ImageArchive) -> Iterator[str]:
             names = " ".join(escape_text(name) for name in other.names)
             media_type = escape_text(other.media_type or "-")
             yield f"  {other.kind:12} {shorten(other.digest)} {media_type}{platform} {names}".rstrip()
+
+
+def _count_unlisted(archive: ImageArchive) -> str:
+    """How much of a data root a reference alone picks."""
+    containers = sum(image.container is not None for image in archive.unlisted)
+    parents = len(archive.unlisted) - containers
+    text = f", {parents} more that those are built on" if parents else ""
+    return f"{text}, {containers} container{'' if containers == 1 else 's'}" if containers else text
 
 
 def _image_lines(number: int, image: Image) -> Iterator[str]:
@@ -225,6 +236,13 @@ def _layer_line(layer: Layer) -> str:
     return f"layer {layer.index:<5} {identity} {size:>8} {state or '':5} {one_line(layer.created_by)}".rstrip()
 
 
+def _origin(layer: Layer) -> str:
+    """What made a layer: a build step, or a container."""
+    if layer.created_by is None and layer.on_disk is not None and layer.on_disk.role != "image":
+        return f"({layer.on_disk.role} layer)"
+    return one_line(layer.created_by)
+
+
 def _unreadable(layer: Layer) -> str:
     """Why a layer's content cannot be read, and where it can be had; empty when it can."""
     if not layer.unreadable:
@@ -238,7 +256,7 @@ def layer_cells(layer: Layer) -> tuple[str, ...]:
     stored = human_size(layer.size) if layer.size is not None else "-"
     identity = (str(layer.index), shorten(layer.digest), shorten(layer.diff_id), stored)
     if layer.unreadable:
-        return (*identity, "-", "-", "-", _unreadable(layer), one_line(layer.created_by))
+        return (*identity, "-", "-", "-", _unreadable(layer), _origin(layer))
     census = layer.read().census
     return (
         *identity,
@@ -246,7 +264,7 @@ def layer_cells(layer: Layer) -> tuple[str, ...]:
         human_size(census.content_size),
         str(census.entries),
         _form(layer),
-        one_line(layer.created_by),
+        _origin(layer),
     )
 
 

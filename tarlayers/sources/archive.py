@@ -140,9 +140,8 @@ def open_tar(path: str, descriptor: int, limits: Limits = DEFAULT_LIMITS) -> Arc
     except BaseException:
         os.close(descriptor)
         raise
-    archive = Archive("tar", path, size, table, Blob(path, size, read_at))
-    weakref.finalize(archive, os.close, descriptor)
-    return archive
+    weakref.finalize(read_at, os.close, descriptor)  # every blob holds it, whatever becomes of the archive
+    return Archive("tar", path, size, table, Blob(path, size, read_at))
 
 
 def _member_table(read_at: Callable[[int, int], bytes], size: int, limits: Limits) -> MemberTable:

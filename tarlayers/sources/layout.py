@@ -16,6 +16,19 @@ from tarlayers.formats.documents import Config, HistoryStep, Platform
 _T = TypeVar("_T")
 
 
+class OnDisk(NamedTuple):
+    """Where a layer lies in a data root."""
+
+    cache_id: str
+    """The name of its directory below the driver's."""
+    parent: str | None
+    """What the root records as the layer below: a chain ID, or an ID of containers-storage."""
+    role: str
+    """`image`; `init` and `container` for the two layers that a container has of its own."""
+    files: bool
+    """The copy has its unpacked files; without them its headers alone are known."""
+
+
 @dataclass(frozen=True, slots=True)
 class LayerRecord:
     """One layer as the documents have it."""
@@ -28,6 +41,8 @@ class LayerRecord:
     claimed_diff_id: Digest | None
     annotations: Mapping[str, str]
     urls: tuple[str, ...]
+    on_disk: OnDisk | None = None
+    """Where an engine keeps it unpacked; None in archives."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tarlayers.analysis.lint.codes import Finding, found
 from tarlayers.analysis.lint.names import climbs
 from tarlayers.errors import Refused
-from tarlayers.formats.whiteout import clean_path
+from tarlayers.formats.whiteout import clean_path, whiteout_target
 from tarlayers.layer import Entry
 from tarlayers.rootfs import Stratum
 from tarlayers.unpack import LayerTree
@@ -18,9 +18,13 @@ def find_hard_link_faults(stratum: Stratum) -> Iterator[Finding]:
     if not any(entry.type == "hardlink" for entry in stratum.entries):
         return
     layer, origins = stratum.layer, dict[str, Entry]()
+    removed: set[str] = set()  # whited out so far, and not written again since
     for entry in stratum.entries:
+        if entry.role == "whiteout":
+            removed.add(whiteout_target(entry.path))
         if entry.role != "entry":
             continue
+        removed.discard(entry.path)
         if entry.type != "hardlink":
             origins[entry.path] = entry
             continue
@@ -30,7 +34,7 @@ def find_hard_link_faults(stratum: Stratum) -> Iterator[Finding]:
             yield found("L045", layer, entry.path, message)
         target = _target(stratum.unpacked, link)
         node = stratum.unpacked.get(target) if target else None
-        if node is not None and node.entry.type == "whiteout":
+        if target in removed or (node is not None and node.entry.type == "whiteout"):
             message = f"a hard link to {target}, which this layer removes: it becomes a whiteout; umoci and vfs refuse"
             yield found("L042", layer, entry.path, message)
             continue

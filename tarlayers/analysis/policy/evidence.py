@@ -9,7 +9,9 @@ from typing import Any
 from tarlayers.analysis.dive import DiveScore, score_image
 from tarlayers.analysis.lint.report import LintReport, lint_image
 from tarlayers.analysis.secrets import Secret, find_secrets
-from tarlayers.analysis.verify import VerifyReport, verify_archive
+from tarlayers.analysis.verify import verify_archive
+from tarlayers.analysis.verify_root import verify_root
+from tarlayers.finding import VerifyReport
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import Entry
@@ -88,7 +90,7 @@ class Evidence:
     @cached_property
     def verification(self) -> VerifyReport:
         """What is wrong with the claims of the whole archive."""
-        return verify_archive(self._archive)
+        return verify_archive(self._archive) if self._archive.root is None else verify_root(self._archive)
 
     @cached_property
     def dive(self) -> DiveScore:

@@ -1,0 +1,133 @@
+"""A containerd content store as an archive: its blobs, and an index made of what they and `meta.db` say.
+
+    io.containerd.content.v1.content/blobs/sha256/<hex>
+    io.containerd.metadata.v1.bolt/meta.db           v1/<namespace>/images/<name>/target/digest
+
+The store keeps no index of its own: manifests and indexes are known by their content, names stand in the
+database. Source: containerd core/metadata/buckets.go, plugins/content/local/store.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from tarlayers.errors import MalformedInput, TarlayersError
+from tarlayers.formats.bolt import Bucket, open_bolt
+from tarlayers.formats.documents import parse_index, parse_json, parse_manifest
+from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.sources.archive import Archive, Blob, MemberTable, looks_like_json
+from tarlayers.sources.dataroot import Fault
+from tarlayers.sources.filetree import FileTree
+
+_CONTENT = "io.containerd.content.v1.content"
+_DATABASE = "io.containerd.metadata.v1.bolt/meta.db"
+_FULL_NAME = "io.containerd.image.name"
+_TYPES = {
+    "manifests": "application/vnd.oci.image.index.v1+json",
+    "layers": "application/vnd.oci.image.manifest.v1+json",
+}
+
+
+def read_content_store(tree: FileTree, limits: Limits = DEFAULT_LIMITS) -> tuple[Archive, tuple[Fault, ...]] | None:
+    """Read a store, given as containerd's root or as the content directory; None when the tree is none.
+
+    The archive's `index.json` is put together here. Faults say why names are not known.
+    """
+    base = next((at for at in (_CONTENT, "") if tree.status(f"{at}/blobs/sha256".lstrip("/")) is not None), None)
+    if base is None or (not base and not {"blobs", "ingest"}.issuperset(tree.names(""))):
+        return None  # an OCI layout has more than blobs
+    blobs = dict(_list_blobs(tree, base))
+    faults: list[Fault] = []
+    names: Mapping[str, Sequence[str]] = {}
+    try:
+        names = _read_names(tree)
+    except TarlayersError as error:
+        faults.append(Fault(_DATABASE, f"names are not known, images are listed by digest: {error}"))
+    index = orjson.dumps({"schemaVersion": 2, "manifests": list(_descriptors(blobs, names, limits))})
+    blobs["index.json"] = Blob("index.json", len(index), lambda offset, count: index[offset : offset + count])
+    size = sum(blob.size for blob in blobs.values())
+    return Archive("containerd-root", tree.path, size, MemberTable(blobs, {}, {}, end_mark=True), None), tuple(faults)
+
+
+def _list_blobs(tree: FileTree, base: str) -> Iterator[tuple[str, Blob]]:
+    top = f"{base}/blobs".lstrip("/")
+    for algorithm in tree.names(top):
+        for digits in tree.names(f"{top}/{algorithm}"):
+            found = tree.status(f"{top}/{algorithm}/{digits}")
+            if found is not None and found.kind == "file":
+                yield f"blobs/{algorithm}/{digits}", tree.blob(f"{top}/{algorithm}/{digits}")
+
+
+def _read_names(tree: FileTree) -> Mapping[str, Sequence[str]]:
+    """Give the names of images by the digest that each means, of all namespaces."""
+    if tree.status(_DATABASE) is None:
+        raise MalformedInput("there is no database")
+    blob = tree.blob(_DATABASE)
+    names: dict[str, list[str]] = {}
+    version = open_bolt(blob.read_at, blob.size).bucket(b"v1")
+    for _, namespace in version or ():
+        images = namespace.bucket(b"images") if isinstance(namespace, Bucket) else None
+        for name, image in images or ():
+            target = image.bucket(b"target") if isinstance(image, Bucket) else None
+            digest = target.value(b"digest") if target is not None else None
+            if digest is not None:
+                known = names.setdefault(digest.decode("utf-8", "replace"), [])
+                known.append(name.decode("utf-8", "replace"))
+    return {digest: sorted(set(found)) for digest, found in names.items()}
+
+
+def _descriptors(
+    blobs: Mapping[str, Blob], names: Mapping[str, Sequence[str]], limits: Limits
+) -> Iterator[Mapping[str, Any]]:
+    """Describe what has a name, by name, then every other manifest or index that no index speaks of."""
+    documents = dict(_find_documents(blobs, limits))
+    below = {
+        descriptor.get("digest")
+        for document in documents.values()
+        for descriptor in _objects(document.get("manifests"))
+    }
+    named = sorted((name, digest) for digest, found in names.items() for name in found)
+    rest = sorted(digest for digest in documents if digest not in below and digest not in names)
+    for name, digest in [*named, *((None, digest) for digest in rest)]:
+        document = documents.get(digest)
+        blob = blobs.get(f"blobs/{digest.replace(':', '/')}")
+        descriptor: dict[str, Any] = {"digest": digest}
+        if document is not None and blob is not None:
+            descriptor |= {"mediaType": _media_type(document), "size": blob.size}
+        if name is not None:
+            descriptor["annotations"] = {_FULL_NAME: name}
+        yield descriptor
+
+
+def _find_documents(blobs: Mapping[str, Blob], limits: Limits) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Find the manifests and indexes among the blobs, by digest."""
+    for name, blob in blobs.items():
+        if blob.size > limits.document_bytes or not looks_like_json(blob.read_at(0, 64)):
+            continue
+        raw = b"".join(blob.chunks())
+        try:
+            value = parse_json(raw, name)
+            if not isinstance(value, dict):
+                continue
+            if "manifests" in value:
+                parse_index(raw, name)
+            elif "layers" in value and "config" in value:
+                parse_manifest(raw, name)
+            else:
+                continue
+        except MalformedInput:
+            continue  # some other document that has one of these words
+        _, algorithm, digits = name.split("/")
+        yield f"{algorithm}:{digits}", value
+
+
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _media_type(document: Mapping[str, Any]) -> str:
+    own = document.get("mediaType")
+    return own if isinstance(own, str) else _TYPES["manifests" if "manifests" in document else "layers"]

@@ -1,0 +1,171 @@
+"""What an engine keeps of images when there is no archive: layers unpacked, their headers beside them.
+
+The nouns that every kind of data root is read into. Names of layers are the paths, in the root, of what
+describes them, so that a message names a place that can be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tarlayers.digest import Digest
+from tarlayers.errors import LimitExceeded, MalformedInput
+from tarlayers.limits import Limits
+from tarlayers.sources.filetree import FileTree, read_line, read_small
+from tarlayers.sources.layout import BlobClaim, ImageRecord, OtherRecord
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLayer:
+    """One layer as it lies unpacked. What the root's own files say is `claimed_`."""
+
+    name: str
+    """The path of its description in the root."""
+    claimed_chain_id: Digest | None
+    claimed_diff_id: Digest | None
+    parent: str | None
+    """The name of the layer below; None for a base."""
+    cache_id: str
+    """The name of its directory below the driver's."""
+    claimed_size: int | None
+    size_of: str
+    """What that size counts: `files` (the bytes that lie unpacked) or `tar` (those of the uncompressed tar)."""
+    tar_split: str | None
+    """The path of its headers; None when there are none."""
+    diff: str | None
+    """The path of its unpacked files; None when the copy lacks them."""
+    real_owners: bool
+    """Files on disk have the modes and owners that the layer says (a rootless store maps them)."""
+    only_own: bool
+    """The directory holds this layer's files and no others (vfs keeps the whole merged tree)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContainer:
+    """One container: its image, and the directories of its own layer."""
+
+    id: str
+    name: str
+    image_id: str | None
+    created: str | None
+    state: str
+    """As `docker ps` calls it: `created running paused restarting removing exited dead`; `unknown` where the root
+    keeps it in a database."""
+    mount_id: str
+    directories: Mapping[str, str]
+    """LowerDir, MergedDir, UpperDir and WorkDir, as `docker inspect` gives them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerImage:
+    """A container as an image: the layers of its image, its init layer, and its own on top."""
+
+    container: StoredContainer
+    record: ImageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something in the root that is not as the engine writes it; what it describes is left out."""
+
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataRoot:
+    """All that one data root holds."""
+
+    kind: str
+    """`docker-root` or `podman-root`."""
+    tree: FileTree
+    images: tuple[ImageRecord, ...]
+    """What `docker images` lists: images with a name, and those without that no other is built on."""
+    parents: tuple[ImageRecord, ...]
+    """Images that others are built on and that have no name of their own (`docker images --all`)."""
+    layers: Mapping[str, StoredLayer]
+    """By name."""
+    uppers: Mapping[str, str]
+    """Names of layers without a tar (a container's own and its init layer), to the directory of each."""
+    containers: tuple[ContainerImage, ...]
+    documents: Mapping[str, bytes] = field(repr=False)
+    """Configurations and manifests by path."""
+    claims: tuple[BlobClaim, ...]
+    """What the root says of those."""
+    faults: tuple[Fault, ...]
+    others: tuple[OtherRecord, ...] = ()
+    """What is no image: lists of manifests."""
+
+
+class RootDocuments:
+    """Reads the documents of a root, as many as the limits allow."""
+
+    def __init__(self, tree: FileTree, limits: Limits) -> None:
+        self._tree = tree
+        self._limits = limits
+        self._read = 0
+
+    def read(self, path: str) -> bytes | None:
+        """Read one; None when it is not there, LimitExceeded when it or all of them are too large."""
+        data = read_small(self._tree, path, self._limits)
+        self._read += len(data or b"")
+        if self._read > self._limits.documents_bytes:
+            reason = f"documents of more than {self._limits.documents_bytes} bytes (limit documents_bytes)"
+            raise LimitExceeded(reason, place=path)
+        return data
+
+
+def overlay_directories(
+    tree: FileTree, driver: str, mount_id: str, cache_ids: Sequence[str], home: str
+) -> Mapping[str, str]:
+    """Give the directories of a container's overlay, below the `home` that the root had when its engine ran.
+
+    The lower ones stand in `lower` as short links (`l/ABC`, a symlink to `../<cache-id>/diff`), because mount options
+    have to fit into a page; where those are gone, `cache_ids` says them, top first.
+    """
+    if driver not in ("overlay", "overlay2", "fuse-overlayfs"):
+        return {}
+    base = f"{home}/{driver}"
+    lower = read_line(tree, f"{driver}/{mount_id}/lower")
+    links = [_short_link(tree, driver, link) for link in lower.split(":")] if lower else []
+    if links and all(links):
+        paths = [f"{base}/{link}" for link in links]
+    else:
+        paths = [f"{base}/{cache_id}/diff" for cache_id in cache_ids]
+    return {
+        "LowerDir": ":".join(paths),
+        "MergedDir": f"{base}/{mount_id}/merged",
+        "UpperDir": f"{base}/{mount_id}/diff",
+        "WorkDir": f"{base}/{mount_id}/work",
+    }
+
+
+def _short_link(tree: FileTree, driver: str, link: str) -> str | None:
+    found = tree.status(f"{driver}/{link}") if ".." not in link else None
+    if found is None or found.kind != "symlink":
+        return None
+    return tree.target(f"{driver}/{link}").removeprefix("../")
+
+
+def unpacked_directory(tree: FileTree, path: str) -> str | None:
+    """Give the directory that a layer is unpacked in, if the copy has it. Neither it nor the directory that an
+    engine makes around it is ever a symlink; one that is would lead out of the copy.
+    """
+    around = tree.status(path.rpartition("/")[0])
+    found = tree.status(path) if around is not None and around.kind == "dir" else None
+    return path if found is not None and found.kind == "dir" else None
+
+
+def as_mapping(value: object, place: str) -> Mapping[str, object]:
+    """Take a JSON object, or null as an empty one; MalformedInput for all else."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise MalformedInput("expected an object", place=place)
+    return value
+
+
+def as_text(value: object) -> str | None:
+    """Take a JSON string; None for an empty one and all else."""
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,127 @@
+"""The upper directory of an overlay as a layer's entries: what a container has written so far.
+
+On disk a whiteout is a character device 0:0 (or, since Linux 6.7, an empty file with the attribute
+`overlay.whiteout`; fuse-overlayfs without privileges writes `.wh.NAME`), and an opaque directory has the attribute
+`trusted.overlay.opaque`, `user.overlay.opaque` in a user namespace. Source: Linux fs/overlayfs (Documentation/
+filesystems/overlayfs.rst), moby daemon/graphdriver/overlay2.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+
+from tarlayers.errors import LimitExceeded, UnsupportedInput
+from tarlayers.formats.tar import BLOCK
+from tarlayers.formats.whiteout import OPAQUE, PREFIX
+from tarlayers.layer import Entry
+from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.sources.filetree import FileStatus, FileTree, join_path, walk_files
+
+_NAMESPACES = ("trusted.overlay.", "user.overlay.", "user.fuseoverlayfs.")
+_FLAGS = {"file": "0", "symlink": "2", "char": "3", "block": "4", "dir": "5", "fifo": "6"}
+
+
+def read_upper(tree: FileTree, base: str, limits: Limits = DEFAULT_LIMITS) -> tuple[Entry, ...]:
+    """Give what lies below a directory as entries, on-disk whiteouts and opaque flags as markers.
+
+    Offsets only number the entries (`place_entries` gives real ones). UnsupportedInput for what refers to other
+    places than its own name (`overlay.redirect`, `overlay.metacopy`), which engines turn off.
+    """
+    entries: list[Entry] = []
+    inodes: dict[object, str] = {}
+    for path, status in walk_files(tree, base):
+        if len(entries) >= limits.entries:
+            raise LimitExceeded(f"more than {limits.entries} entries (limit entries)", place=base)
+        if status.kind == "socket":
+            continue  # no layer can hold one
+        entries += _entries(tree, join_path(base, path), f"/{path}", status, inodes, len(entries))
+    return tuple(entries)
+
+
+def place_entries(entries: Iterable[Entry]) -> Iterator[tuple[bytes, Entry]]:
+    """Yield the header blocks that each entry has in a tar of them all, as a commit would write it, and the entry
+    with its offset there.
+    """
+    position = 0
+    for entry in entries:
+        blocks = _header(entry)
+        position += len(blocks)
+        yield blocks, entry._replace(offset=position - BLOCK)
+        position += entry.size + -entry.size % BLOCK
+
+
+def _header(entry: Entry) -> bytes:
+    header = tarfile.TarInfo(entry.path[1:])
+    header.type = entry.typeflag.encode()
+    header.mode, header.uid, header.gid, header.size = entry.mode, entry.uid, entry.gid, entry.size
+    header.linkname = entry.link or ""
+    if entry.type == "hardlink":
+        header.linkname = header.linkname[1:]
+    header.devmajor, header.devminor = entry.rdev or (0, 0)
+    seconds, fraction = divmod(entry.mtime or 0, 1_000_000_000)
+    header.mtime = seconds
+    header.pax_headers = {
+        f"SCHILY.xattr.{name}": value.decode("utf-8", "surrogateescape") for name, value in (entry.xattrs or {}).items()
+    }
+    if fraction:
+        header.pax_headers["mtime"] = f"{seconds}.{fraction:09d}"
+    return header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _entries(
+    tree: FileTree, place: str, path: str, status: FileStatus, inodes: dict[object, str], number: int
+) -> Iterator[Entry]:
+    """One file, and the marker that stands for its opaque flag."""
+    parent, _, base = path.rpartition("/")
+    if status.kind == "char" and status.rdev == (0, 0):
+        yield _marker(f"{parent}/{PREFIX}{base}", "whiteout", status, number)
+        return
+    xattrs = tree.xattrs(place) if status.kind in ("file", "dir") else {}
+    own, overlay = _split_xattrs(xattrs)
+    if overlay.keys() & {"redirect", "metacopy"}:
+        raise UnsupportedInput("refers to a lower file by another name (overlay redirect or metacopy)", place=place)
+    if status.kind == "file" and not status.size and ("whiteout" in overlay or base.startswith(PREFIX)):
+        marker = path if base.startswith(PREFIX) else f"{parent}/{PREFIX}{base}"
+        yield _marker(marker, "opaque" if base == OPAQUE else "whiteout", status, number)
+        return
+    first = inodes.setdefault(status.inode, path) if status.inode is not None else path
+    linked = first != path
+    yield Entry(
+        path=path,
+        type="hardlink" if linked else status.kind,
+        mode=status.mode,
+        uid=status.uid,
+        gid=status.gid,
+        size=0 if linked else status.size,
+        mtime=status.mtime,
+        link=first if linked else tree.target(place) if status.kind == "symlink" else None,
+        rdev=status.rdev,
+        xattrs=own or None,
+        role="entry",
+        name=None,
+        offset=number,
+        typeflag="1" if linked else _FLAGS[status.kind],
+        sha256=None,
+    )
+    if status.kind == "dir" and overlay.get("opaque") == b"y":
+        yield _marker(f"{path}/{OPAQUE}", "opaque", status, number + 1)
+
+
+def _marker(path: str, role: str, status: FileStatus, number: int) -> Entry:
+    return Entry(
+        path, "file", 0, status.uid, status.gid, 0, status.mtime, None, None, None, role, None, number, "0", None
+    )
+
+
+def _split_xattrs(xattrs: Mapping[str, bytes]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Tell a file's own attributes from those that overlayfs keeps its state in."""
+    own: dict[str, bytes] = {}
+    overlay: dict[str, bytes] = {}
+    for name, value in xattrs.items():
+        state = next((name.removeprefix(prefix) for prefix in _NAMESPACES if name.startswith(prefix)), None)
+        if state is None:
+            own[name] = value
+        else:
+            overlay[state] = value
+    return own, overlay
