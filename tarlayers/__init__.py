@@ -67,11 +67,14 @@ if TYPE_CHECKING:
     from tarlayers.analysis.diff import diff_images as diff_images
     from tarlayers.analysis.lint.report import lint_image as lint_image
     from tarlayers.analysis.log import trace_path as trace_path
+    from tarlayers.analysis.policy.evaluation import check_image as check_image
+    from tarlayers.analysis.policy.evidence import Evidence as Evidence
     from tarlayers.analysis.verify import verify_archive as verify_archive
     from tarlayers.analysis.verify_root import verify_root as verify_root
     from tarlayers.digest import Digest as Digest
     from tarlayers.digest import chain_ids as chain_ids
     from tarlayers.errors import TarlayersError as TarlayersError
+    from tarlayers.formats.policy import parse_policy as parse_policy
     from tarlayers.image import Image as Image
     from tarlayers.image import Layer as Layer
     from tarlayers.image import find_layer as find_layer
@@ -93,10 +96,13 @@ _HOME = {
     "analysis.diff": "diff_images",
     "analysis.lint.report": "lint_image",
     "analysis.log": "trace_path",
+    "analysis.policy.evaluation": "check_image",
+    "analysis.policy.evidence": "Evidence",
     "analysis.verify": "verify_archive",
     "analysis.verify_root": "verify_root",
     "digest": "Digest chain_ids",
     "errors": "TarlayersError",
+    "formats.policy": "parse_policy",
     "image": "Image Layer find_layer load_layers",
     "imagearchive": "ImageArchive open_image open_images",
     "layer": "Entry index_layer",

@@ -17,7 +17,7 @@ from tarlayers.analysis.policy.verdict import RuleResult
 from tarlayers.analysis.waste import measure_waste
 from tarlayers.errors import MalformedPolicy
 from tarlayers.formats.dive_rules import DIVE_KINDS, parse_dive_rules
-from tarlayers.formats.policy import EXPIRED, KINDS, parse_policy
+from tarlayers.formats.policy import EXPIRED, KINDS, find_policy, parse_policy
 from tarlayers.formats.sizes import parse_size
 from tarlayers.formats.toml_lines import locate_keys
 from tarlayers.imagearchive import open_images
@@ -37,7 +37,6 @@ def gather(*layers: bytes, baseline: tuple[bytes, ...] | None = None, **more: An
 def judge(rules: str, *layers: bytes, today: date = TODAY, **more: Any) -> RuleResult:
     """Ask a policy of one rule of an image."""
     policy = parse_policy(rules.encode(), "policy.toml")
-    assert policy is not None
     [result] = check_image(policy, gather(*layers, **more), "app.tar", today).results
     return result
 
@@ -212,10 +211,10 @@ def test_a_policy_that_is_no_text() -> None:
 
 def test_a_policy_inside_another_file() -> None:
     text = b'[project]\nname = "x"\n[tool.tarlayers]\nmax_layers = 3\n[tool.tarlayers.forbid_paths]\npaths = ["a"]\n'
-    policy = parse_policy(text, "pyproject.toml", within=("tool", "tarlayers"))
+    policy = find_policy(text, "pyproject.toml", ("tool", "tarlayers"))
     assert policy is not None
     assert [(rule.kind.name, rule.line) for rule in policy.rules] == [("max_layers", 4), ("forbid_paths", 5)]
-    assert parse_policy(b"[tool.other]\n", "pyproject.toml", within=("tool", "tarlayers")) is None
+    assert find_policy(b"[tool.other]\n", "pyproject.toml", ("tool", "tarlayers")) is None
 
 
 def test_every_rule_is_documented() -> None:
@@ -233,7 +232,7 @@ def test_every_example_of_the_documentation_is_a_policy() -> None:
     assert len(examples) > 20
     for text in examples:
         if not text.startswith("ignore"):
-            assert parse_policy(text.encode(), "example") is not None
+            assert parse_policy(text.encode(), "example").rules
 
 
 # -- dive's file -------------------------------------------------------------------------------------
@@ -495,7 +494,6 @@ def test_variables() -> None:
 def test_a_bare_layer_has_no_configuration() -> None:
     archived = open_images(io.BytesIO(tar([file("a", b"1")])))
     policy = parse_policy(b'forbid_users = true\nforbid_env = ["X"]\nrequire_labels = ["x"]\nmax_size = 1', "p")
-    assert policy is not None
     verdict = check_image(policy, Evidence(archived.images[0], archived), "a.tar", TODAY)
     assert [result.status for result in verdict.results] == ["skip", "skip", "skip", "pass"]
     assert verdict.ok
@@ -554,5 +552,4 @@ def test_an_expired_exception_fails_even_what_needs_none() -> None:
 )
 def test_only_what_rules_need_is_read(rules: str, reading: tuple[bool, ...]) -> None:
     policy = parse_policy(rules.encode(), "p")
-    assert policy is not None
     assert tuple(plan_reading(policy)) == reading

@@ -23,31 +23,33 @@ def load_policy(path: str | None) -> Policy:
     A file that ends in `.dive-ci`, `.yml` or `.yaml` is dive's.
     """
     from tarlayers.formats.dive_rules import parse_dive_rules
-    from tarlayers.formats.policy import parse_policy
+    from tarlayers.formats.policy import find_policy, parse_policy
 
     if path is None:
-        return _find_policy()
+        return _nearest_policy()
     raw = _read(Path(path))
     name = Path(path).name
     if name.endswith((".dive-ci", ".yml", ".yaml")):
         return parse_dive_rules(raw, path)
-    within = _TABLE if name == _PROJECT else ()
-    policy = parse_policy(raw, path, within=within)
+    if name != _PROJECT:
+        return parse_policy(raw, path)
+    policy = find_policy(raw, path, _TABLE)
     if policy is None:
-        raise MalformedPolicy(f"there is no [{'.'.join(within)}]", place=path)
+        raise MalformedPolicy(f"there is no [{'.'.join(_TABLE)}]", place=path)
     return policy
 
 
-def _find_policy() -> Policy:
+def _nearest_policy() -> Policy:
     """Look here and in the directories above, as far as the root of the repository."""
-    from tarlayers.formats.policy import parse_policy
+    from tarlayers.formats.policy import find_policy, parse_policy
 
     for directory in _directories(Path.cwd()):
-        for name, within in ((_OWN, ()), (_PROJECT, _TABLE)):
-            path = directory / name
-            policy = parse_policy(_read(path), _short(path), within=within) if path.is_file() else None
-            if policy is not None:
-                return policy
+        own, project = directory / _OWN, directory / _PROJECT
+        if own.is_file():
+            return parse_policy(_read(own), _short(own))
+        policy = find_policy(_read(project), _short(project), _TABLE) if project.is_file() else None
+        if policy is not None:
+            return policy
     raise MalformedPolicy(f"no policy: there is no {_OWN}, nor [tool.tarlayers] in {_PROJECT}; name one with --policy")
 
 

@@ -248,11 +248,19 @@ _FORMS = {
 # -- the document ----------------------------------------------------------------------------------
 
 
-def parse_policy(raw: bytes, name: str, *, within: Sequence[str] = ()) -> Policy | None:
-    """Read a policy. `within` is the path of the table that holds it; None when there is no such table."""
-    root = TomlDocument(raw, name).find(within)
-    if root is None:
-        return None
+def parse_policy(raw: bytes, name: str) -> Policy:
+    """Read a policy that is a file of its own; `name` is what messages and reports call it."""
+    root = TomlDocument(raw, name).root
+    return _parse_rules(root, name)
+
+
+def find_policy(raw: bytes, name: str, table: Sequence[str]) -> Policy | None:
+    """Read the policy that is one table of a file, such as (`tool`, `tarlayers`); None when there is no such table."""
+    root = TomlDocument(raw, name).root.find(table)
+    return None if root is None else _parse_rules(root, name)
+
+
+def _parse_rules(root: TomlValue, name: str) -> Policy:
     rules: list[Rule] = []
     for key, value in root.members(tuple(KINDS), "rule").items():
         several = value.elements() if value.is_array_of_tables else [value]

@@ -43,14 +43,10 @@ class TomlDocument:
         known = (self._lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self._lines)
         return next(known, 1)
 
-    def find(self, path: Sequence[str]) -> TomlValue | None:
-        """The value at a path of keys from the root; None where there is none."""
-        value: Any = self._root
-        for key in path:
-            if not isinstance(value, dict) or key not in value:
-                return None
-            value = value[key]
-        return TomlValue(value, tuple(path), self)
+    @property
+    def root(self) -> TomlValue:
+        """The table that is the whole document."""
+        return TomlValue(self._root, (), self)
 
 
 class TomlValue:
@@ -73,6 +69,15 @@ class TomlValue:
 
     def _not(self, wanted: str) -> MalformedPolicy:
         return self.wrong(f"expected {wanted}, not {_describe(self.value)}")
+
+    def find(self, path: Sequence[str]) -> TomlValue | None:
+        """The value at a path of keys below a table; None where there is none."""
+        value: Any = self.value
+        for key in path:
+            if not isinstance(value, dict) or key not in value:
+                return None
+            value = value[key]
+        return TomlValue(value, (*self._path, *path), self._document)
 
     def members(self, known: Sequence[str], what: str) -> dict[str, TomlValue]:
         """The values of a table, all of whose keys have to be known."""
