@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,7 +17,7 @@ from tarlayers.finding import SEVERITIES
 from tarlayers.formats.dive_rules import DIVE_KINDS
 from tarlayers.formats.policy import KINDS
 from tests.build import archive, file, image, layer, whiteout
-from tests.paths import CASES, TESTDATA, needs_shared
+from tests.paths import CASES, ROOT, TESTDATA, needs_shared
 from tests.run import Ran, run
 
 SMALL = archive("docker-25", image(layer(file("a", b"1" * 100), file("k.pem", b"2"))))
@@ -264,6 +265,32 @@ def test_explain_ignores_case_and_refuses_the_rest() -> None:
 @pytest.mark.parametrize("code", [*SEVERITIES, *CODES])
 def test_codes_of_lint_and_verify_are_explained(code: str) -> None:
     assert run("check", "--explain", code).stdout.startswith(code.encode())
+
+
+# -- the documentation of CI -------------------------------------------------------------------------
+
+
+def documented_commands() -> list[list[str]]:
+    """Every call of `tarlayers check` in docs/ci.md, what feeds it left out."""
+    text = (ROOT / "docs/ci.md").read_text().replace("\\\n", " ")
+    found = re.findall(r"^[^`\n]*?\btarlayers (check .*)$", text, re.MULTILINE)
+    return [shlex.split(line.replace("$GITHUB_STEP_SUMMARY", "summary.md")) for line in found]
+
+
+@pytest.mark.parametrize("words", documented_commands(), ids=" ".join)
+def test_documented_jobs_run(here: Path, words: list[str]) -> None:
+    (here / ".tarlayers.toml").write_text("max_size = 100\nmax_growth = 1\n")
+    (here / "release").mkdir()
+    (here / "release" / "app.tar").write_bytes(SMALL)
+    (here / "app.tar").write_bytes(GROWN)
+    ran = run(*words, stdin=GROWN)
+    assert ran.code == 1 and ran.stderr == ""
+    outputs = [words[i + 1] for i, word in enumerate(words) if word == "--output"]
+    assert all((here / name).stat().st_size for name in outputs)
+
+
+def test_jobs_are_documented() -> None:
+    assert len(documented_commands()) == 5
 
 
 # -- dive --------------------------------------------------------------------------------------------
