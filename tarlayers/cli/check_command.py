@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -17,6 +16,7 @@ from tarlayers.cli.options import (
     choose_in,
     load_chosen,
     open_archive,
+    split_reference,
     warn_refused,
 )
 from tarlayers.cli.outcome import answer_no, warn
@@ -26,7 +26,7 @@ from tarlayers.cli.words import STREAM_MARK
 from tarlayers.cli.words import Command as WordCommand
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tarlayers.analysis.policy.evaluation import Reading
     from tarlayers.analysis.policy.evidence import Evidence
@@ -112,7 +112,11 @@ def command(
     today: Annotated[
         datetime | None,
         typer.Option(
-            "--today", formats=["%Y-%m-%d"], help="The day on which exceptions have to hold.", show_default="now"
+            "--today",
+            metavar="YYYY-MM-DD",
+            formats=["%Y-%m-%d"],
+            help="The day on which exceptions have to hold.",
+            show_default="now",
         ),
     ] = None,
     engine: EngineOption = Engine.containerd,
@@ -138,7 +142,7 @@ def command(
     how = Opening(engine, platform, verbose, quiet)
     found = _check_images(load_policy(policy), images, baseline, day, how)
     for report in reports:
-        text = _render(report.format, found, every=verbose).encode("utf-8", "backslashreplace")
+        text = _render(found, report.format, every=verbose).encode("utf-8", "backslashreplace")
         if report.path is None:
             write_bytes([text])
         else:
@@ -198,7 +202,7 @@ def _check_image(
     from tarlayers.errors import naming
 
     evidence = _gather(image, reading, how, baseline)
-    with naming(evidence.image.name):
+    with naming(_path_of(image)):
         verdict = check_image(policy, evidence, image.removeprefix(STREAM_MARK), day)
     warn_refused(verdict.refused, quiet=how.quiet)
     return verdict
@@ -207,23 +211,40 @@ def _check_image(
 def _gather(argument: str, reading: Reading, how: Opening, baseline: Evidence | None = None) -> Evidence:
     """Open an image and read what the rules need of it, once."""
     from tarlayers.analysis.policy.evidence import Evidence
+    from tarlayers.errors import naming
 
     archive, reference = open_archive(
         argument, quiet=how.quiet, verbose=how.verbose, hashed=reading.hashed, keep=reading.again
     )
     image = choose_in(archive, reference, how.platform, quiet=how.quiet, contents=False)
     if reading.layers:
-        load_chosen(image.layers, quiet=how.quiet, hashed=reading.hashed)
+        with naming(_path_of(argument)):
+            load_chosen(image.layers, quiet=how.quiet, hashed=reading.hashed)
     return Evidence(image, archive, baseline=baseline, engine=how.engine.value)
 
 
-def _render(format: ReportFormat, report: CheckReport, *, every: bool) -> str:  # noqa: A002 # as the option is called
-    if format is ReportFormat.text:
-        from tarlayers.render.reports.text import render_text
+def _path_of(argument: str) -> str:
+    """What errors call an image's archive: there may be several."""
+    path, _ = split_reference(argument)
+    return "standard input" if path == "-" else path
 
-        return render_text(report, every=every)
-    module = import_module(f"tarlayers.render.reports.{'document' if format is ReportFormat.json else format.value}")
-    return str(getattr(module, f"render_{format.value}")(report))
+
+def _render(report: CheckReport, shown: ReportFormat, *, every: bool) -> str:
+    from tarlayers.render.reports.document import render_json
+    from tarlayers.render.reports.github import render_github
+    from tarlayers.render.reports.junit import render_junit
+    from tarlayers.render.reports.markdown import render_markdown
+    from tarlayers.render.reports.sarif import render_sarif
+    from tarlayers.render.reports.text import render_text
+
+    renderers: dict[ReportFormat, Callable[[CheckReport], str]] = {
+        ReportFormat.json: render_json,
+        ReportFormat.markdown: render_markdown,
+        ReportFormat.sarif: render_sarif,
+        ReportFormat.junit: render_junit,
+        ReportFormat.github: render_github,
+    }
+    return render_text(report, every=every) if shown is ReportFormat.text else renderers[shown](report)
 
 
 def _explain(code: str) -> None:
