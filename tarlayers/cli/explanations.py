@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_PAGES = {"P": "policy.md", "L": "lint.md", "V": "findings.md"}
+_PAGES = {"P": ("policy.md",), "L": ("lint.md",), "V": ("findings.md", "findings-data-roots.md")}
 _HEADING = re.compile(r"^#{2,4} ([PLV]\d{3})\b", re.MULTILINE)
 
 
 def explain_code(code: str) -> str | None:
     """Give the section about a code, None for a code that there is not."""
-    page = _PAGES.get(code[:1])
-    text = _read_page(page) if page is not None else ""
+    text = "\n".join(_read_page(page) for page in _PAGES.get(code[:1], ()))
     headings = list(_HEADING.finditer(text))
     for heading in headings:
         if heading[1] == code:
