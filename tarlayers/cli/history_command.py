@@ -33,7 +33,7 @@ def command(
 
     Example: tarlayers history --no-trunc app.tar
     """
-    from tarlayers.render.images import HISTORY_ALIGN, HISTORY_HEADER, history_cells, history_row
+    from tarlayers.render.images import HISTORY_ALIGN, HISTORY_HEADER, HISTORY_SPARE, history_cells, history_row
 
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose)
     warn_unmatched(chosen, quiet=quiet)
@@ -46,4 +46,4 @@ def command(
         write_json("history", {"history": rows})
     else:
         cells = [history_cells(row, chosen.layers, sizes=size, full=full) for row in newest_first]
-        write_table(HISTORY_HEADER, cells, HISTORY_ALIGN)
+        write_table(HISTORY_HEADER, cells, HISTORY_ALIGN, cut=not full, spare=() if full else HISTORY_SPARE)

@@ -14,8 +14,10 @@ from tarlayers.sources.layout import OtherRecord
 
 LAYER_HEADER = ("LAYER", "DIGEST", "DIFF ID", "SIZE", "PLAIN", "CONTENT", "ENTRIES", "COMPRESSION", "CREATED BY")
 LAYER_ALIGN = "><<>>>><<"
+LAYER_SPARE = ("DIGEST", "ENTRIES", "PLAIN")
 HISTORY_HEADER = ("LAYER", "CREATED", "CREATED BY", "SIZE", "COMMENT")
 HISTORY_ALIGN = "><<><"
+HISTORY_SPARE = ("COMMENT",)
 _SHORT = len("sha256:") + 12
 _WIDE = 72  # characters of an instruction in a table
 
