@@ -22,14 +22,14 @@ from tarlayers.cli.output import write_json, write_table
 
 def command(
     image: ImageArgument,
-    size: Annotated[bool, typer.Option("--size/--no-size", help="Sizes need every layer's headers.")] = True,
+    size: Annotated[bool, typer.Option("--size/--no-size", help="Sizes need every layer's headers; --no-size reads no layer.")] = True,
     full: Annotated[bool, typer.Option("--no-trunc", help="Do not cut instructions short.")] = False,
     platform: PlatformOption = None,
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Every build step, newest first, and the layer that it made.
+    """Every build step, newest first, and the layer that it made. Sizes are those of docker history (overlay2).
 
     Example: tarlayers history --no-trunc app.tar
     """

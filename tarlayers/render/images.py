@@ -7,6 +7,7 @@ from typing import Any
 
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.imagearchive import ImageArchive
+from tarlayers.layer import unpacked_size
 from tarlayers.render.escape import escape_path, escape_text
 from tarlayers.render.values import human_size
 from tarlayers.rootfs import Refusal
@@ -129,7 +130,7 @@ def history_row(row: HistoryRow, layer: Layer | None = None) -> dict[str, Any]:
         "layer": row.layer,
     }
     if layer is not None and not layer.unreadable:
-        document["size"] = layer.read().census.content_size
+        document["size"] = unpacked_size(layer.read().entries)
     elif row.layer is None:
         document["size"] = 0
     return document
@@ -265,7 +266,7 @@ def history_cells(row: HistoryRow, layers: Sequence[Layer], *, sizes: bool, full
     if row.layer is not None:
         layer = layers[row.layer]
         known = sizes and not layer.unreadable
-        size = human_size(layer.read().census.content_size) if known else "-"
+        size = human_size(unpacked_size(layer.read().entries)) if known else "-"
     created_by = escape_text(row.step.created_by or "") if full else one_line(row.step.created_by)
     created = (row.step.created or "N/A")[: None if full else 19]
     return (index, escape_text(created), created_by, size, escape_text(row.step.comment or ""))
