@@ -6,7 +6,7 @@
 
 The house has floors, and a module imports from lower floors only; `tests/test_floors.py` reads this table:
 
-    0  errors digest limits
+    0  errors digest limits threads
     1  formats
     2  sources
     3  layer store windows image reference imagearchive

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest, chain_ids
@@ -19,6 +18,7 @@ from tarlayers.formats.mediatypes import containerd_refusal
 from tarlayers.formats.toc import read_toc_claims
 from tarlayers.layer import Entry, LayerIndex, read_content, read_heads
 from tarlayers.store import OnRead, Store
+from tarlayers.threads import run_threads
 from tarlayers.windows import find_parts, show_files
 
 _PREFIX = 12  # hex digits that name a layer or an image, as docker prints them
@@ -209,7 +209,7 @@ def load_layers(
     images and archives.
 
     Afterwards `entries` and `read` of each answer at once. What is wrong with a layer is raised for the
-    lowest such layer. Hashing and decompression run outside the interpreter lock, so threads do help.
+    lowest such layer.
     """
     distinct = {layer.source: layer for layer in reversed(layers) if layer.unreadable is None}
 
@@ -237,9 +237,7 @@ def run_each(layers: Sequence[Layer], work: Callable[[Layer], object], *, worker
         for number in todo:
             attempt(number)
     else:
-        with ThreadPoolExecutor(workers) as pool:
-            for done in [pool.submit(attempt, number) for number in todo]:
-                done.result()
+        run_threads(attempt, todo, workers=workers)
     if failed:
         raise failed[min(failed)]
 

@@ -9,6 +9,7 @@ import typer
 from tarlayers.cli.options import Format, FormatOption, ImageArgument, QuietOption, open_archive
 from tarlayers.cli.outcome import answer_no
 from tarlayers.cli.output import write_json, write_lines
+from tarlayers.cli.progress import watch_reading
 
 
 def command(
@@ -25,7 +26,8 @@ def command(
     from tarlayers.render.findings import verify_document, verify_lines
 
     archive, _ = open_archive(image, quiet=quiet, verbose=verbose)
-    report = verify_archive(archive)
+    with watch_reading(archive.size, quiet=quiet) as on_read:
+        report = verify_archive(archive, on_read=on_read)
     if format is Format.json:
         write_json("verify", verify_document(report))
     else:
