@@ -31,9 +31,7 @@ def choose_image(
     NoSuchImage when none or several fit; it lists what may be chosen. ContentAbsent when what is meant is one of
     the `others` whose manifest the archive names but does not hold.
     """
-    fitting = {i: image for i, image in enumerate(images) if reference is None or _fits(i, image, images, reference)}
-    if platform is not None:
-        fitting = {i: image for i, image in fitting.items() if _on_platform(image.platform, platform)}
+    fitting = _find_images(images, reference, platform)
     if len(fitting) > 1:
         # Of a platform that was not saved there may be a manifest and no more.
         fitting = {i: image for i, image in fitting.items() if image.config is not None} or fitting
@@ -44,6 +42,28 @@ def choose_image(
         what = f"{len(fitting)} images fit {asked}" if asked else f"it holds {len(fitting)} images"
         raise NoSuchImage(f"{what}; choose one with #REF or --platform: {_join(fitting)}")
     raise _complain_of_none(images, reference, platform, others)
+
+
+def select_images(
+    images: Sequence[Image], reference: str | None, others: Sequence[OtherRecord] = ()
+) -> Mapping[int, Image]:
+    """Give all images that `reference` means, by their numbers; all there are without one. The errors are those of
+    `choose_image`, but that several may fit.
+    """
+    fitting = _find_images(images, reference)
+    if reference is not None and not fitting:
+        raise _complain_of_none(images, reference, None, others)
+    return fitting
+
+
+def _find_images(
+    images: Sequence[Image], reference: str | None = None, platform: str | None = None
+) -> dict[int, Image]:
+    """Give the images that fit, perhaps none, by their numbers."""
+    fitting = {i: image for i, image in enumerate(images) if reference is None or _fits(i, image, images, reference)}
+    if platform is None:
+        return fitting
+    return {i: image for i, image in fitting.items() if _on_platform(image.platform, platform)}
 
 
 def _fits(index: int, image: Image, images: Sequence[Image], reference: str) -> bool:

@@ -22,7 +22,9 @@ from tarlayers.cli.output import write_json, write_table
 
 def command(
     image: ImageArgument,
-    size: Annotated[bool, typer.Option("--size/--no-size", help="Sizes need every layer's headers; --no-size reads no layer.")] = True,
+    size: Annotated[
+        bool, typer.Option("--size/--no-size", help="Sizes need every layer's headers; --no-size reads no layer.")
+    ] = True,
     full: Annotated[bool, typer.Option("--no-trunc", help="Do not cut instructions short.")] = False,
     platform: PlatformOption = None,
     format: FormatOption = Format.text,  # noqa: A002 # the option's name

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def command(
     image: ImageArgument,
-    path: Annotated[str, typer.Argument(help="Directory or file inside the image.")] = "/",
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Directory or file inside the image.")] = "/",
     long: Annotated[bool, typer.Option("--long", "-l", help="Type, mode, owner, size, time and layer too.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-R", help="All that is below PATH.")] = False,
     tree: Annotated[bool, typer.Option("--tree", help="Draw it as a tree.")] = False,

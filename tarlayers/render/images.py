@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tarlayers.image import HistoryRow, Image, Layer
@@ -27,8 +27,8 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def inspect_document(archive: ImageArchive) -> dict[str, Any]:
-    """What an archive holds. No layer is read for it."""
+def inspect_document(archive: ImageArchive, images: Mapping[int, Image]) -> dict[str, Any]:
+    """What an archive holds, with these of its images. No layer is read for it."""
     return {
         "archive": {
             "path": escape_text(archive.path),
@@ -36,7 +36,7 @@ def inspect_document(archive: ImageArchive) -> dict[str, Any]:
             "size": archive.size,
             "compression": archive.compression,
         },
-        "images": [image_document(image) for image in archive.images],
+        "images": [image_document(image) for image in images.values()],
         "others": [other_document(other) for other in archive.others],
     }
 
@@ -161,8 +161,8 @@ def one_line(text: str | None, width: int = _WIDE) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def inspect_lines(archive: ImageArchive) -> Iterator[str]:
-    """The text that `inspect` prints."""
+def inspect_lines(archive: ImageArchive, images: Mapping[int, Image]) -> Iterator[str]:
+    """The text that `inspect` prints; what is no image only beside all images."""
     packed = "" if archive.compression == "none" else f", {archive.compression}"
     count = len(archive.images)
     absent = sum(other.kind == "absent" for other in archive.others)
@@ -170,10 +170,10 @@ def inspect_lines(archive: ImageArchive) -> Iterator[str]:
         f"{escape_text(archive.path)}: {archive.kind}{packed}, {human_size(archive.size)}, "
         f"{count} image{'' if count == 1 else 's'}{f', {absent} not in the archive' if absent else ''}"
     )
-    for number, image in enumerate(archive.images):
+    for number, image in images.items():
         yield ""
         yield from _image_lines(number, image)
-    if archive.others:
+    if archive.others and len(images) == count:
         yield ""
         yield "not images:"
         for other in archive.others:
