@@ -61,7 +61,14 @@ if TYPE_CHECKING:
     from tarlayers.analysis.verify import verify_archive as verify_archive
     from tarlayers.digest import Digest as Digest
     from tarlayers.digest import chain_ids as chain_ids
+    from tarlayers.errors import ContentAbsent as ContentAbsent
+    from tarlayers.errors import LimitExceeded as LimitExceeded
+    from tarlayers.errors import MalformedInput as MalformedInput
+    from tarlayers.errors import NoSuchImage as NoSuchImage
+    from tarlayers.errors import NoSuchLayer as NoSuchLayer
+    from tarlayers.errors import NoSuchPath as NoSuchPath
     from tarlayers.errors import TarlayersError as TarlayersError
+    from tarlayers.errors import UnsupportedInput as UnsupportedInput
     from tarlayers.image import Image as Image
     from tarlayers.image import Layer as Layer
     from tarlayers.image import find_layer as find_layer
@@ -85,7 +92,8 @@ _HOME = {
     "analysis.log": "trace_path",
     "analysis.verify": "verify_archive",
     "digest": "Digest chain_ids",
-    "errors": "TarlayersError",
+    "errors": "TarlayersError ContentAbsent LimitExceeded MalformedInput NoSuchImage NoSuchLayer NoSuchPath "
+    "UnsupportedInput",
     "image": "Image Layer find_layer load_layers",
     "imagearchive": "ImageArchive open_image open_images",
     "layer": "Entry index_layer",
