@@ -71,8 +71,12 @@ class Layer:
 
     @property
     def digest(self) -> Digest | None:
-        """Of the blob as stored: as claimed, and for a bare layer as computed."""
-        return self.read(hashed=True).digest if self.bare else self.claimed_digest
+        """Of the blob as stored: as claimed, and for a bare layer as computed. Where nothing claims it (most
+        docker-archives) that of an uncompressed blob is its diff ID, and None stands for all others.
+        """
+        if self.bare:
+            return self.read(hashed=True).digest
+        return self.diff_id if self.claimed_digest is None and self.compression == "none" else self.claimed_digest
 
     @property
     def diff_id(self) -> Digest | None:

@@ -183,12 +183,12 @@ def warn_unmatched(image: Image, *, quiet: bool) -> None:
         )
 
 
-def load_chosen(layers: Sequence[Layer], *, quiet: bool, contents: bool = False) -> None:
+def load_chosen(layers: Sequence[Layer], *, quiet: bool, hashed: bool = False, contents: bool = False) -> None:
     """Index layers several at a time, with a bar where somebody watches."""
     from tarlayers.image import load_layers
 
     with watch_reading(sum(layer.size or 0 for layer in layers), quiet=quiet) as on_read:
-        load_layers(layers, contents=contents, on_read=on_read)
+        load_layers(layers, hashed=hashed, contents=contents, on_read=on_read)
 
 
 def merge_chosen(image: Image, *, engine: Engine, quiet: bool, at: str | None = None, contents: bool = False) -> RootFS:

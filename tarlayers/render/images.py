@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tarlayers.digest import Digest
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import unpacked_size
@@ -81,7 +82,7 @@ def layer_identity(layer: Layer) -> dict[str, Any]:
 
 def layer_document(layer: Layer, chain_id: object) -> dict[str, Any]:
     """One layer as `layers` gives it: its identity and, where it can be read, its cost."""
-    document = layer_identity(layer) | {"chain_id": _text(chain_id)}
+    document = layer_identity(layer) | {"digest": _text(stored_digest(layer)), "chain_id": _text(chain_id)}
     if layer.unreadable:
         return document
     if found := _found_format(layer):
@@ -99,6 +100,11 @@ def layer_document(layer: Layer, chain_id: object) -> dict[str, Any]:
         "whiteouts": census.whiteouts,
         "opaques": census.opaques,
     }
+
+
+def stored_digest(layer: Layer) -> Digest | None:
+    """The digest of a layer's blob; computed, which reads it, where nothing claims it."""
+    return layer.digest or (None if layer.unreadable else layer.read(hashed=True).digest)
 
 
 def _found_format(layer: Layer) -> str | None:
@@ -239,7 +245,7 @@ def _unreadable(layer: Layer) -> str:
 def layer_cells(layer: Layer) -> tuple[str, ...]:
     """One row of the `layers` table."""
     stored = human_size(layer.size) if layer.size is not None else "-"
-    identity = (str(layer.index), shorten(layer.digest), shorten(layer.diff_id), stored)
+    identity = (str(layer.index), shorten(stored_digest(layer)), shorten(layer.diff_id), stored)
     if layer.unreadable:
         return (*identity, "-", "-", "-", _unreadable(layer), one_line(layer.created_by))
     census = layer.read().census
