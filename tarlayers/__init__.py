@@ -18,7 +18,8 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
 Inside a floor these edges are meant, and no others:
 
     digest -> errors
-    formats.tar -> formats.tar_fields
+    formats.tar_member -> formats.tar_fields
+    formats.tar -> formats.tar_feed formats.tar_fields formats.tar_member
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
     sources.contents -> sources.archive
