@@ -55,6 +55,18 @@ WRONG = {
     "an unknown format": (["layers", "-f", "yaml", SHOP], "Invalid value for '--format' / '-f': 'yaml'"),
     "an empty path": (["inspect", ""], "Invalid value for IMAGE: names no path"),
     "a reference without a path": (["inspect", "#app"], "Invalid value for IMAGE: names no path"),
+    "a view of one layer": (
+        ["ls", "--at", "1", "--only", "1", SHOP],
+        "Invalid value for --at: is about the merged view",
+    ),
+    "a tree of one layer": (
+        ["ls", "--tree", "--only", "1", SHOP],
+        "Invalid value for --tree: is about the merged view",
+    ),
+    "a file of two views": (
+        ["cat", "--at", "1", "--only", "1", SHOP, "/x"],
+        "Invalid value for --at: is about the merged view",
+    ),
     "one argument too many": (["inspect", SHOP, "x"], "Got unexpected extra argument"),
 }
 
