@@ -21,6 +21,7 @@ from tarlayers.store import OnRead, Store
 from tarlayers.threads import run_threads
 from tarlayers.windows import find_parts, show_files
 
+_COMPRESSED = frozenset(("gzip", "zstd", "xz", "bzip2"))
 _PREFIX = 12  # hex digits that name a layer or an image, as docker prints them
 
 
@@ -77,6 +78,11 @@ class Layer:
         if self.bare:
             return self.read(hashed=True).digest
         return self.diff_id if self.claimed_digest is None and self.compression == "none" else self.claimed_digest
+
+    @property
+    def is_unclaimed(self) -> bool:
+        """The blob is compressed and nothing claims its digest, so `read(hashed=True)` alone can tell it."""
+        return self.claimed_digest is None and self.compression in _COMPRESSED and not self.unreadable
 
     @property
     def diff_id(self) -> Digest | None:

@@ -29,8 +29,7 @@ def command(
     from tarlayers.render.images import LAYER_ALIGN, LAYER_HEADER, LAYER_SPARE, layer_cells, layer_document
 
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose)
-    nameless = [layer for layer in chosen.layers if layer.claimed_digest is None and layer.compression != "none"]
-    load_chosen(nameless, quiet=quiet, hashed=True)
+    load_chosen([layer for layer in chosen.layers if layer.is_unclaimed], quiet=quiet, hashed=True)
     load_chosen(chosen.layers, quiet=quiet)
     if format is Format.json:
         rows = zip(chosen.layers, chosen.chain_ids, strict=True)

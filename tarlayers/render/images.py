@@ -104,7 +104,7 @@ def layer_document(layer: Layer, chain_id: object) -> dict[str, Any]:
 
 def stored_digest(layer: Layer) -> Digest | None:
     """The digest of a layer's blob; computed, which reads it, where nothing claims it."""
-    return layer.digest or (None if layer.unreadable else layer.read(hashed=True).digest)
+    return layer.read(hashed=True).digest if layer.is_unclaimed else layer.digest
 
 
 def _found_format(layer: Layer) -> str | None:
