@@ -6,7 +6,7 @@
 
 The house has floors, and a module imports from lower floors only; `tests/test_floors.py` reads this table:
 
-    0  errors digest limits
+    0  errors digest limits threads
     1  formats
     2  sources
     3  layer store upperdir rootstore windows image reference imagearchive
@@ -18,10 +18,11 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
 Inside a floor these edges are meant, and no others:
 
     digest -> errors
-    formats.tar -> formats.tar_fields
     formats.toml_values -> formats.toml_lines
     formats.policy -> formats.sizes formats.toml_values
     formats.dive_rules -> formats.policy formats.sizes
+    formats.tar_member -> formats.tar_fields
+    formats.tar -> formats.tar_feed formats.tar_fields formats.tar_member
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
     sources.* -> sources.archive sources.dataroot sources.filetree sources.layout sources.names sources.inventory
@@ -73,7 +74,14 @@ if TYPE_CHECKING:
     from tarlayers.analysis.verify_root import verify_root as verify_root
     from tarlayers.digest import Digest as Digest
     from tarlayers.digest import chain_ids as chain_ids
+    from tarlayers.errors import ContentAbsent as ContentAbsent
+    from tarlayers.errors import LimitExceeded as LimitExceeded
+    from tarlayers.errors import MalformedInput as MalformedInput
+    from tarlayers.errors import NoSuchImage as NoSuchImage
+    from tarlayers.errors import NoSuchLayer as NoSuchLayer
+    from tarlayers.errors import NoSuchPath as NoSuchPath
     from tarlayers.errors import TarlayersError as TarlayersError
+    from tarlayers.errors import UnsupportedInput as UnsupportedInput
     from tarlayers.formats.policy import parse_policy as parse_policy
     from tarlayers.image import Image as Image
     from tarlayers.image import Layer as Layer
@@ -101,7 +109,8 @@ _HOME = {
     "analysis.verify": "verify_archive",
     "analysis.verify_root": "verify_root",
     "digest": "Digest chain_ids",
-    "errors": "TarlayersError",
+    "errors": "TarlayersError ContentAbsent LimitExceeded MalformedInput NoSuchImage NoSuchLayer NoSuchPath "
+    "UnsupportedInput",
     "formats.policy": "parse_policy",
     "image": "Image Layer find_layer load_layers",
     "imagearchive": "ImageArchive open_image open_images",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest, chain_ids
@@ -21,8 +20,10 @@ from tarlayers.layer import Entry, LayerIndex, read_heads
 from tarlayers.sources.dataroot import StoredContainer
 from tarlayers.sources.layout import OnDisk
 from tarlayers.store import OnRead, Store
+from tarlayers.threads import run_threads
 from tarlayers.windows import find_parts, show_files
 
+_COMPRESSED = frozenset(("gzip", "zstd", "xz", "bzip2"))
 _PREFIX = 12  # hex digits that name a layer or an image, as docker prints them
 
 
@@ -80,8 +81,17 @@ class Layer:
 
     @property
     def digest(self) -> Digest | None:
-        """Of the blob as stored: as claimed, and for a bare layer as computed."""
-        return self.read(hashed=True).digest if self.bare else self.claimed_digest
+        """Of the blob as stored: as claimed, and for a bare layer as computed. Where nothing claims it (most
+        docker-archives) that of an uncompressed blob is its diff ID, and None stands for all others.
+        """
+        if self.bare:
+            return self.read(hashed=True).digest
+        return self.diff_id if self.claimed_digest is None and self.compression == "none" else self.claimed_digest
+
+    @property
+    def is_unclaimed(self) -> bool:
+        """The blob is compressed and nothing claims its digest, so `read(hashed=True)` alone can tell it."""
+        return self.claimed_digest is None and self.compression in _COMPRESSED and not self.unreadable
 
     @property
     def diff_id(self) -> Digest | None:
@@ -227,7 +237,7 @@ def load_layers(
     images and archives.
 
     Afterwards `entries` and `read` of each answer at once. What is wrong with a layer is raised for the
-    lowest such layer. Hashing and decompression run outside the interpreter lock, so threads do help.
+    lowest such layer.
     """
     distinct = {layer.source: layer for layer in reversed(layers) if layer.unreadable is None}
 
@@ -255,9 +265,7 @@ def run_each(layers: Sequence[Layer], work: Callable[[Layer], object], *, worker
         for number in todo:
             attempt(number)
     else:
-        with ThreadPoolExecutor(workers) as pool:
-            for done in [pool.submit(attempt, number) for number in todo]:
-                done.result()
+        run_threads(attempt, todo, workers=workers)
     if failed:
         raise failed[min(failed)]
 

@@ -7,6 +7,7 @@ one, is looked for where there is no archive's document. This is the only place 
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import tempfile
@@ -72,14 +73,27 @@ class ImageArchive:
     """Where the images come from a data root: all that was found in it."""
 
 
-def open_image(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Image:
-    """Open an archive that holds exactly one image.
+def open_image(
+    source: Source,
+    *,
+    reference: str | None = None,
+    platform: str | None = None,
+    keep: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Image:
+    """Open an archive and give the one image that is meant.
 
-    `source` is a path or a binary stream. NoSuchImage lists the candidates when there are several: then use
-    `open_images` and `choose_image`.
+    `source` is a path or a binary stream. Of a path only the documents are read now, and each layer when it is first
+    asked for. A stream is read to its end, once, and its files' contents can be read later with `keep` alone, which
+    spools it to an unnamed temporary file.
+
+    `reference` (a tag, a digest, an image ID or `@N`) and `platform` (`os/arch[/variant]`) choose one of several
+    images, as for `choose_image`. NoSuchImage lists what there is when none or several fit; ContentAbsent when what is
+    meant is named but not there. MalformedInput, UnsupportedInput and LimitExceeded say what is wrong with the
+    archive, and where; also that there is no such file.
     """
-    archive = open_images(source, limits=limits)
-    return choose_image(archive.images, others=archive.others)
+    archive = open_images(source, keep=keep, limits=limits)
+    return choose_image(archive.images, reference, platform, archive.others, unlisted=archive.unlisted)
 
 
 def open_images(
@@ -101,10 +115,16 @@ def open_images(
     needs = _Needs(hashed, contents, keep, tell or (lambda _: None), on_read)
     if isinstance(source, str | os.PathLike):
         return _open_path(os.fspath(source), needs, limits)
+    _require_binary(source)
     found = _open_stream("-", _read_stream(source), needs, limits)
     if _is_passed_root(found):
         raise UnsupportedInput("a data root cannot be read as it passes: give it as a file", place="standard input")
     return found
+
+
+def _require_binary(source: object) -> None:
+    if isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
+        raise TypeError(f"a path or a binary stream is needed, not {type(source).__name__}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ class Census(NamedTuple):
     whiteouts: int
     opaques: int
     content_size: int
-    """Bytes of file content, holes included, as `docker history` counts them."""
+    """Bytes of file content, holes included; every entry counts, also one that a later entry of its layer replaces."""
 
 
 def count_entries(entries: Iterable[Entry]) -> Census:
@@ -143,6 +143,20 @@ def count_entries(entries: Iterable[Entry]) -> Census:
         opaques=roles["opaque"],
         content_size=content_size,
     )
+
+
+def unpacked_size(entries: Iterable[Entry]) -> int:
+    """Bytes that `docker history` shows for a layer of these entries, which are in tar order.
+
+    Docker's overlay2 driver measures the directory that it unpacked the layer into (pkg/directory, Size): holes
+    included, of two entries of one name the last, names of one file once, and symlinks by the length of their target.
+    """
+    last = {entry.path: entry for entry in entries if entry.role == "entry" and entry.type != "global"}
+    return sum(_target_size(e) if e.type == "symlink" else e.size for e in last.values())
+
+
+def _target_size(entry: Entry) -> int:
+    return len((entry.link or "").encode("utf-8", "surrogateescape"))
 
 
 def index_layer(

@@ -5,10 +5,10 @@ Each field says what it bounds, its unit, and a precedent for the default.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Limits:
     """Bounds on what an archive may make us read, keep or expand. Passing one is LimitExceeded."""
 
@@ -45,6 +45,13 @@ class Limits:
     # deflate reaches 1032, zstd far more on zeros; a disk image of zeros in zstd is at 20 000.
     ratio: int = 50_000
     ratio_grace_bytes: int = 1 << 30
+
+    def __repr__(self) -> str:
+        """What is not as by default: the signatures in `help()` stay readable."""
+        changed = [
+            f"{each.name}={value}" for each in fields(self) if (value := getattr(self, each.name)) != each.default
+        ]
+        return f"Limits({', '.join(changed)})"
 
 
 DEFAULT_LIMITS = Limits()

@@ -35,14 +35,7 @@ def choose_image(
     NoSuchImage when none or several fit; it lists what may be chosen. ContentAbsent when what is meant is one of
     the `others` whose manifest the archive names but does not hold.
     """
-    if reference is not None and reference.startswith(CONTAINER):
-        return _choose_container([i for i in unlisted if i.container], reference.removeprefix(CONTAINER))
-    fitting = {i: image for i, image in enumerate(images) if reference is None or _fits(i, image, images, reference)}
-    if reference is not None and not fitting and not reference.startswith("@"):
-        by_id = [image for image in unlisted if not image.container and _fits(-1, image, images, reference)]
-        fitting = dict(enumerate(by_id))
-    if platform is not None:
-        fitting = {i: image for i, image in fitting.items() if _on_platform(image.platform, platform)}
+    fitting = _find_images(images, reference, platform, unlisted)
     if len(fitting) > 1:
         # Of a platform that was not saved there may be a manifest and no more.
         fitting = {i: image for i, image in fitting.items() if image.config is not None} or fitting
@@ -53,6 +46,37 @@ def choose_image(
         what = f"{len(fitting)} images fit {asked}" if asked else f"it holds {len(fitting)} images"
         raise NoSuchImage(f"{what}; choose one with #REF or --platform: {_join(fitting)}")
     raise _complain_of_none(images, reference, platform, others)
+
+
+def select_images(
+    images: Sequence[Image],
+    reference: str | None,
+    others: Sequence[OtherRecord] = (),
+    *,
+    unlisted: Sequence[Image] = (),
+) -> Mapping[int, Image]:
+    """Give all images that `reference` means, by their numbers; all there are without one. The errors are those of
+    `choose_image`, but that several may fit.
+    """
+    fitting = _find_images(images, reference, None, unlisted)
+    if reference is not None and not fitting:
+        raise _complain_of_none(images, reference, None, others)
+    return fitting
+
+
+def _find_images(
+    images: Sequence[Image], reference: str | None, platform: str | None, unlisted: Sequence[Image]
+) -> dict[int, Image]:
+    """Give the images that fit, perhaps none, by their numbers. One that is not listed is found by its ID alone."""
+    if reference is not None and reference.startswith(CONTAINER):
+        return {0: _choose_container([i for i in unlisted if i.container], reference.removeprefix(CONTAINER))}
+    fitting = {i: image for i, image in enumerate(images) if reference is None or _fits(i, image, images, reference)}
+    if reference is not None and not fitting and not reference.startswith("@"):
+        by_id = [image for image in unlisted if not image.container and _fits(-1, image, images, reference)]
+        fitting = dict(enumerate(by_id))
+    if platform is None:
+        return fitting
+    return {i: image for i, image in fitting.items() if _on_platform(image.platform, platform)}
 
 
 def _choose_container(containers: Sequence[Image], wanted: str) -> Image:

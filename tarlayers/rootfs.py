@@ -149,7 +149,10 @@ class RootFS(Mapping[str, Entry]):
 
     def node(self, path: str) -> Node:
         """The inode at a path; KeyError when there is none."""
-        return self._dirs[path.rpartition("/")[0]][path]
+        try:
+            return self._dirs[path.rpartition("/")[0]][path]
+        except KeyError:
+            raise KeyError(path) from None  # not the directory that is missing
 
     def layer_of(self, path: str) -> int:
         """The index of the layer that last wrote the path."""

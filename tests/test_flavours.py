@@ -223,3 +223,15 @@ def test_annotations_come_down_from_every_document(tmp_path: Path) -> None:
     text = run("inspect", path).stdout.decode()
     assert "label       org.opencontainers.image.title=app" in text
     assert f"annotation  {REF_NAME}=app:v1" in text
+
+
+@pytest.mark.parametrize("flavour", PRODUCERS)
+def test_every_layer_has_the_digest_of_its_blob(flavour: str, tmp_path: Path) -> None:
+    """Also where no document says it, as in most docker-archives."""
+    blobs = [data for data in PRODUCERS[flavour].make([app()]).values() if isinstance(data, bytes)]
+    sizes = {f"sha256:{sha256(data)}": len(data) for data in blobs}
+    path = lay_out(flavour, [app()], tmp_path)
+    for row in run("layers", path, "-f", "json").json["layers"]:
+        assert sizes[row["digest"]] == row["size"]
+    for row in run("inspect", path, "-f", "json").json["images"][0]["layers"]:
+        assert row["digest"] in sizes or (row["digest"] is None and row["compression"] != "none")

@@ -62,8 +62,8 @@ def test_one_value_of_one_document_is_anything(flavour: str, data: st.DataObject
     files[name] = compact(put(documents[name], spot, data.draw(JSON)))
     try:
         archive = open_images(io.BytesIO(pack(files)))
-        dump_json(inspect_document(archive))
-        list(inspect_lines(archive))
+        dump_json(inspect_document(archive, dict(enumerate(archive.images))))
+        list(inspect_lines(archive, dict(enumerate(archive.images))))
         verify_archive(archive, workers=1)
     except TarlayersError as error:
         assert error.place, str(error)  # both ends are right; an error has to say where

@@ -162,3 +162,24 @@ def test_an_option_may_be_given_what_looks_like_a_stream(three: Path) -> None:
     assert "no image fits --platform -#x;" in run("ls", three, "--platform", "-#x").stderr
     assert run("ls", "--match", "-#@0", "-#@0", stdin=THREE).stdout == b""
     assert "No such option" in run("ls", three, "-%").stderr
+
+
+@pytest.mark.parametrize(("reference", "names"), [("app:2.0", [TWO]), ("2.0", [TWO, TOOL]), ("@2", [TOOL])])
+def test_inspect_shows_every_image_that_a_reference_means(reference: str, names: list, three: Path) -> None:
+    images = run("inspect", f"{three}#{reference}", "-f", "json").json["images"]
+    assert [tuple(image["names"]) for image in images] == [image.names for image in names]
+
+
+def test_inspect_numbers_images_as_the_archive_has_them(three: Path) -> None:
+    assert [line for line in run("inspect", f"{three}#tool:2.0").lines if line.startswith("#")] == ["#@2 tool:2.0"]
+
+
+def test_verify_takes_all_images_but_no_wrong_name(three: Path) -> None:
+    assert run("verify", f"{three}#2.0").stdout == run("verify", three).stdout
+
+
+@pytest.mark.parametrize("command", ["inspect", "verify"])
+def test_commands_about_the_whole_archive_know_a_wrong_name(command: str, three: Path) -> None:
+    done = run(command, f"{three}#3.0")
+    assert (done.code, done.stdout) == (2, b"")
+    assert "no image fits #3.0; there are #@0" in done.stderr

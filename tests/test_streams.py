@@ -96,6 +96,8 @@ def start_cat(tmp: Path) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "tarlayers", "cat", "-v", "-", "/app"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
         env={**os.environ, "TMPDIR": str(tmp)},
+        # A suite that a shell runs in the background ignores SIGINT, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 # no threads here
     )  # fmt: skip
 
 

@@ -7,8 +7,7 @@ wrong but moves no engine is a warning; errors alone make the answer no.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import orjson
@@ -22,7 +21,8 @@ from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import LayerIndex
 from tarlayers.sources.agreement import compare_documents
 from tarlayers.sources.layout import BlobClaim
-from tarlayers.store import WHOLE, Store
+from tarlayers.store import WHOLE, OnRead, Store
+from tarlayers.threads import run_threads
 from tarlayers.toc import check_toc
 
 _CLAIMANTS = {
@@ -37,19 +37,17 @@ _CLAIMANTS = {
 _TOC_CODES = {"digest": "V007", "content": "V008", "unchecked": "V018"}
 
 
-def verify_archive(
-    archive: ImageArchive, *, workers: int | None = None, progress: Callable[[int], object] | None = None
-) -> VerifyReport:
+def verify_archive(archive: ImageArchive, *, workers: int | None = None, on_read: OnRead | None = None) -> VerifyReport:
     """Recompute every claim of an archive's documents and names, several blobs at a time, the largest first.
 
-    `progress` hears the stored size of each blob that is done, from the thread that read it. A layer that is
+    `on_read` hears how many stored bytes of a layer were just read, from the thread that did. A layer that is
     malformed is a finding, and the others are still verified. An archive that ends without its end mark is cut
     short, whatever else it claims: MalformedInput.
     """
     if not archive.store.end_mark:
         place = "standard input" if archive.path == "-" else archive.path
         raise MalformedInput("ends without its end-of-archive mark: it is cut short", place=place)
-    return _Verifying(archive).run(workers or len(os.sched_getaffinity(0)), progress or (lambda _: None))
+    return _Verifying(archive).run(workers or len(os.sched_getaffinity(0)), on_read)
 
 
 class _Computed(NamedTuple):
@@ -75,17 +73,14 @@ class _Verifying:
         self._findings: list[Finding] = []
         self._wrong: set[str] = set()
 
-    def run(self, workers: int, progress: Callable[[int], object]) -> VerifyReport:
+    def run(self, workers: int, on_read: OnRead | None) -> VerifyReport:
         sizes = self._store.sizes
         todo = sorted(self._blobs, key=lambda name: (-sizes.get(name, 0), name))
 
         def compute(name: str) -> None:
-            self._computed[name] = _compute(self._store, name, layer=name in self._layers)
-            progress(sizes.get(name, 0))
+            self._computed[name] = _compute(self._store, name, layer=name in self._layers, on_read=on_read)
 
-        with ThreadPoolExecutor(workers) as pool:
-            for done in [pool.submit(compute, name) for name in todo]:
-                done.result()
+        run_threads(compute, todo, workers=workers)
         self._check_archive()
         self._check_claims()
         for image, record in zip(self._archive.images, self._archive.layout.images, strict=False):
@@ -273,11 +268,11 @@ def _plain(value: object) -> str | int | None:
     return value if isinstance(value, int) or value is None else str(value)
 
 
-def _compute(store: Store, name: str, *, layer: bool) -> _Computed:
+def _compute(store: Store, name: str, *, layer: bool, on_read: OnRead | None) -> _Computed:
     """Read one blob, once."""
     try:
         if layer:
-            index = store.index(name, hashed=name != WHOLE, contents=False)
+            index = store.index(name, hashed=name != WHOLE, contents=False, on_read=on_read)
             return _Computed(index.digest, index, None)
         return _Computed(store.digest(name), None, None)
     except TarlayersError as error:

@@ -48,6 +48,8 @@ def command(
 
     if offset is not None and only is None:
         raise typer.BadParameter("means something only with --only", param_hint="--offset")
+    if at is not None and only is not None:
+        raise typer.BadParameter("is about the merged view, so it does not go with --only", param_hint="--at")
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, keep=True, hashed=False)
     if only is not None:
         layer = find_layer(chosen, only)

@@ -22,18 +22,20 @@ from tarlayers.cli.output import write_json, write_table
 
 def command(
     image: ImageArgument,
-    size: Annotated[bool, typer.Option("--size/--no-size", help="Sizes need every layer's headers.")] = True,
+    size: Annotated[
+        bool, typer.Option("--size/--no-size", help="Sizes need every layer's headers; --no-size reads no layer.")
+    ] = True,
     full: Annotated[bool, typer.Option("--no-trunc", help="Do not cut instructions short.")] = False,
     platform: PlatformOption = None,
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Every build step, newest first, and the layer that it made.
+    """Every build step, newest first, and the layer that it made. Sizes are those of docker history (overlay2).
 
     Example: tarlayers history --no-trunc app.tar
     """
-    from tarlayers.render.images import HISTORY_ALIGN, HISTORY_HEADER, history_cells, history_row
+    from tarlayers.render.images import HISTORY_ALIGN, HISTORY_HEADER, HISTORY_SPARE, history_cells, history_row
 
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose)
     warn_unmatched(chosen, quiet=quiet)
@@ -46,4 +48,4 @@ def command(
         write_json("history", {"history": rows})
     else:
         cells = [history_cells(row, chosen.layers, sizes=size, full=full) for row in newest_first]
-        write_table(HISTORY_HEADER, cells, HISTORY_ALIGN)
+        write_table(HISTORY_HEADER, cells, HISTORY_ALIGN, cut=not full, spare=() if full else HISTORY_SPARE)

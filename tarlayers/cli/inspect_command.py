@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tarlayers.cli.options import Format, FormatOption, ImageArgument, QuietOption, VerboseOption, open_archive
+from tarlayers.cli.options import (
+    Format,
+    FormatOption,
+    ImageArgument,
+    QuietOption,
+    VerboseOption,
+    open_archive,
+    select_meant,
+)
 from tarlayers.cli.outcome import warn
 from tarlayers.cli.output import write_json, write_lines
 
@@ -13,16 +21,18 @@ def command(
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """What is in an archive: its images with their names, documents and layers. No layer is read.
+    """What is in an archive: its images with their names, documents and layers; with #REF that image alone. No layer
+    is read.
 
     Example: tarlayers inspect app.tar
     """
     from tarlayers.render.images import inspect_document, inspect_lines
 
-    archive, _ = open_archive(image, quiet=quiet, verbose=verbose)
+    archive, reference = open_archive(image, quiet=quiet, verbose=verbose)
+    meant = select_meant(archive, reference)
     for fault in archive.faults:
         warn(f"{fault.place}: {fault.reason}", quiet=quiet)
     if format is Format.json:
-        write_json("inspect", inspect_document(archive))
+        write_json("inspect", inspect_document(archive, meant))
     else:
-        write_lines(inspect_lines(archive))
+        write_lines(inspect_lines(archive, meant))

@@ -26,12 +26,15 @@ def command(
 
     Example: tarlayers layers app.tar
     """
-    from tarlayers.render.images import LAYER_ALIGN, LAYER_HEADER, layer_cells, layer_document
+    from tarlayers.render.images import LAYER_ALIGN, LAYER_HEADER, LAYER_SPARE, layer_cells, layer_document
 
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose)
+    load_chosen([layer for layer in chosen.layers if layer.is_unclaimed], quiet=quiet, hashed=True)
     load_chosen(chosen.layers, quiet=quiet)
     if format is Format.json:
         rows = zip(chosen.layers, chosen.chain_ids, strict=True)
         write_json("layers", {"layers": [layer_document(layer, chain_id) for layer, chain_id in rows]})
     else:
-        write_table(LAYER_HEADER, [layer_cells(layer) for layer in chosen.layers], LAYER_ALIGN)
+        write_table(
+            LAYER_HEADER, [layer_cells(layer) for layer in chosen.layers], LAYER_ALIGN, cut=True, spare=LAYER_SPARE
+        )

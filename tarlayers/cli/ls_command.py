@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def command(
     image: ImageArgument,
-    path: Annotated[str, typer.Argument(help="Directory or file inside the image.")] = "/",
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Directory or file inside the image.")] = "/",
     long: Annotated[bool, typer.Option("--long", "-l", help="Type, mode, owner, size, time and layer too.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-R", help="All that is below PATH.")] = False,
     tree: Annotated[bool, typer.Option("--tree", help="Draw it as a tree.")] = False,
@@ -74,8 +74,9 @@ def command(
         selection = parse_selection(path, recursive=recursive or tree, match=match, types=type, depth=depth)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--type") from error
-    if du and only is not None:
-        raise typer.BadParameter("measures the merged view, so it does not go with --only", param_hint="--du")
+    for option, given in (("--du", du), ("--tree", tree), ("--at", at is not None)):
+        if given and only is not None:
+            raise typer.BadParameter("is about the merged view, so it does not go with --only", param_hint=option)
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, contents=digests)
     if only is not None:
         _list_layer(chosen, only, selection, long=long, digests=digests, format=format)
@@ -89,7 +90,7 @@ def command(
     if format is ListFormat.text:
         from tarlayers.render.listing import list_long, list_paths, list_tree
 
-        write_lines((list_tree if tree else list_long if long else list_paths)(rows))
+        write_lines(list_tree(rows) if tree else (list_long if long else list_paths)(rows, digests=digests))
         return
     from tarlayers.render.values import dump_ndjson, entry_dict
 
@@ -157,7 +158,7 @@ def _list_layer(
         from tarlayers.render.listing import list_long, list_paths
 
         rows = [(entry.path, entry, layer.index, ()) for entry in entries]
-        write_lines((list_long if long else list_paths)(rows))
+        write_lines((list_long if long else list_paths)(rows, digests=digests))
         return
     from tarlayers.render.values import dump_ndjson, raw_entry_dict
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from tarlayers.cli.progress import watch_reading
 from tarlayers.cli.words import STREAM_MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tarlayers.image import Image, Layer
     from tarlayers.imagearchive import ImageArchive
@@ -94,8 +95,10 @@ def open_archive(
     from tarlayers.imagearchive import open_images
 
     path, reference = split_reference(argument)
+    if not path:
+        raise typer.BadParameter("names no path", param_hint="IMAGE")
     if path == "-" and sys.stdin.isatty():
-        raise typer.BadParameter("standard input is a terminal: pipe an archive into it, or give a path")
+        raise typer.BadParameter("standard input is a terminal; pipe an archive into it", param_hint="IMAGE")
     source = sys.stdin.buffer if path == "-" else path
     total = os.path.getsize(path) if os.path.isfile(path) else None  # noqa: PTH202, PTH113 # as above
     tell = complain if verbose else None
@@ -121,20 +124,35 @@ def open_chosen(
     return choose_in(archive, reference, platform, quiet=quiet, contents=contents)
 
 
+def select_meant(archive: ImageArchive, reference: str | None) -> Mapping[int, Image]:
+    """Give all images of an archive, or those that #REF means, by their numbers; an error says in which archive."""
+    from tarlayers.reference import select_images
+
+    with _naming_archive(archive):
+        return select_images(archive.images, reference, archive.others, unlisted=archive.unlisted)
+
+
 def choose_in(
     archive: ImageArchive, reference: str | None, platform: str | None, *, quiet: bool, contents: bool
 ) -> Image:
     """Pick the image that is meant; an error says in which archive, a warning what a copied root cannot tell."""
-    from tarlayers.errors import ContentAbsent, NoSuchImage
     from tarlayers.reference import choose_image
 
-    try:
+    with _naming_archive(archive):
         image = choose_image(archive.images, reference, platform, archive.others, unlisted=archive.unlisted)
-    except (NoSuchImage, ContentAbsent) as error:
-        raise error.inside(archive.path if archive.path != "-" else "standard input") from error
     if archive.root is not None and not quiet:
         _warn_of_losses(archive, image, contents=contents)
     return image
+
+
+@contextmanager
+def _naming_archive(archive: ImageArchive) -> Iterator[None]:
+    from tarlayers.errors import ContentAbsent, NoSuchImage
+
+    try:
+        yield
+    except (NoSuchImage, ContentAbsent) as error:
+        raise error.inside(archive.path if archive.path != "-" else "standard input") from error
 
 
 def _warn_of_losses(archive: ImageArchive, image: Image, *, contents: bool) -> None:

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from tarlayers.cli.words import ClosedPipe
 from tarlayers.errors import (
     DestinationRefused,
     MalformedPolicy,
@@ -37,10 +38,13 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except _UsageError as error:
+        if type(error).__name__.startswith("NoArgsIsHelp"):  # `tarlayers` alone
+            sys.stderr.write(f"{error.format_message()}\n")
+            return CALL_WRONG
         command = error.ctx.command_path if error.ctx is not None else "tarlayers"
         complain(f"{error.format_message()} (see {command} --help)")
         return CALL_WRONG
-    except BrokenPipeError:
+    except (ClosedPipe, BrokenPipeError):
         # Python would flush standard output once more at exit, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -89,11 +89,21 @@ def _umask() -> int:
     return mask
 
 
-def write_table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> None:
-    """Write a table: drawn by rich on a terminal, plain columns in a pipe. `align` has `<` or `>` a column."""
+def write_table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    align: str = "",
+    *,
+    cut: bool = False,
+    spare: Sequence[str] = (),
+) -> None:
+    """Write a table: drawn by rich on a terminal, plain columns in a pipe. The rest is as `render_table` has it."""
     from tarlayers.render.table import render_table
 
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns
-    color = terminal and "NO_COLOR" not in os.environ
-    write_lines(render_table(header, list(rows), align=align, terminal=terminal, width=width, color=color).splitlines())
+    color = terminal and not os.environ.get("NO_COLOR")
+    table = render_table(
+        header, list(rows), align=align, terminal=terminal, width=width, color=color, cut=cut, spare=spare
+    )
+    write_lines(table.splitlines())

@@ -15,6 +15,7 @@ import typer
 from tarlayers.cli.options import Format, FormatOption, ListFormat, ListFormatOption, QuietOption, VerboseOption
 from tarlayers.cli.outcome import answer_no, complain, warn
 from tarlayers.cli.output import write_bytes, write_file, write_json, write_json_list, write_lines
+from tarlayers.cli.words import Command
 
 if TYPE_CHECKING:
     from tarlayers.formats.assembly import OpenContent
@@ -41,7 +42,7 @@ LayerOption = Annotated[
 ]
 
 
-@command.command("ls")
+@command.command("ls", cls=Command)
 def list_members(
     file: FileArgument,
     long: Annotated[bool, typer.Option("--long", "-l", help="Type, mode, owner, size, time and CRC-64 too.")] = False,
@@ -69,7 +70,7 @@ def list_members(
             write_json_list("tarsplit", "members", documents, head={}, tail={})
 
 
-@command.command("disasm")
+@command.command("disasm", cls=Command)
 def disassemble_tar(
     tar: Annotated[
         str, typer.Argument(metavar="TAR", help="A layer's tar, compressed or not, or - for standard input.")
@@ -99,7 +100,7 @@ def disassemble_tar(
     sys.stdout.flush()
 
 
-@command.command("asm")
+@command.command("asm", cls=Command)
 def assemble_tar(
     input: Annotated[str, typer.Option("--input", metavar="FILE", help="The tar-split file.")] = _DEFAULT_FILE,  # noqa: A002 # the option's name
     path: PathOption = None,
@@ -125,7 +126,7 @@ def assemble_tar(
         _write_output(output, compress_gzip(chunks) if compress else chunks, verbose=verbose)
 
 
-@command.command("verify")
+@command.command("verify", cls=Command)
 def verify_split(
     file: FileArgument,
     path: PathOption = None,

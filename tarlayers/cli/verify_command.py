@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from tarlayers.cli.options import Format, FormatOption, ImageArgument, QuietOption, open_archive
+from tarlayers.cli.options import Format, FormatOption, ImageArgument, QuietOption, open_archive, select_meant
 from tarlayers.cli.outcome import answer_no
 from tarlayers.cli.output import write_json, write_lines
+from tarlayers.cli.progress import watch_reading
 
 
 def command(
@@ -17,7 +18,7 @@ def command(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every blob that is checked.")] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Recompute every digest, size and count that an archive claims. Exit 1 when one is wrong.
+    """Recompute every digest, size and count that an archive claims, for all its images. Exit 1 when one is wrong.
 
     Example: tarlayers verify app.tar
     """
@@ -25,8 +26,10 @@ def command(
     from tarlayers.analysis.verify_root import verify_root
     from tarlayers.render.findings import verify_document, verify_lines
 
-    archive, _ = open_archive(image, quiet=quiet, verbose=verbose)
-    report = verify_archive(archive) if archive.root is None else verify_root(archive)
+    archive, reference = open_archive(image, quiet=quiet, verbose=verbose)
+    select_meant(archive, reference)  # the whole archive is verified, but a name has to be one
+    with watch_reading(archive.size, quiet=quiet) as on_read:
+        report = verify_archive(archive, on_read=on_read) if archive.root is None else verify_root(archive)
     if format is Format.json:
         write_json("verify", verify_document(report))
     else:

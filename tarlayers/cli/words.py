@@ -1,4 +1,4 @@
-"""Words of the command line that the option parser would misread."""
+"""Words of the command line that the option parser would misread, or show in a way of its own."""
 
 from __future__ import annotations
 
@@ -11,10 +11,21 @@ from typer.core import TyperCommand
 STREAM_MARK = "\0"
 
 
-class Command(TyperCommand):
-    """A command whose arguments may be `-#REF`: an image of several on standard input."""
+class ClosedPipe(Exception):
+    """Nobody reads on. A BrokenPipeError itself typer would turn into exit 1, and that means: the answer is no."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 # click's, vendored or not
+
+class Command(TyperCommand):
+    """A command whose arguments may be `-#REF` (an image of several on standard input) and that may be cut short."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 # click's, vendored or not
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ClosedPipe from error
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 # as above
         """Mark such words, then parse as always."""
         return list(super().parse_args(ctx, self.mark(args)))
 
@@ -22,6 +33,15 @@ class Command(TyperCommand):
         """Mark such words, unless they are what an option was given."""
         taking = {name for param in self.params if not getattr(param, "is_flag", False) for name in param.opts}
         return mark_streams(args, taking)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 # as above
+        """Write `IMAGE` as everybody does; newer versions of typer put braces around it."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+
+def spell_help(arguments: Sequence[str]) -> list[str]:
+    """Make `help ls` into `ls --help`, as with git and docker."""
+    return [*arguments[1:], "--help"] if arguments[:1] == ["help"] else list(arguments)
 
 
 def mark_streams(args: Sequence[str], taking: set[str]) -> list[str]:

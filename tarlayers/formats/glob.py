@@ -30,13 +30,28 @@ def _translate(pattern: str) -> str:
             out.append(r"(?s:.*)")
             i += 2
         elif pattern[i] == "[" and (end := pattern.find("]", i + 2)) > 0:
-            body = pattern[i + 1 : end].replace("\\", "\\\\")
-            out.append("[" + ("^" + body[1:] if body[0] in "!^" else body) + "]")
+            out.append(_translate_set(pattern[i + 1 : end]))
             i = end + 1
         else:
             out.append({"*": "[^/]*", "?": "[^/]"}.get(pattern[i], re.escape(pattern[i])))
             i += 1
     return "".join(out)
+
+
+def _translate_set(body: str) -> str:
+    """A set of letters and ranges, none of which is a slash; nothing is in a range that runs backwards (`[z-a]`)."""
+    negated = body[0] in "!^"
+    letters = body[negated:]
+    members: list[str] = []
+    while letters:
+        is_range = letters[1:2] == "-" and len(letters) > 2
+        first, last = letters[0], letters[2 if is_range else 0]
+        letters = letters[3 if is_range else 1 :]
+        if first <= last:
+            members.append(f"{re.escape(first)}-{re.escape(last)}")
+    if not members:
+        return "[^/]" if negated else "(?!)"
+    return f"(?!/)[{'^' if negated else ''}{''.join(members)}]"
 
 
 def match_glob(pattern: str, path: str) -> bool:

@@ -1,8 +1,8 @@
 r"""Tar archives as Go's `archive/tar` reads them, because that is what every engine reads layers with.
 
-A `Walker` yields one `Member` for each entry, in order. Where the bytes come from is a `Feed`: `SeekFeed`
-hops over contents in a source that can be read anywhere, `ChunkFeed` takes the chunks of a stream as they
-come. Both drive the same decoder:
+A `Walker` yields one `Member` (tar_member) for each entry, in order. Where the bytes come from is a `Feed`
+(tar_feed): `SeekFeed` hops over contents in a source that can be read anywhere, `ChunkFeed` takes the chunks of a
+stream as they come. Both drive the same decoder, whose fields are read by tar_fields:
 
     for member in Walker(ChunkFeed(chunks)):
         member.name, member.size
@@ -16,11 +16,11 @@ field says. Two zero blocks end the archive, as does the end of the stream at a 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
 from zlib import adler32
 
 from tarlayers.errors import LimitExceeded, MalformedInput
+from tarlayers.formats.tar_feed import ChunkFeed, Feed, SeekFeed
 from tarlayers.formats.tar_fields import (
     FieldError,
     HeaderCaches,
@@ -34,116 +34,18 @@ from tarlayers.formats.tar_fields import (
     sparse_stored,
     verify_sum,
 )
+from tarlayers.formats.tar_member import HEADER_ONLY, Member, Pending, global_member
 from tarlayers.limits import DEFAULT_LIMITS, Limits
+
+__all__ = ["BLOCK", "HEADER_ONLY", "ChunkFeed", "Feed", "Member", "SeekFeed", "Walker"]
 
 BLOCK = 512
 _ZERO = bytes(BLOCK)
 _HEADER = struct.Struct("100s24s12s12s8s356s")
-HEADER_ONLY = frozenset((b"1", b"2", b"3", b"4", b"5", b"6"))
-"""Types that never have contents, whatever their size field says."""
 _SIMPLE = frozenset((b"0", *HEADER_ONLY))
 _META = frozenset((b"x", b"g", b"L", b"K"))
 _HOLE = 1 << 16
 _NO_TAR = "not a tar archive, compressed or not (its first header has a bad checksum)"
-
-
-class Member(NamedTuple):
-    """One entry of a tar, its extended headers and long names applied; names are bytes."""
-
-    name: bytes
-    typeflag: bytes
-    """As Go gives it: NUL has become `0`, or `5` where the name ends in a slash."""
-    linkname: bytes
-    size: int
-    """Of the content a reader gets (holes expanded); meaningless for types 1 to 6."""
-    mode: int
-    uid: int
-    gid: int
-    mtime: int
-    """Nanoseconds since the epoch."""
-    devmajor: int
-    devminor: int
-    pax: Mapping[bytes, bytes] | None
-    """All records of the extended header (of a global header: its own)."""
-    offset: int
-    """Of this entry's own header block; its extended headers come before it."""
-    stored: int
-    """Bytes of content in the archive, padding not counted."""
-    sparse: tuple[tuple[int, int], ...] | None
-    """Offset and length of each region that is stored; None for a file without holes. Empty although bytes
-    are stored where the map is lost (see `Walker`)."""
-
-
-class Feed(Protocol):
-    """The bytes of a tar, forward only."""
-
-    def read(self) -> bytes:
-        """Give the next bytes, as many as are handy; nothing at the end."""
-
-    def skip(self, count: int) -> int:
-        """Drop `count` bytes and say how many there were: fewer only at the end."""
-
-
-class ChunkFeed:
-    """The chunks of a stream as a Feed: what is skipped is still drawn from the stream."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._rest = b""
-
-    def read(self) -> bytes:
-        """Give what a skip left of a chunk, else the next chunk."""
-        chunk, self._rest = self._rest, b""
-        while not chunk:
-            following = next(self._chunks, None)
-            if following is None:
-                return b""
-            chunk = following
-        return chunk
-
-    def skip(self, count: int) -> int:
-        """Draw chunks until `count` bytes are gone."""
-        left = count
-        while left:
-            chunk = self.read()
-            if not chunk:
-                break
-            if len(chunk) > left:
-                self._rest = chunk[left:]
-                return count
-            left -= len(chunk)
-        return count - left
-
-
-class SeekFeed:
-    """A source that can be read anywhere as a Feed: what is skipped is never read.
-
-    The window grows while headers follow each other closely and shrinks after a long hop, so that an
-    archive of small files costs few calls and one of large files few bytes.
-    """
-
-    _LEAST, _MOST = 1 << 12, 1 << 18
-
-    def __init__(self, read_at: Callable[[int, int], bytes], size: int) -> None:
-        self._read_at = read_at
-        self._size = size
-        self._position = 0
-        self._window = self._LEAST
-
-    def read(self) -> bytes:
-        """Read the next window."""
-        chunk = self._read_at(self._position, min(self._window, self._size - self._position))
-        self._position += len(chunk)
-        self._window = min(self._window * 2, self._MOST)
-        return chunk
-
-    def skip(self, count: int) -> int:
-        """Move on without reading."""
-        dropped = min(count, self._size - self._position)
-        self._position += dropped
-        if count > self._window:
-            self._window = self._LEAST
-        return dropped
 
 
 class Walker:
@@ -169,7 +71,7 @@ class Walker:
         self._pad = 0  # padding behind the records of a global header
         self._sparse: tuple[tuple[int, int], ...] | None = None
         self._size = 0
-        self._pending: _Pending | None = None
+        self._pending: Pending | None = None
         self.end_mark = False
         """Two zero blocks were met. Go takes one of them, or none, for an end as well."""
         self._caches = HeaderCaches()
@@ -393,7 +295,7 @@ class Walker:
     def _take_meta(self, header: Member) -> Member | None:
         """Take an extended header or a long name; a global header is a member of its own."""
         data = self._extension(header.size, header.typeflag)
-        pending = self._pending or _Pending(None, b"", b"")
+        pending = self._pending or Pending(None, b"", b"")
         if header.typeflag == b"L":
             self._pending = pending._replace(longname=data.partition(b"\0")[0])
         elif header.typeflag == b"K":
@@ -408,7 +310,7 @@ class Walker:
                 # comes with the next header, as that of a file: tar-split records it there.
                 self._pending, self._left, self._sparse = None, 0, None
                 self._pad = -header.size % BLOCK
-                return _global_member(header, pax)
+                return global_member(header, pax)
             self._pending = pending._replace(pax=pax)
         self._take_padding(-header.size % BLOCK)
         return None
@@ -483,34 +385,6 @@ class Walker:
         while self._left >= BLOCK:
             self._left -= BLOCK
             yield self._block()
-
-
-class _Pending(NamedTuple):
-    """What stands before an entry and speaks of it. Of two extended headers in a row the second counts."""
-
-    pax: ParsedPax | None
-    longname: bytes
-    longlink: bytes
-
-    def apply(self, header: Member) -> Member:
-        """Override the header; a GNU long name beats a PAX path."""
-        pax = self.pax
-        if pax is not None:
-            header = header._replace(
-                name=pax.path or header.name,
-                linkname=pax.linkpath or header.linkname,
-                uid=header.uid if pax.uid is None else pax.uid,
-                gid=header.gid if pax.gid is None else pax.gid,
-                size=header.size if pax.size is None else pax.size,
-                mtime=header.mtime if pax.mtime is None else pax.mtime,
-                pax=pax.records,
-            )
-        return header._replace(name=self.longname or header.name, linkname=self.longlink or header.linkname)
-
-
-def _global_member(header: Member, pax: ParsedPax) -> Member:
-    name = pax.path or header.name
-    return Member(name, b"g", b"", 0, 0, 0, 0, 0, 0, 0, pax.records, header.offset, 0, None)
 
 
 def _zeros(count: int) -> Iterator[bytes]:

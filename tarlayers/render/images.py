@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tarlayers.digest import Digest
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.imagearchive import ImageArchive
+from tarlayers.layer import unpacked_size
 from tarlayers.render.escape import escape_path, escape_text
 from tarlayers.render.values import human_size
 from tarlayers.rootfs import Refusal
@@ -14,8 +16,10 @@ from tarlayers.sources.layout import OtherRecord
 
 LAYER_HEADER = ("LAYER", "DIGEST", "DIFF ID", "SIZE", "PLAIN", "CONTENT", "ENTRIES", "COMPRESSION", "CREATED BY")
 LAYER_ALIGN = "><<>>>><<"
+LAYER_SPARE = ("DIGEST", "ENTRIES", "PLAIN")
 HISTORY_HEADER = ("LAYER", "CREATED", "CREATED BY", "SIZE", "COMMENT")
 HISTORY_ALIGN = "><<><"
+HISTORY_SPARE = ("COMMENT",)
 _SHORT = len("sha256:") + 12
 _WIDE = 72  # characters of an instruction in a table
 
@@ -24,8 +28,8 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def inspect_document(archive: ImageArchive) -> dict[str, Any]:
-    """What an archive holds. No layer is read for it."""
+def inspect_document(archive: ImageArchive, images: Mapping[int, Image]) -> dict[str, Any]:
+    """What an archive holds, with these of its images. No layer is read for it."""
     return {
         "archive": {
             "path": escape_text(archive.path),
@@ -33,7 +37,7 @@ def inspect_document(archive: ImageArchive) -> dict[str, Any]:
             "size": archive.size,
             "compression": archive.compression,
         },
-        "images": [image_document(image) for image in archive.images],
+        "images": [image_document(image) for image in images.values()],
         "others": [other_document(other) for other in archive.others],
     }
 
@@ -80,7 +84,7 @@ def layer_identity(layer: Layer) -> dict[str, Any]:
 
 def layer_document(layer: Layer, chain_id: object) -> dict[str, Any]:
     """One layer as `layers` gives it: its identity and, where it can be read, its cost."""
-    document = layer_identity(layer) | {"chain_id": _text(chain_id)}
+    document = layer_identity(layer) | {"digest": _text(stored_digest(layer)), "chain_id": _text(chain_id)}
     if layer.unreadable:
         return document
     if found := _found_format(layer):
@@ -98,6 +102,11 @@ def layer_document(layer: Layer, chain_id: object) -> dict[str, Any]:
         "whiteouts": census.whiteouts,
         "opaques": census.opaques,
     }
+
+
+def stored_digest(layer: Layer) -> Digest | None:
+    """The digest of a layer's blob; computed, which reads it, where nothing claims it."""
+    return layer.read(hashed=True).digest if layer.is_unclaimed else layer.digest
 
 
 def _found_format(layer: Layer) -> str | None:
@@ -129,7 +138,7 @@ def history_row(row: HistoryRow, layer: Layer | None = None) -> dict[str, Any]:
         "layer": row.layer,
     }
     if layer is not None and not layer.unreadable:
-        document["size"] = layer.read().census.content_size
+        document["size"] = unpacked_size(layer.read().entries)
     elif row.layer is None:
         document["size"] = 0
     return document
@@ -160,8 +169,8 @@ def one_line(text: str | None, width: int = _WIDE) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def inspect_lines(archive: ImageArchive) -> Iterator[str]:
-    """The text that `inspect` prints."""
+def inspect_lines(archive: ImageArchive, images: Mapping[int, Image]) -> Iterator[str]:
+    """The text that `inspect` prints; what is no image only beside all images."""
     packed = "" if archive.compression == "none" else f", {archive.compression}"
     count = len(archive.images)
     absent = sum(other.kind == "absent" for other in archive.others)
@@ -170,10 +179,10 @@ def inspect_lines(archive: ImageArchive) -> Iterator[str]:
         f"{count} image{'' if count == 1 else 's'}{f', {absent} not in the archive' if absent else ''}"
         f"{_count_unlisted(archive)}"
     )
-    for number, image in enumerate(archive.images):
+    for number, image in images.items():
         yield ""
         yield from _image_lines(number, image)
-    if archive.others:
+    if archive.others and len(images) == count:
         yield ""
         yield "not images:"
         for other in archive.others:
@@ -254,7 +263,7 @@ def _unreadable(layer: Layer) -> str:
 def layer_cells(layer: Layer) -> tuple[str, ...]:
     """One row of the `layers` table."""
     stored = human_size(layer.size) if layer.size is not None else "-"
-    identity = (str(layer.index), shorten(layer.digest), shorten(layer.diff_id), stored)
+    identity = (str(layer.index), shorten(stored_digest(layer)), shorten(layer.diff_id), stored)
     if layer.unreadable:
         return (*identity, "-", "-", "-", _unreadable(layer), _origin(layer))
     census = layer.read().census
@@ -281,7 +290,7 @@ def history_cells(row: HistoryRow, layers: Sequence[Layer], *, sizes: bool, full
     if row.layer is not None:
         layer = layers[row.layer]
         known = sizes and not layer.unreadable
-        size = human_size(layer.read().census.content_size) if known else "-"
+        size = human_size(unpacked_size(layer.read().entries)) if known else "-"
     created_by = escape_text(row.step.created_by or "") if full else one_line(row.step.created_by)
     created = (row.step.created or "N/A")[: None if full else 19]
     return (index, escape_text(created), created_by, size, escape_text(row.step.comment or ""))

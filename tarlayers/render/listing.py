@@ -15,15 +15,25 @@ from tarlayers.render.values import format_time, human_size, mode_string
 Row = tuple[str, Entry, int | str, Sequence[str]]
 
 
-def list_paths(rows: Iterable[Row]) -> Iterator[str]:
-    """One path a line."""
-    for path, _entry, _layer, _links in rows:
-        yield escape_text(path or "/")
+_DIGEST = len("sha256:") + 64
 
 
-def list_long(rows: Iterable[Row]) -> Iterator[str]:
-    """Mode, owner, size, time, layer and path, as `ls -l` has them; columns as wide as they have to be."""
-    cells = [_long_cells(*row) for row in rows]
+def list_paths(rows: Iterable[Row], *, digests: bool = False) -> Iterator[str]:
+    """One path a line; with `digests` the content's digest before it."""
+    for path, entry, _layer, _links in rows:
+        digest = f"{_digest(entry):{_DIGEST}} " if digests else ""
+        yield digest + escape_text(path or "/")
+
+
+def _digest(entry: Entry) -> str:
+    return f"sha256:{entry.sha256.hex()}" if entry.sha256 is not None else "-"
+
+
+def list_long(rows: Iterable[Row], *, digests: bool = False) -> Iterator[str]:
+    """Mode, owner, size, time, layer, with `digests` the content's digest, and path, as `ls -l` has them; columns as
+    wide as they have to be.
+    """
+    cells = [_long_cells(*row, digests=digests) for row in rows]
     if not cells:
         return
     widths = [max(len(row[i]) for row in cells) for i in range(6)]
@@ -34,7 +44,7 @@ def list_long(rows: Iterable[Row]) -> Iterator[str]:
         )
 
 
-def _long_cells(path: str, entry: Entry, layer: int | str, links: Sequence[str]) -> tuple[str, ...]:
+def _long_cells(path: str, entry: Entry, layer: int | str, links: Sequence[str], *, digests: bool) -> tuple[str, ...]:
     size = f"{entry.rdev[0]},{entry.rdev[1]}" if entry.rdev is not None else str(entry.size)
     time = format_time(entry.mtime // 1_000_000_000 * 1_000_000_000) if entry.mtime is not None else "-"
     label = layer if isinstance(layer, str) else f"L{layer}"
@@ -43,6 +53,8 @@ def _long_cells(path: str, entry: Entry, layer: int | str, links: Sequence[str])
         name += (" -> " if entry.type == "symlink" else " link to ") + escape_text(entry.link)
     elif links:
         name += " = " + " ".join(escape_text(link) for link in links)
+    if digests:
+        name = f"{_digest(entry):{_DIGEST}} {name}"
     return (mode_string(entry.type, entry.mode), str(entry.uid), str(entry.gid), size, time, label, name)
 
 
@@ -76,7 +88,8 @@ def list_tree(rows: Iterable[Row]) -> Iterator[str]:
         target = f" -> {escape_text(entry.link)}" if entry.type == "symlink" and entry.link else ""
         yield f"{trunk}{'└── ' if path in last else '├── '}{escape_text(parts[-1])}{target}"
     yield ""
-    yield f"{dirs} directories, {len(kept) - dirs} files"
+    files = len(kept) - dirs
+    yield f"{dirs} director{'y' if dirs == 1 else 'ies'}, {files} file{'' if files == 1 else 's'}"
 
 
 def _last_children(paths: Sequence[str]) -> set[str]:

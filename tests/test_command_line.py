@@ -1,0 +1,95 @@
+"""What every command has in common: help, usage errors, and how words are read."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tarlayers.cli.app import COMMANDS
+from tarlayers.cli.words import spell_help
+from tests.paths import ROOT, TESTDATA
+from tests.run import run
+
+SHOP = TESTDATA / "shop.docker.tar"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_an_example_that_calls_the_command(name: str) -> None:
+    shown = run(name, "--help").stdout.decode()
+    assert shown.startswith(f"Usage: tarlayers {name} ")
+    assert "{" not in shown.splitlines()[0]
+    if name != "tarsplit":  # a group: its commands have them
+        assert f"Example: tarlayers {name} " in shown
+        assert re.search(r"\[default:\s+\(?text\)?\]", shown) or "--format" not in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["help"], ["--help"]),
+        (["help", "ls"], ["ls", "--help"]),
+        (["ls", "help"], ["ls", "help"]),
+        ([], []),
+    ],
+)
+def test_help_is_a_command_too(words: list[str], meant: list[str]) -> None:
+    assert spell_help(words) == meant
+
+
+@pytest.mark.parametrize("words", [[], ["tarsplit"]])
+def test_no_command_at_all_is_a_wrong_call_that_shows_the_help(words: list[str]) -> None:
+    done = run(*words)
+    assert (done.code, done.stdout) == (2, b"")
+    assert done.stderr.startswith("Usage: tarlayers")
+    assert "\nCommands:\n" in done.stderr
+
+
+WRONG = {
+    "an unknown command": (["layrs", SHOP], "No such command 'layrs'. Did you mean 'layers'?"),
+    "no image": (["ls"], "Missing argument 'IMAGE'."),
+    "an unknown option": (["ls", "--nope", SHOP], "No such option: --nope"),
+    "an unknown format": (["layers", "-f", "yaml", SHOP], "Invalid value for '--format' / '-f': 'yaml'"),
+    "an empty path": (["inspect", ""], "Invalid value for IMAGE: names no path"),
+    "a reference without a path": (["inspect", "#app"], "Invalid value for IMAGE: names no path"),
+    "a view of one layer": (
+        ["ls", "--at", "1", "--only", "1", SHOP],
+        "Invalid value for --at: is about the merged view",
+    ),
+    "a tree of one layer": (
+        ["ls", "--tree", "--only", "1", SHOP],
+        "Invalid value for --tree: is about the merged view",
+    ),
+    "a file of two views": (
+        ["cat", "--at", "1", "--only", "1", SHOP, "/x"],
+        "Invalid value for --at: is about the merged view",
+    ),
+    "one argument too many": (["inspect", SHOP, "x"], "Got unexpected extra argument"),
+}
+
+
+@pytest.mark.parametrize(("words", "reason"), WRONG.values(), ids=WRONG)
+def test_a_wrong_call_is_one_line_and_exit_2(words: list, reason: str) -> None:
+    done = run(*words)
+    assert (done.code, done.stdout) == (2, b"")
+    assert done.stderr.startswith(f"tarlayers: {reason}")
+    assert re.search(r"\(see tarlayers( [a-z]+)? --help\)\n$", done.stderr)
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["ls", "-R"], ["ls", "-R", "-f", "json"], ["inspect"], ["history"]])
+def test_a_closed_pipe_ends_quietly(words: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "tarlayers", words[0], f"{SHOP}#v2", *words[1:]],
+        cwd=ROOT,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
