@@ -8,7 +8,8 @@ from typing import Any
 from tarlayers.analysis.blame import Blame, ImageBlame
 from tarlayers.render.changes import layer_fields
 from tarlayers.render.escape import escape_text
-from tarlayers.render.images import one_line, refusals_document, shorten
+from tarlayers.render.images import refusals_document, shorten
+from tarlayers.render.steps import brief_step
 from tarlayers.render.values import path_fields
 
 _STEP = 40  # characters of an instruction beside a path
@@ -37,4 +38,4 @@ def blame_lines(rows: Sequence[Blame], *, long: bool) -> Iterator[str]:
 def _cells(row: Blame, *, long: bool) -> tuple[str, ...]:
     last = row.layer
     cells = (f"L{last.index}", shorten(last.diff_id), f"L{row.introduced.index}")
-    return (*cells, one_line(last.created_by, _STEP)) if long else cells
+    return (*cells, brief_step(last.created_by, _STEP)) if long else cells

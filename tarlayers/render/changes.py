@@ -8,7 +8,8 @@ from typing import Any
 from tarlayers.analysis.changes import Change, ImageChanges, LayerChanges
 from tarlayers.image import Layer
 from tarlayers.render.escape import escape_text
-from tarlayers.render.images import one_line, refusals_document, shorten
+from tarlayers.render.images import refusals_document, shorten
+from tarlayers.render.steps import brief_step
 from tarlayers.render.values import human_size, path_fields
 from tarlayers.rootfs import Node
 
@@ -69,5 +70,5 @@ def change_lines(layers: Sequence[LayerChanges], *, headed: bool) -> Iterator[st
 
 def _headline(layer: LayerChanges) -> str:
     counts = f"{layer.count('A')} A, {layer.count('C')} C, {layer.count('D')} D, {human_size(layer.content_size)}"
-    step = one_line(layer.layer.created_by)
+    step = brief_step(layer.layer.created_by)
     return f"# layer {layer.layer.index} {shorten(layer.layer.diff_id)} ({counts}) {step}".rstrip()

@@ -8,6 +8,7 @@ from typing import Any
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.render.escape import escape_path, escape_text
+from tarlayers.render.steps import brief_step
 from tarlayers.render.values import human_size
 from tarlayers.rootfs import Refusal
 from tarlayers.sources.layout import OtherRecord
@@ -17,7 +18,6 @@ LAYER_ALIGN = "><<>>>><<"
 HISTORY_HEADER = ("LAYER", "CREATED", "CREATED BY", "SIZE", "COMMENT")
 HISTORY_ALIGN = "><<><"
 _SHORT = len("sha256:") + 12
-_WIDE = 72  # characters of an instruction in a table
 
 
 def _text(value: object) -> str | None:
@@ -152,12 +152,6 @@ def shorten(digest: object) -> str:
     return str(digest)[:_SHORT] if digest is not None else "-"
 
 
-def one_line(text: str | None, width: int = _WIDE) -> str:
-    """An instruction on one line, cut with an ellipsis; control characters escaped."""
-    line = escape_text(" ".join((text or "").split()))
-    return line if len(line) <= width else line[: width - 1] + "…"
-
-
 def inspect_lines(archive: ImageArchive) -> Iterator[str]:
     """The text that `inspect` prints."""
     packed = "" if archive.compression == "none" else f", {archive.compression}"
@@ -222,7 +216,7 @@ def _layer_line(layer: Layer) -> str:
     size = human_size(layer.size) if layer.size is not None else "-"
     state = _unreadable(layer) or layer.chunked_format or layer.compression
     identity = shorten(layer.diff_id or layer.digest)
-    return f"layer {layer.index:<5} {identity} {size:>8} {state or '':5} {one_line(layer.created_by)}".rstrip()
+    return f"layer {layer.index:<5} {identity} {size:>8} {state or '':5} {brief_step(layer.created_by)}".rstrip()
 
 
 def _unreadable(layer: Layer) -> str:
@@ -238,7 +232,7 @@ def layer_cells(layer: Layer) -> tuple[str, ...]:
     stored = human_size(layer.size) if layer.size is not None else "-"
     identity = (str(layer.index), shorten(layer.digest), shorten(layer.diff_id), stored)
     if layer.unreadable:
-        return (*identity, "-", "-", "-", _unreadable(layer), one_line(layer.created_by))
+        return (*identity, "-", "-", "-", _unreadable(layer), brief_step(layer.created_by))
     census = layer.read().census
     return (
         *identity,
@@ -246,7 +240,7 @@ def layer_cells(layer: Layer) -> tuple[str, ...]:
         human_size(census.content_size),
         str(census.entries),
         _form(layer),
-        one_line(layer.created_by),
+        brief_step(layer.created_by),
     )
 
 
@@ -264,6 +258,6 @@ def history_cells(row: HistoryRow, layers: Sequence[Layer], *, sizes: bool, full
         layer = layers[row.layer]
         known = sizes and not layer.unreadable
         size = human_size(layer.read().census.content_size) if known else "-"
-    created_by = escape_text(row.step.created_by or "") if full else one_line(row.step.created_by)
+    created_by = escape_text(row.step.created_by or "") if full else brief_step(row.step.created_by)
     created = (row.step.created or "N/A")[: None if full else 19]
     return (index, escape_text(created), created_by, size, escape_text(row.step.comment or ""))
