@@ -10,7 +10,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     1  formats
     2  sources
     3  layer store windows image reference imagearchive
-    4  difference tree unpack inplace rootfs toc finding shipped imagepair
+    4  difference tree comparison unpack inplace rootfs toc finding shipped imagepair
     5  analysis export extract
     6  render
     7  cli
@@ -36,13 +36,14 @@ Inside a floor these edges are meant, and no others:
     image -> layer store windows
     reference -> image
     imagearchive -> image reference store
+    comparison -> difference tree
     unpack -> tree
     inplace -> tree
     rootfs -> difference tree unpack inplace
     shipped -> rootfs
     extract -> export
     analysis.lint.* -> analysis.lint.*
-    imagepair -> rootfs
+    imagepair -> comparison rootfs
     render.* -> render.*
     cli.* -> cli.*
 """

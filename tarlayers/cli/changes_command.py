@@ -56,7 +56,7 @@ def command(
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, contents=True)
     warn_unmatched(chosen, quiet=quiet)
     index = None if layer is None else find_layer(chosen, layer).index
-    load_chosen(chosen.layers if index is None else chosen.layers[: index + 1], quiet=quiet, contents=True)
+    load_chosen(chosen.layers if index is None else chosen.layers[: index + 1], quiet=quiet, compared=True)
     answer = list_changes(chosen, layer=index, path=path, noise=noise, engine=engine.value)
     warn_refused(answer.refused, quiet=quiet)
     if format is Format.json:

@@ -46,7 +46,7 @@ def command(
 
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, contents=True)
     warn_unmatched(chosen, quiet=quiet)
-    load_chosen(chosen.layers, quiet=quiet, contents=True)
+    load_chosen(chosen.layers, quiet=quiet)
     log = trace_path(chosen, path, engine=engine.value)
     warn_refused(log.refused, quiet=quiet)
     if format is Format.json:
