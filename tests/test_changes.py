@@ -371,6 +371,11 @@ def test_one_layer_prints_changes_alone(saved):
     assert done.lines == ["C /d", r"A /d/\x1b[31m", "D /d/s"]
 
 
+def test_layers_that_have_nothing_to_do_with_a_path_are_left_out(saved):
+    lines = run("changes", saved, "/d/f").lines
+    assert [line.split()[2] for line in lines if line.startswith("#")] == ["0"]
+
+
 def test_several_layers_are_headed(saved):
     done = run("changes", saved, "/d")
     heads = [line for line in done.lines if line.startswith("#")]

@@ -680,11 +680,11 @@ def test_platform(diff: Command, tmp_path: Path) -> None:
 
 def test_stat(diff: Command, ends: tuple[Path, Path]) -> None:
     assert diff(*ends, "--stat").out.splitlines() == [
-        " /come         | 1 +5B     +++++++++++",
-        " /etc/\\x1b[31m | 1 +1B     ++",
-        " /gone         | 1     -5B -----------",
-        " /raw          | 1 +2B -2B ++++----",
-        " /text         | 1 +6B -8B +++++++++++++-----------------",
+        " /come         | +5B     +++++++++++",
+        " /etc/\\x1b[31m | +1B     ++",
+        " /gone         |     -5B -----------",
+        " /raw          | +2B -2B ++++----",
+        " /text         | +6B -8B +++++++++++++-----------------",
         " 2 added, 2 changed, 1 deleted, 1 moved; +14B -15B",
     ]
 

@@ -62,4 +62,5 @@ def command(
     if format is Format.json:
         write_json("changes", changes_document(answer))
     else:
-        write_lines(change_lines(answer.layers, headed=index is None and len(answer.layers) > 1))
+        headed = index is None and len(answer.layers) > 1
+        write_lines(change_lines(answer.layers, headed=headed, narrowed=path.strip("/.") != ""))

@@ -59,9 +59,13 @@ def cause_fields(path: str, cause: str, by: str) -> dict[str, Any]:
     return {"cause": cause} | (path_fields("by", by or "/") if by != path else {})
 
 
-def change_lines(layers: Sequence[LayerChanges], *, headed: bool) -> Iterator[str]:
-    """One change a line; with `headed` each layer's after a line that starts with `#`."""
+def change_lines(layers: Sequence[LayerChanges], *, headed: bool, narrowed: bool = False) -> Iterator[str]:
+    """One change a line; with `headed` each layer's after a line that starts with `#`. Where the question was
+    `narrowed` to a path, layers that have nothing to do with it are left out.
+    """
     for layer in layers:
+        if narrowed and not layer.changes:
+            continue
         if headed:
             yield _headline(layer)
         for change in layer.changes:
