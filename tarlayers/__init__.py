@@ -57,9 +57,12 @@ if TYPE_CHECKING:
     from tarlayers.analysis.blame import blame_paths as blame_paths
     from tarlayers.analysis.changes import list_changes as list_changes
     from tarlayers.analysis.diff import diff_images as diff_images
+    from tarlayers.analysis.hidden import list_hidden as list_hidden
     from tarlayers.analysis.lint.report import lint_image as lint_image
     from tarlayers.analysis.log import trace_path as trace_path
+    from tarlayers.analysis.secrets import find_secrets as find_secrets
     from tarlayers.analysis.verify import verify_archive as verify_archive
+    from tarlayers.analysis.waste import measure_waste as measure_waste
     from tarlayers.digest import Digest as Digest
     from tarlayers.digest import chain_ids as chain_ids
     from tarlayers.errors import TarlayersError as TarlayersError
@@ -77,14 +80,18 @@ if TYPE_CHECKING:
     from tarlayers.rootfs import RootFS as RootFS
     from tarlayers.rootfs import merge_layers as merge_layers
     from tarlayers.rootfs import trace_layers as trace_layers
+    from tarlayers.shipped import trace_files as trace_files
 
 _HOME = {
     "analysis.blame": "blame_paths",
     "analysis.changes": "list_changes",
     "analysis.diff": "diff_images",
+    "analysis.hidden": "list_hidden",
     "analysis.lint.report": "lint_image",
     "analysis.log": "trace_path",
+    "analysis.secrets": "find_secrets",
     "analysis.verify": "verify_archive",
+    "analysis.waste": "measure_waste",
     "digest": "Digest chain_ids",
     "errors": "TarlayersError",
     "image": "Image Layer find_layer load_layers",
@@ -93,6 +100,7 @@ _HOME = {
     "limits": "Limits",
     "reference": "choose_image",
     "rootfs": "RootFS merge_layers trace_layers",
+    "shipped": "trace_files",
 }
 """The public names, by the module that defines each."""
 

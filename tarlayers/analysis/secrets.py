@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tarlayers.formats.secrets import SCAN_BYTES, Match, is_scanned, match_content, match_name, match_text
 from tarlayers.image import Image, Layer
 from tarlayers.rootfs import path_key
-from tarlayers.shipped import ShippedFile
+from tarlayers.shipped import ShippedFile, trace_files
 
 _TEXT_CHARACTERS = 1 << 16  # of one variable, label or step: real ones have some hundred
 
@@ -38,11 +38,14 @@ class Secret(NamedTuple):
     """Likely a test's or an example's."""
 
 
-def find_secrets(image: Image, files: Iterable[ShippedFile]) -> tuple[Secret, ...]:
-    """Search all files and the configuration. Files come first, in the order of paths, layers and offsets.
+def find_secrets(image: Image, files: Iterable[ShippedFile] | None = None) -> tuple[Secret, ...]:
+    """Search all files and the configuration. Files come first, in the order of paths, layers and offsets. They are
+    those of `trace_files`, which is asked where they are not given.
 
     ContentAbsent where a layer cannot be read again (a stream that was not kept).
     """
+    if files is None:
+        files = trace_files(image.layers).files
     by_layer: dict[int, dict[int, ShippedFile]] = {}
     for file in files:
         if file.entry.size and file.entry.type == "file":
