@@ -283,6 +283,12 @@ LEAK = image(
 )
 
 
+def test_somebody_may_watch_the_bytes_that_are_searched() -> None:
+    stack, read = opened(LEAK, flavour="oci-gzip"), []
+    assert find_secrets(stack, on_read=read.append) == secrets_of(stack)
+    assert sum(read) == stack.layers[0].size  # the other one has markers alone
+
+
 @pytest.mark.parametrize("flavour", ["docker-20", "docker-25", "oci-gzip", "oci-zstd"])
 def test_secrets_of_an_image(flavour: str) -> None:
     found = secrets_of(opened(LEAK, flavour=flavour))

@@ -12,6 +12,7 @@ from tarlayers.formats.secrets import SCAN_BYTES, Match, is_scanned, match_conte
 from tarlayers.image import Image, Layer
 from tarlayers.rootfs import path_key
 from tarlayers.shipped import ShippedFile, trace_files
+from tarlayers.store import OnRead
 
 _TEXT_CHARACTERS = 1 << 16  # of one variable, label or step: real ones have some hundred
 
@@ -38,7 +39,9 @@ class Secret(NamedTuple):
     """Likely a test's or an example's."""
 
 
-def find_secrets(image: Image, files: Iterable[ShippedFile] | None = None) -> tuple[Secret, ...]:
+def find_secrets(
+    image: Image, files: Iterable[ShippedFile] | None = None, *, on_read: OnRead | None = None
+) -> tuple[Secret, ...]:
     """Search all files and the configuration. Files come first, in the order of paths, layers and offsets. They are
     those of `trace_files`, which is asked where they are not given.
 
@@ -55,7 +58,7 @@ def find_secrets(image: Image, files: Iterable[ShippedFile] | None = None) -> tu
     for index, wanted in sorted(by_layer.items()):
         layer = image.layers[index]
         if layer.blob not in searched:
-            searched[layer.blob] = search_layer(layer)
+            searched[layer.blob] = search_layer(layer, on_read)
         for offset, matches in searched[layer.blob].items():
             if offset in wanted:
                 found += (_in_file(wanted[offset], match) for match in matches)
@@ -63,10 +66,10 @@ def find_secrets(image: Image, files: Iterable[ShippedFile] | None = None) -> tu
     return (*found, *search_configuration(image))
 
 
-def search_layer(layer: Layer) -> dict[int, list[Match]]:
+def search_layer(layer: Layer, on_read: OnRead | None = None) -> dict[int, list[Match]]:
     """Give what each file of a layer fits, by the offset of its header."""
     found: dict[int, list[Match]] = {}
-    for entry, head in layer.open_heads(SCAN_BYTES, lambda entry: entry.role == "entry" and entry.size > 0):
+    for entry, head in layer.open_heads(SCAN_BYTES, lambda entry: entry.role == "entry" and entry.size > 0, on_read):
         matches = list(match_name(entry.path))
         if is_scanned(entry.size, head):
             matches += match_content(entry.path, head)
