@@ -46,4 +46,4 @@ def command(
         write_json("history", {"history": rows})
     else:
         cells = [history_cells(row, chosen.layers, sizes=size, full=full) for row in newest_first]
-        write_table(HISTORY_HEADER, cells, HISTORY_ALIGN)
+        write_table(HISTORY_HEADER, cells, HISTORY_ALIGN, whole=full)

@@ -52,4 +52,5 @@ def command(
     if format is Format.json:
         write_json("log", log_document(log))
     else:
-        write_table(LOG_HEADER, [log_cells(event, log.path, full=full) for event in log.events], LOG_ALIGN)
+        cells = [log_cells(event, log.path, full=full) for event in log.events]
+        write_table(LOG_HEADER, cells, LOG_ALIGN, whole=full)

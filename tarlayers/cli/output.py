@@ -1,4 +1,4 @@
-"""Writing answers: bytes to standard output, tables as wide as the terminal."""
+"""Writing answers: bytes to standard output, tables that fit the terminal."""
 
 from __future__ import annotations
 
@@ -86,11 +86,13 @@ def _umask() -> int:
     return mask
 
 
-def write_table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> None:
-    """Write a table: drawn by rich on a terminal, plain columns in a pipe. `align` has `<` or `>` a column."""
+def write_table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "", *, whole: bool = False) -> None:
+    """Write a table; on a terminal build steps are cut to its width, unless they are wanted `whole`. `align` has
+    `<` or `>` a column.
+    """
     from tarlayers.render.table import render_table
 
     terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns
+    width = shutil.get_terminal_size().columns if terminal and not whole else None
     color = terminal and "NO_COLOR" not in os.environ
-    write_lines(render_table(header, list(rows), align=align, terminal=terminal, width=width, color=color).splitlines())
+    write_lines(render_table(header, list(rows), align=align, width=width, color=color).splitlines())

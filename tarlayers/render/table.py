@@ -1,8 +1,13 @@
-"""Tables: drawn for a terminal, plain columns for a pipe. Cells are already escaped."""
+"""Tables: plain columns, as docker and ps print them. Cells are already escaped."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+# What may be cut where a terminal is too narrow, in this order, and to how many characters at least. Nothing else
+# is: a path or a digest that is cut cannot be copied, a size that is cut is wrong.
+_SHRINKING = {"CREATED BY": 24, "HIDDEN BY": 16, "COMMENT": 12}
+_BOLD = "\x1b[1m{}\x1b[0m"
 
 
 def render_table(
@@ -10,35 +15,42 @@ def render_table(
     rows: Sequence[Sequence[str]],
     *,
     align: str = "",
-    terminal: bool = False,
-    width: int = 80,
+    width: int | None = None,
     color: bool = False,
 ) -> str:
-    """Give the table as text. `align` has one of `<` and `>` for each column."""
+    """Give the table as text. `align` has one of `<` and `>` for each column. `width` is what a terminal has: build
+    steps and comments are cut to fit it; lines may be longer all the same.
+    """
     align = align.ljust(len(header), "<")
-    if terminal:
-        return _rich_table(header, rows, align, width, color=color)
-    return "\n".join(_plain_lines([header, *rows], align)) + "\n"
+    if width is not None:
+        rows = _fit(header, rows, width)
+    lines = _plain_lines([header, *rows], align)
+    if color:
+        lines[0] = _BOLD.format(lines[0])
+    return "\n".join(lines) + "\n"
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
 
 
 def _plain_lines(rows: Sequence[Sequence[str]], align: str) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(align))]
+    widths = _widths(rows)
     return ["  ".join(f"{cell:{align[i]}{widths[i]}}" for i, cell in enumerate(row)).rstrip() for row in rows]
 
 
-def _rich_table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str, width: int, *, color: bool) -> str:
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 # rich costs 30 ms; pipes never pay it
-    from rich.console import Console  # noqa: PLC0415 # as above
-    from rich.table import Table  # noqa: PLC0415 # as above
-    from rich.text import Text  # noqa: PLC0415 # as above
+def _fit(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[Sequence[str]]:
+    """Cut the cells of columns that may be cut, as far as it takes."""
+    widths = _widths([header, *rows])
+    excess = sum(widths) + 2 * (len(widths) - 1) - width
+    room = list(widths)
+    for title, least in _SHRINKING.items():
+        if title in header and excess > 0:
+            column = header.index(title)
+            room[column] = min(widths[column], max(least, widths[column] - excess))
+            excess -= widths[column] - room[column]
+    return [[_cut(cell, most) for cell, most in zip(row, room, strict=True)] for row in rows]
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold" if color else "")
-    for i, title in enumerate(header):
-        last = i == len(header) - 1
-        table.add_column(title, justify="right" if align[i] == ">" else "left", no_wrap=not last, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console = Console(width=width, no_color=not color, force_terminal=color, highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines() if line.strip()) + "\n"
+
+def _cut(cell: str, most: int) -> str:
+    return cell if len(cell) <= most else cell[: most - 1] + "…"
