@@ -34,6 +34,7 @@ def command(
         bool,
         typer.Option("--all", "-a", help="Also what was written again as it was, and directories' times."),
     ] = False,
+    long: Annotated[bool, typer.Option("--long", "-l", help="Also what changed, or why a path is gone.")] = False,
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
@@ -45,7 +46,8 @@ def command(
     A deleted directory is one line, whatever was in it; so is a directory that something else replaced. Of the
     first layer everything is A. Directories whose time alone changed are left out, and what was written again as
     it was: --all shows them, and then a committed layer has the lines of docker diff. More than one layer: a line
-    that starts with # says whose changes follow. What exactly changed is in --format json.
+    that starts with # says whose changes follow. What changed is told by --long: of an A its size, of a
+    C the aspects, of a D the cause, and how many paths went with a directory.
 
     Example: tarlayers changes app.tar /etc --layer 3
     """
@@ -63,4 +65,4 @@ def command(
         write_json("changes", changes_document(answer))
     else:
         headed = index is None and len(answer.layers) > 1
-        write_lines(change_lines(answer.layers, headed=headed, narrowed=path.strip("/.") != ""))
+        write_lines(change_lines(answer.layers, headed=headed, narrowed=path.strip("/.") != "", long=long))
