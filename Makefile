@@ -36,9 +36,11 @@ check: lint types test
 conformance: install
 	.ci/conformance $(BIN)/tarlayers
 
-# Run every golden case again and write what it prints; read the difference before you commit it.
+# Run every golden case and every example of the docs again and write what they print; read the difference before
+# you commit it.
 golden: install
 	$(BIN)/python -m tests.golden
+	$(BIN)/python -m tests.docs
 
 bench: install
 	$(BIN)/python -m pytest -q --benchmark-only tests/benchmarks

@@ -10,7 +10,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     1  formats
     2  sources
     3  layer store upperdir rootstore windows image reference imagearchive
-    4  difference tree unpack inplace rootfs toc finding shipped imagepair losses
+    4  difference tree comparison unpack inplace rootfs toc finding shipped imagepair losses
     5  analysis export extract
     6  render
     7  cli
@@ -42,6 +42,7 @@ Inside a floor these edges are meant, and no others:
     image -> layer store windows
     reference -> image
     imagearchive -> image reference rootstore store
+    comparison -> difference tree
     unpack -> tree
     inplace -> tree
     rootfs -> difference tree unpack inplace
@@ -52,7 +53,7 @@ Inside a floor these edges are meant, and no others:
     analysis.policy.evidence -> analysis.verify analysis.verify_root
     analysis.policy.paths -> analysis.secrets
     analysis.lint.* -> analysis.lint.*
-    imagepair -> rootfs
+    imagepair -> comparison rootfs
     render.* -> render.*
     cli.* -> cli.*
 """
@@ -66,12 +67,15 @@ if TYPE_CHECKING:
     from tarlayers.analysis.blame import blame_paths as blame_paths
     from tarlayers.analysis.changes import list_changes as list_changes
     from tarlayers.analysis.diff import diff_images as diff_images
+    from tarlayers.analysis.hidden import list_hidden as list_hidden
     from tarlayers.analysis.lint.report import lint_image as lint_image
     from tarlayers.analysis.log import trace_path as trace_path
     from tarlayers.analysis.policy.evaluation import check_image as check_image
     from tarlayers.analysis.policy.evidence import Evidence as Evidence
+    from tarlayers.analysis.secrets import find_secrets as find_secrets
     from tarlayers.analysis.verify import verify_archive as verify_archive
     from tarlayers.analysis.verify_root import verify_root as verify_root
+    from tarlayers.analysis.waste import measure_waste as measure_waste
     from tarlayers.digest import Digest as Digest
     from tarlayers.digest import chain_ids as chain_ids
     from tarlayers.errors import ContentAbsent as ContentAbsent
@@ -97,17 +101,21 @@ if TYPE_CHECKING:
     from tarlayers.rootfs import RootFS as RootFS
     from tarlayers.rootfs import merge_layers as merge_layers
     from tarlayers.rootfs import trace_layers as trace_layers
+    from tarlayers.shipped import trace_files as trace_files
 
 _HOME = {
     "analysis.blame": "blame_paths",
     "analysis.changes": "list_changes",
     "analysis.diff": "diff_images",
+    "analysis.hidden": "list_hidden",
     "analysis.lint.report": "lint_image",
     "analysis.log": "trace_path",
     "analysis.policy.evaluation": "check_image",
     "analysis.policy.evidence": "Evidence",
     "analysis.verify": "verify_archive",
     "analysis.verify_root": "verify_root",
+    "analysis.secrets": "find_secrets",
+    "analysis.waste": "measure_waste",
     "digest": "Digest chain_ids",
     "errors": "TarlayersError ContentAbsent LimitExceeded MalformedInput NoSuchImage NoSuchLayer NoSuchPath "
     "UnsupportedInput",
@@ -118,6 +126,7 @@ _HOME = {
     "limits": "Limits",
     "reference": "choose_image",
     "rootfs": "RootFS merge_layers trace_layers",
+    "shipped": "trace_files",
 }
 """The public names, by the module that defines each."""
 

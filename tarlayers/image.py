@@ -19,7 +19,7 @@ from tarlayers.formats.toc import read_toc_claims
 from tarlayers.layer import Entry, LayerIndex, read_heads
 from tarlayers.sources.dataroot import StoredContainer
 from tarlayers.sources.layout import OnDisk
-from tarlayers.store import OnRead, Store
+from tarlayers.store import OnRead, Store, tell_reading
 from tarlayers.threads import run_threads
 from tarlayers.windows import find_parts, show_files
 
@@ -129,19 +129,21 @@ class Layer:
         with _named(self.name):
             return self._store.hash_files(self._readable_blob(), offsets)
 
-    def open_plain(self) -> Iterator[bytes]:
+    def open_plain(self, on_read: OnRead | None = None) -> Iterator[bytes]:
         """Yield the uncompressed tar in chunks. ContentAbsent where the bytes are not kept (a stream)."""
-        return open_plain(self._store.open(self._readable_blob()))
+        return open_plain(tell_reading(self._store.open(self._readable_blob()), on_read))
 
     def open_content(self, entry: Entry) -> Iterator[bytes]:
         """Yield the bytes of one of this layer's files."""
         with _named(self.name):
             yield from self._store.open_file(self._readable_blob(), entry)
 
-    def open_heads(self, size: int, wanted: Callable[[Entry], bool]) -> Iterator[tuple[Entry, bytes]]:
+    def open_heads(
+        self, size: int, wanted: Callable[[Entry], bool], on_read: OnRead | None = None
+    ) -> Iterator[tuple[Entry, bytes]]:
         """Yield each wanted file of this layer with its first `size` bytes, in one pass."""
         with _named(self.name):
-            yield from read_heads(self.open_plain(), size, wanted)
+            yield from read_heads(self.open_plain(on_read), size, wanted)
 
     @property
     def blob_refusal(self) -> Refused | None:

@@ -6,19 +6,16 @@ reads them to see whether that is true. `verify` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count, takewhile
+from itertools import takewhile
 
-from tarlayers.digest import Digest
+from tarlayers.comparison import Source, Stack, is_same_layer
 from tarlayers.errors import TarlayersError
 from tarlayers.image import Image, Layer, load_layers, run_each
-from tarlayers.rootfs import Node, RootFS, merge_forks
+from tarlayers.rootfs import RootFS, merge_forks
 from tarlayers.store import OnRead
-
-Stack = tuple[Layer, ...]
-Source = tuple[int, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +52,6 @@ def pair_images(old: Image, new: Image, *, contents: bool = True) -> ImagePair:
     common = sum(1 for _ in takewhile(lambda each: is_same_layer(*each), layers))
     alike = ((a.blob_refusal is None) == (b.blob_refusal is None) for a, b in layers[:common])
     return ImagePair(old, new, common, sum(takewhile(bool, alike)))
-
-
-def is_same_layer(a: Layer, b: Layer) -> bool:
-    """Say whether both layers claim the same diff ID. Two plain tars of different sizes cannot have the same,
-    whatever they claim.
-    """
-    if a.diff_id is None or a.diff_id != b.diff_id:
-        return False
-    return not (a.compression == b.compression == "none" and a.size != b.size)
 
 
 def _cheaper(a: Layer, b: Layer) -> Layer:
@@ -114,63 +102,3 @@ def _placed(place: str) -> Iterator[None]:
         yield
     except TarlayersError as error:
         raise error.inside(place) from error
-
-
-def _number_layers(stacks: Iterable[Stack]) -> tuple[list[int], ...]:
-    """Give each layer a number: one blob has one, whatever is claimed of it, and equal layers have the same."""
-    numbers = count()
-    by_source: dict[Source, int] = {}
-    by_diff_id: dict[Digest | None, tuple[int, Layer]] = {}
-
-    def number(layer: Layer) -> int:
-        if layer.source not in by_source:
-            found, equal = by_diff_id.setdefault(layer.diff_id, (next(numbers), layer))
-            by_source[layer.source] = found if equal is layer or is_same_layer(equal, layer) else next(numbers)
-        return by_source[layer.source]
-
-    return tuple([number(layer) for layer in stack] for stack in stacks)
-
-
-class Contents:
-    """The digests of the contents of both images' files, fetched when they are needed.
-
-    A file is known by its layer's diff ID and its offset in it: where these are equal the contents are.
-    """
-
-    def __init__(self, pair: ImagePair) -> None:
-        self._stacks = pair.stacks
-        self._numbers = _number_layers(self._stacks)
-        self._digests: dict[tuple[int, int], bytes] = {}
-
-    def key(self, side: int, node: Node) -> tuple[int, int]:
-        """Give what the content of a file is known by; `side` is 0 for the old image and 1 for the new."""
-        return self._numbers[side][node.layer], node.entry.offset
-
-    def digest(self, side: int, node: Node) -> bytes | None:
-        """Give the sha256 of a file; None where it was not fetched."""
-        return node.entry.sha256 or self._digests.get(self.key(side, node))
-
-    def are_equal(self, old: Node, new: Node) -> bool:
-        """Say whether two files of one size hold the same bytes; unless that is known they must be fetched."""
-        if not old.entry.size or self.key(0, old) == self.key(1, new):
-            return True
-        digest = self.digest(0, old)
-        return digest is not None and digest == self.digest(1, new)
-
-    def fetch(self, wanted: Iterable[tuple[int, Node]]) -> None:
-        """Hash the files that are not hashed yet: several layers at a time, each read once."""
-        todo: dict[int, tuple[Layer, set[int]]] = {}
-        for side, node in wanted:
-            if self.digest(side, node) is None:
-                number, offset = self.key(side, node)
-                todo.setdefault(number, (self._stacks[side][node.layer], set()))[1].add(offset)
-        offsets = {layer.source: (number, found) for number, (layer, found) in todo.items()}
-
-        def fetch(layer: Layer) -> None:
-            number, found = offsets[layer.source]
-            self._keep(number, layer.hash_files(found))
-
-        run_each([layer for layer, _ in todo.values()], fetch)
-
-    def _keep(self, number: int, digests: Mapping[int, bytes]) -> None:
-        self._digests.update({(number, offset): digest for offset, digest in digests.items()})

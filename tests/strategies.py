@@ -54,5 +54,14 @@ _GROUPS = st.one_of(
 MEMBERS = st.lists(_GROUPS, max_size=7).map(lambda groups: [member for group in groups for member in group])
 """What one layer holds. The engine refuses some such layers (about one in three)."""
 
-LAYERS = st.lists(MEMBERS.map(lambda members: layer(*members)), min_size=1, max_size=4)
+LAYER = MEMBERS.map(lambda members: layer(*members))
+"""One plain layer."""
+
+LAYERS = st.lists(LAYER, min_size=1, max_size=4)
 """Plain layers, base first."""
+
+STACKS = st.lists(LAYER, max_size=2)
+"""Few of them, or none."""
+
+PAIRS = st.tuples(STACKS, STACKS, STACKS).map(lambda three: ([*three[0], *three[1]], [*three[0], *three[2]]))
+"""Two images that may have layers in common."""

@@ -167,3 +167,8 @@ def test_what_is_not_there_is_the_answer_no(saved):
     done = run("blame", saved, "/nowhere")
     assert (done.code, done.stdout) == (1, b"")
     assert "/nowhere: not in the image" in done.stderr
+
+
+def test_ndjson_is_the_entries_of_json_one_a_line(saved):
+    lines = run("blame", saved, "-f", "ndjson").lines
+    assert [json.loads(line) for line in lines] == run("blame", saved, "-f", "json").json["entries"] != []

@@ -371,6 +371,17 @@ def test_one_layer_prints_changes_alone(saved):
     assert done.lines == ["C /d", r"A /d/\x1b[31m", "D /d/s"]
 
 
+def test_long_says_what_changed_and_why_it_is_gone(saved):
+    assert run("changes", saved, "--layer", "1", "--all", "-l", "-q").lines == [
+        "C mtime       /d", r"A 1B          /d/\x1b[31m", "D whiteout +2 /d/s",
+    ]  # fmt: skip
+
+
+def test_layers_that_have_nothing_to_do_with_a_path_are_left_out(saved):
+    lines = run("changes", saved, "/d/f").lines
+    assert [line.split()[2] for line in lines if line.startswith("#")] == ["0"]
+
+
 def test_several_layers_are_headed(saved):
     done = run("changes", saved, "/d")
     heads = [line for line in done.lines if line.startswith("#")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -104,3 +105,16 @@ def test_functions_are_short(path: Path) -> None:
     functions = [node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, kinds)]
     long = {f.name: f.end_lineno - f.lineno + 1 for f in functions if f.end_lineno and f.name != "command"}
     assert not {name: lines for name, lines in long.items() if lines > LONGEST_FUNCTION}
+
+
+def test_public_names_are_where_the_package_says() -> None:
+    typed = {alias.name for node in ast.walk(ast.parse(inspect.getsource(tarlayers))) for alias in _typed_names(node)}
+    assert sorted(typed) == tarlayers.__all__
+    for name in tarlayers.__all__:
+        assert getattr(tarlayers, name).__doc__, name
+        assert re.fullmatch(r"[A-Z]\w+|[a-z]+(_[a-z]+)+", name), name
+
+
+def _typed_names(node: ast.AST) -> list[ast.alias]:
+    """The names of an import that says which module of the package they come from."""
+    return node.names if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tarlayers.") else []

@@ -19,7 +19,8 @@ from tarlayers.image import Image
 from tarlayers.shipped import NO_DIRECTORIES, trace_files
 from tests.build import archive, device, directory, file, hardlink, image, layer, opaque, symlink, whiteout
 from tests.paths import CASES, needs_shared
-from tests.test_waste import LAYERS, images_of
+from tests.strategies import LAYERS
+from tests.test_waste import images_of
 
 BASE = layer(directory("d"), file("d/x", b"old x"), file("d/y", b"old y!"), file("a", b"old"))
 
@@ -43,6 +44,13 @@ def read_apart(plain: bytes, offset: int) -> bytes:
     with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
         found = next(member for member in tar if member.offset_data == offset + 512)
         return tar.extractfile(found).read()
+
+
+def test_without_files_they_are_asked_for() -> None:
+    stack = opened(BASE, layer(whiteout("a"), file("d/.env", b"TOKEN=abcdefgh12345"), file("empty")))
+    assert tarlayers.list_hidden(stack) == hidden_of(stack) != ()
+    files = trace_files(stack.layers).files
+    assert tarlayers.find_secrets(stack) == tarlayers.find_secrets(stack, files) != ()
 
 
 # What hides (layers above BASE) and what it leaves hidden: (path, layer, hidden by, cause, how, by).

@@ -13,7 +13,6 @@ from dataclasses import replace
 import pytest
 import zstandard
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import tarlayers
 from tarlayers.analysis.lint.codes import CODES, FAMILIES, REFUSALS, SEVERITIES
@@ -42,6 +41,7 @@ from tests.build import (
 )
 from tests.paths import CASES, ROOT
 from tests.run import run
+from tests.strategies import LAYERS
 
 GZIP = f"{OCI}.layer.v1.tar+gzip"
 PLAIN = layer(file("x"))
@@ -382,18 +382,6 @@ def test_the_table_is_in_order_and_whole():
 
 # -- both engines ----------------------------------------------------------------------------------
 
-NAMES = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map("/".join)
-MEMBERS = st.one_of(
-    st.builds(file, NAMES, st.sampled_from([b"", b"1", b"22"]), mode=st.sampled_from([0o644, 0o600])),
-    st.builds(directory, NAMES, mode=st.sampled_from([0o755, 0o700])),
-    st.builds(symlink, NAMES, st.sampled_from(["a", "b", "../a", "/a/b", "../../c"])),
-    st.builds(hardlink, NAMES, NAMES),
-    st.builds(whiteout, NAMES),
-    st.builds(opaque, NAMES | st.just("")),
-    st.builds(device, NAMES, st.just(0), st.sampled_from([0, 3])),
-)
-IMAGES = st.lists(st.lists(MEMBERS, max_size=3), min_size=2, max_size=3)
-
 
 def view(rootfs):
     """Everything but times: those of implied directories come from the clock."""
@@ -404,9 +392,9 @@ def view(rootfs):
 
 
 @settings(max_examples=200, deadline=None)
-@given(IMAGES)
+@given(LAYERS)
 def test_where_lint_is_silent_both_engines_show_the_same(layers):
-    built = open_bytes(archive("oci-none", image(*(layer(*members) for members in layers))))
+    built = open_bytes(archive("oci-none", image(*layers)))
     containerd = tarlayers.merge_layers(built.layers)
     oci = tarlayers.merge_layers(built.layers, engine="oci")
     report = lint_image(built)

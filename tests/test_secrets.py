@@ -56,6 +56,7 @@ NAMES = {
     "/root/.vault-token": "token-file",
     "/infra/terraform.tfstate": "terraform-state",
     "/run/secrets/token": "mounted-secret",
+    "/var/run/secrets/kubernetes.io/serviceaccount/token": "mounted-secret",
     "/root/.gnupg/private-keys-v1.d/0A.key": "gnupg-keys",
     "/opt/server.p12": "keystore",
     "/srv/.htpasswd": "password-file",
@@ -230,6 +231,11 @@ def test_rules_that_hold_for_some_files_only() -> None:
     assert [m.rule for m in match_content("/a/.git/config", b"url = https://u:passw0rd@example.org/r.git")] == [
         "url-password"
     ]
+    compose = b"environment:\n  DATABASE_URL: postgres://app:passw0rd@db/app\n"
+    assert [m.rule for m in match_content("/srv/compose.yaml", compose)] == ["url-password"]
+    assert list(match_content("/srv/README", compose)) == []
+    tunnel = b"[Interface]\nPrivateKey = " + b"yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk" + b"=\n"
+    assert [m.rule for m in match_content("/etc/wireguard/wg0.conf", tunnel)] == ["wireguard-key"]
 
 
 @pytest.mark.parametrize("length", range(3, 60))
@@ -275,6 +281,12 @@ LEAK = image(
         {"created_by": "RUN rm /root/.ssh/id_rsa"},
     ],
 )
+
+
+def test_somebody_may_watch_the_bytes_that_are_searched() -> None:
+    stack, read = opened(LEAK, flavour="oci-gzip"), []
+    assert find_secrets(stack, on_read=read.append) == secrets_of(stack)
+    assert sum(read) == stack.layers[0].size  # the other one has markers alone
 
 
 @pytest.mark.parametrize("flavour", ["docker-20", "docker-25", "oci-gzip", "oci-zstd"])

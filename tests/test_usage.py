@@ -13,7 +13,8 @@ from hypothesis import given, settings
 import tarlayers
 from tarlayers.analysis.usage import Usage, measure_usage
 from tests.build import archive, directory, file, hardlink, image, layer, symlink
-from tests.test_waste import LAYERS, visible_bytes
+from tests.strategies import LAYERS
+from tests.test_waste import visible_bytes
 
 STACK = (
     layer(

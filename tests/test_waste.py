@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from zstandard import ZstdDecompressor
 
 import tarlayers
@@ -26,6 +25,7 @@ from tarlayers.image import Image
 from tarlayers.shipped import trace_files
 from tests.build import archive, directory, file, hardlink, image, layer, opaque, symlink, whiteout, xattrs
 from tests.paths import CASES, SHARED, needs_shared
+from tests.strategies import LAYERS
 
 ENGINES = ("containerd", "oci")
 
@@ -179,17 +179,6 @@ def test_in_place_a_link_keeps_a_lower_file() -> None:
 
 
 # -- it adds up ------------------------------------------------------------------------------------
-
-NAMES = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map("/".join)
-MEMBERS = st.one_of(
-    st.builds(file, NAMES, st.binary(max_size=9), mode=st.sampled_from((0o600, 0o644))),
-    st.builds(directory, NAMES),
-    st.builds(whiteout, NAMES),
-    st.builds(opaque, st.one_of(st.just(""), NAMES)),
-    st.builds(symlink, NAMES, NAMES),
-    st.builds(hardlink, NAMES, NAMES),
-)
-LAYERS = st.lists(st.lists(MEMBERS, max_size=8).map(lambda members: layer(*members)), min_size=1, max_size=4)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -16,8 +16,9 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from tarlayers.comparison import Contents, load_comparable
 from tarlayers.formats.whiteout import clean_path
-from tarlayers.image import Image, Layer, require_layers
+from tarlayers.image import Image, Layer
 from tarlayers.rootfs import Event, LayerTrace, Node, Refusal, merge_layers, trace_layers
 
 
@@ -82,30 +83,31 @@ def list_changes(
 
     With `noise` also what was written again without a change, and directories whose time alone changed. A `path`
     that none of them touched is looked for once more where the last view's symlinks lead; there need be none.
-    Reads the layers up to the last that is asked for, with the digests of their contents. ContentAbsent when one
-    of them cannot be read.
+    Reads the layers up to the last that is asked for; files are hashed where a path is written again with the same
+    size. ContentAbsent when a layer cannot be read.
     """
     layers = image.layers if layer is None else image.layers[: layer + 1]
-    require_layers(layers, contents=True)
+    load_comparable(layers)
     top = clean_path(path)
     wanted = range(len(layers)) if layer is None else (layer,)
     traces = _trace_below(layers, top, engine, wanted)
     if top and not any(trace.events for trace in traces):
         elsewhere = merge_layers(layers, engine=engine).resolve_parents(top)
         traces = _trace_below(layers, elsewhere, engine, wanted) if elsewhere != top else traces
+    contents = Contents(layers)
+    contents.fetch_open((event.before, event.after) for trace in traces for event in trace.events)
+    changes = (_changes_of(layers[index], traces[index], contents) for index in wanted)
     return ImageChanges(
         tuple(
-            LayerChanges(
-                layers[index], tuple(c for c in _changes_of(layers[index], traces[index]) if noise or not c.is_noise)
-            )
-            for index in wanted
+            LayerChanges(layers[index], tuple(change for change in found if noise or not change.is_noise))
+            for index, found in zip(wanted, changes, strict=True)
         ),
         tuple(refusal for trace in traces for refusal in trace.refused),
     )
 
 
-def _changes_of(layer: Layer, trace: LayerTrace) -> Sequence[Change]:
-    changes = fold_events(trace.events)
+def _changes_of(layer: Layer, trace: LayerTrace, contents: Contents) -> Sequence[Change]:
+    changes = fold_events(trace.events, contents)
     return drop_copies(changes) if layer.is_container else changes
 
 
@@ -138,15 +140,21 @@ def _trace_below(layers: Sequence[Layer], path: str, engine: str, wanted: Contai
     ]
 
 
-def fold_events(events: Iterable[Event]) -> Sequence[Change]:
-    """Turn events, sorted by path, into changes: what was below a directory that is gone is counted there."""
+def fold_events(events: Iterable[Event], contents: Contents | None = None) -> Sequence[Change]:
+    """Turn events, sorted by path, into changes: what was below a directory that is gone is counted there.
+
+    Without `contents` files are compared by the digests that their entries carry.
+    """
     changes: dict[str, Change] = {}
     top_of: dict[str, str] = {}  # of each directory that is gone, the one that stands for it
     for event in events:
         path, before, after, cause, by = event
         top = top_of.get(path.rpartition("/")[0])
         if top is None:
-            changes[path] = Change(event.kind, path, event.what, before, after, cause, by, 0)
+            what = event.what
+            if contents is not None and before is not None and after is not None:
+                what = contents.differences(before, after)
+            changes[path] = Change(event.kind, path, what, before, after, cause, by, 0)
         else:
             changes[top] = changes[top]._replace(below=changes[top].below + 1)
         if before is not None and before.entry.type == "dir" and (after is None or after.entry.type != "dir"):

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
-from tarlayers.difference import name_differences
+from tarlayers.comparison import Contents
 from tarlayers.digest import Digest
 from tarlayers.errors import NoSuchPath
 from tarlayers.formats.config_keys import flatten_config
@@ -22,7 +22,7 @@ from tarlayers.formats.documents import Config
 from tarlayers.formats.glob import match_glob
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import HistoryRow, Image, Layer
-from tarlayers.imagepair import Contents, ImagePair, merge_pair, pair_images
+from tarlayers.imagepair import ImagePair, merge_pair, pair_images
 from tarlayers.layer import Entry
 from tarlayers.rootfs import Node, Refusal, RootFS, pair_nodes, path_key
 from tarlayers.store import OnRead
@@ -209,7 +209,7 @@ def diff_files(
     """Give the paths that differ, moved files paired, in the order of their paths' bytes."""
     nodes = [(path, a, b) for path, a, b in pair_nodes(*roots) if wanted.wants(path)]
     nodes.sort(key=lambda each: path_key(each[0]))
-    contents = Contents(pair)
+    contents = Contents(*pair.stacks)
     contents.fetch(_choose_hashed(nodes, contents))
     old, new = _Viewer(roots[0], pair.old), _Viewer(roots[1], pair.new)
     moves = _find_moves(nodes, contents)
@@ -237,8 +237,7 @@ def _choose_hashed(nodes: Sequence[_Pairing], contents: Contents) -> Iterator[tu
     come: dict[int, list[Node]] = {}
     for _, a, b in nodes:
         if a is not None and b is not None:
-            both = a.entry.type == b.entry.type == "file" and a.entry.size == b.entry.size > 0
-            if both and contents.key(0, a) != contents.key(1, b):
+            if contents.are_open(a, b):
                 yield 0, a
                 yield 1, b
         elif a is not None and a.entry.type == "file":
@@ -252,7 +251,7 @@ def _choose_hashed(nodes: Sequence[_Pairing], contents: Contents) -> Iterator[tu
 
 def _compare_nodes(a: Node, b: Node, contents: Contents, *, mtime: bool) -> tuple[str, ...]:
     """Name what differs between two nodes; their times count with `mtime`."""
-    what = name_differences(a.entry, b.entry, same_content=lambda: contents.are_equal(a, b))
+    what = contents.differences(a, b)
     return tuple(aspect for aspect in what if mtime or aspect != "mtime")
 
 

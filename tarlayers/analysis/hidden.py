@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tarlayers.image import Image
 from tarlayers.rootfs import path_key
-from tarlayers.shipped import ShippedFile
+from tarlayers.shipped import ShippedFile, trace_files
 
 
 class HiddenFile(NamedTuple):
@@ -36,8 +36,12 @@ class HiddenFile(NamedTuple):
     """Other names that went with it."""
 
 
-def list_hidden(image: Image, files: Iterable[ShippedFile]) -> tuple[HiddenFile, ...]:
-    """List what is hidden, the largest first, then in the order of paths, layers and offsets."""
+def list_hidden(image: Image, files: Iterable[ShippedFile] | None = None) -> tuple[HiddenFile, ...]:
+    """List what is hidden, the largest first, then in the order of paths, layers and offsets. `files` are those of
+    `trace_files`; without them it is asked, for regular files and as containerd merges.
+    """
+    if files is None:
+        files = trace_files(image.layers).files
     rows = (_describe(image, file) for file in files if file.cause is not None)
     return tuple(sorted(rows, key=lambda row: (-row.size, path_key(row.path), row.layer, row.offset)))
 

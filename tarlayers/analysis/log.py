@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tarlayers.comparison import Contents
 from tarlayers.errors import NoSuchPath
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer, require_layers
 from tarlayers.layer import Entry
-from tarlayers.rootfs import Node, Refusal, merge_layers, path_key, trace_layers
+from tarlayers.rootfs import Event, Node, Refusal, merge_layers, path_key, trace_layers
 
 _HINTS = 3
 
@@ -56,7 +57,7 @@ class PathLog:
 
 
 def trace_path(image: Image, path: str, *, engine: str = "containerd") -> PathLog:
-    """Follow one path through all layers, which are read with the digests of their contents.
+    """Follow one path through all layers. Of their files those that it ever was are hashed.
 
     A path that never was is looked for once more where the final view's symlinks lead. NoSuchPath when it never
     was there either; ContentAbsent when a layer cannot be read.
@@ -64,7 +65,7 @@ def trace_path(image: Image, path: str, *, engine: str = "containerd") -> PathLo
     wanted = clean_path(path)
     if not wanted:
         raise NoSuchPath("the root directory has no history: engines ignore what layers say of it", place=path)
-    require_layers(image.layers, contents=True)
+    require_layers(image.layers)
     log = _follow(image, wanted, engine)
     if not log.events:
         elsewhere = merge_layers(image.layers, engine=engine).resolve_parents(wanted)
@@ -76,7 +77,7 @@ def trace_path(image: Image, path: str, *, engine: str = "containerd") -> PathLo
 
 
 def _follow(image: Image, path: str, engine: str) -> PathLog:
-    events: list[LogEvent] = []
+    found: list[tuple[Layer, Event, tuple[str, ...]]] = []
     refused: list[Refusal] = []
     nodes: dict[str, Node] = {}
     for trace in trace_layers(image.layers, engine=engine):
@@ -91,9 +92,20 @@ def _follow(image: Image, path: str, engine: str) -> PathLog:
                 mine = event
         if mine is not None:
             links = tuple(_names_of(nodes, mine.after, path)) if mine.after is not None else ()
-            layer = image.layers[trace.layer]
-            events.append(LogEvent(layer, mine.kind, mine.what, mine.cause, mine.by, mine.after, links))
-    return PathLog(path, path in nodes, tuple(reversed(events)), tuple(refused))
+            found.append((image.layers[trace.layer], mine, links))
+    digests = Contents(image.layers)
+    files = [event.after for _, event, _ in found if event.after is not None and event.after.entry.type == "file"]
+    digests.fetch((0, node) for node in files)
+    events = (_tell(layer, event, links, digests) for layer, event, links in reversed(found))
+    return PathLog(path, path in nodes, tuple(events), tuple(refused))
+
+
+def _tell(layer: Layer, event: Event, links: tuple[str, ...], contents: Contents) -> LogEvent:
+    before, after = event.before, event.after
+    what = contents.differences(before, after) if before is not None and after is not None else ()
+    if after is not None and after.entry.type == "file":
+        after = after._replace(entry=after.entry._replace(sha256=contents.digest(0, after)))
+    return LogEvent(layer, event.kind, what, event.cause, event.by, after, links)
 
 
 def _names_of(nodes: dict[str, Node], node: Node, path: str) -> list[str]:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from tarlayers.formats.secrets import SCAN_BYTES, Match, is_scanned, match_content, match_name, match_text
 from tarlayers.image import Image, Layer
 from tarlayers.rootfs import path_key
-from tarlayers.shipped import ShippedFile
+from tarlayers.shipped import ShippedFile, trace_files
+from tarlayers.store import OnRead
 
 _TEXT_CHARACTERS = 1 << 16  # of one variable, label or step: real ones have some hundred
 
@@ -38,11 +39,16 @@ class Secret(NamedTuple):
     """Likely a test's or an example's."""
 
 
-def find_secrets(image: Image, files: Iterable[ShippedFile]) -> tuple[Secret, ...]:
-    """Search all files and the configuration. Files come first, in the order of paths, layers and offsets.
+def find_secrets(
+    image: Image, files: Iterable[ShippedFile] | None = None, *, on_read: OnRead | None = None
+) -> tuple[Secret, ...]:
+    """Search all files and the configuration. Files come first, in the order of paths, layers and offsets. They are
+    those of `trace_files`, which is asked where they are not given.
 
     ContentAbsent where a layer cannot be read again (a stream that was not kept).
     """
+    if files is None:
+        files = trace_files(image.layers).files
     by_layer: dict[int, dict[int, ShippedFile]] = {}
     for file in files:
         if file.entry.size and file.entry.type == "file":
@@ -53,7 +59,7 @@ def find_secrets(image: Image, files: Iterable[ShippedFile]) -> tuple[Secret, ..
         layer = image.layers[index]
         if layer.blob not in searched:
             same = (files for i, files in by_layer.items() if image.layers[i].blob == layer.blob)
-            searched[layer.blob] = search_layer(layer, frozenset().union(*same))
+            searched[layer.blob] = search_layer(layer, frozenset().union(*same), on_read)
         for offset, matches in searched[layer.blob].items():
             if offset in wanted:
                 found += (_in_file(wanted[offset], match) for match in matches)
@@ -61,10 +67,10 @@ def find_secrets(image: Image, files: Iterable[ShippedFile]) -> tuple[Secret, ..
     return (*found, *search_configuration(image))
 
 
-def search_layer(layer: Layer, offsets: frozenset[int]) -> dict[int, list[Match]]:
+def search_layer(layer: Layer, offsets: frozenset[int], on_read: OnRead | None = None) -> dict[int, list[Match]]:
     """Give what each of some files of a layer fits; they are known by the offsets of their headers."""
     found: dict[int, list[Match]] = {}
-    for entry, head in layer.open_heads(SCAN_BYTES, lambda entry: entry.offset in offsets):
+    for entry, head in layer.open_heads(SCAN_BYTES, lambda entry: entry.offset in offsets, on_read):
         matches = list(match_name(entry.path))
         if is_scanned(entry.size, head):
             matches += match_content(entry.path, head)

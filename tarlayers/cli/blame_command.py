@@ -9,9 +9,9 @@ import typer
 from tarlayers.cli.options import (
     Engine,
     EngineOption,
-    Format,
-    FormatOption,
     ImageArgument,
+    ListFormat,
+    ListFormatOption,
     PlatformOption,
     QuietOption,
     VerboseOption,
@@ -20,7 +20,7 @@ from tarlayers.cli.options import (
     warn_refused,
     warn_unmatched,
 )
-from tarlayers.cli.output import write_json, write_lines
+from tarlayers.cli.output import write_bytes, write_json_list, write_lines
 
 
 def command(
@@ -29,7 +29,7 @@ def command(
     long: Annotated[bool, typer.Option("--long", "-l", help="The instruction too.")] = False,
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
-    format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    format: ListFormatOption = ListFormat.text,  # noqa: A002 # the option's name
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -41,14 +41,18 @@ def command(
     Example: tarlayers blame -l app.tar /etc
     """
     from tarlayers.analysis.blame import blame_paths
-    from tarlayers.render.blame import blame_document, blame_lines
+    from tarlayers.render.blame import blame_lines, blame_rows
+    from tarlayers.render.images import refusals_document
+    from tarlayers.render.values import dump_ndjson
 
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False)
     warn_unmatched(chosen, quiet=quiet)
     load_chosen(chosen.layers, quiet=quiet)
     answer = blame_paths(chosen, path, engine=engine.value)
     warn_refused(answer.refused, quiet=quiet)
-    if format is Format.json:
-        write_json("blame", blame_document(answer))
+    if format is ListFormat.json:
+        write_json_list("blame", "entries", blame_rows(answer), head={}, tail=refusals_document(answer.refused))
+    elif format is ListFormat.ndjson:
+        write_bytes(dump_ndjson(blame_rows(answer)))
     else:
         write_lines(blame_lines(answer.paths, long=long))

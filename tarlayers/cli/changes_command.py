@@ -34,6 +34,7 @@ def command(
         bool,
         typer.Option("--all", "-a", help="Also what was written again as it was, and directories' times."),
     ] = False,
+    long: Annotated[bool, typer.Option("--long", "-l", help="Also what changed, or why a path is gone.")] = False,
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
@@ -45,8 +46,9 @@ def command(
     A deleted directory is one line, whatever was in it; so is a directory that something else replaced. Of the
     first layer everything is A. Directories whose time alone changed are left out, and what was written again as
     it was: --all shows them, and then a committed layer has the lines of docker diff. More than one layer: a line
-    that starts with # says whose changes follow. What exactly changed is in --format json. Of a container of a data
-    root (ROOT#container:NAME) these are the changes of its own layer: with --all, docker diff without a daemon.
+    that starts with # says whose changes follow. What changed is told by --long: of an A its size, of a C the
+    aspects, of a D the cause, and how many paths went with a directory. Of a container of a data root
+    (ROOT#container:NAME) these are the changes of its own layer: with --all, docker diff without a daemon.
 
     Example: tarlayers changes app.tar /etc --layer 3
     """
@@ -59,10 +61,11 @@ def command(
     if layer is None and chosen.container is not None:
         layer = "-1"  # docker diff speaks of a container's own layer alone
     index = None if layer is None else find_layer(chosen, layer).index
-    load_chosen(chosen.layers if index is None else chosen.layers[: index + 1], quiet=quiet, contents=True)
+    load_chosen(chosen.layers if index is None else chosen.layers[: index + 1], quiet=quiet, compared=True)
     answer = list_changes(chosen, layer=index, path=path, noise=noise, engine=engine.value)
     warn_refused(answer.refused, quiet=quiet)
     if format is Format.json:
         write_json("changes", changes_document(answer))
     else:
-        write_lines(change_lines(answer.layers, headed=index is None and len(answer.layers) > 1))
+        headed = index is None and len(answer.layers) > 1
+        write_lines(change_lines(answer.layers, headed=headed, narrowed=path.strip("/.") != "", long=long))

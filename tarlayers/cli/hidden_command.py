@@ -21,6 +21,7 @@ from tarlayers.cli.options import (
     warn_refused,
 )
 from tarlayers.cli.output import write_json, write_lines, write_table
+from tarlayers.cli.progress import watch_reading
 
 
 def command(
@@ -57,7 +58,11 @@ def command(
     shipment = trace_files(chosen.layers, engine=engine.value, types=NO_DIRECTORIES if all else FILES)
     warn_refused(shipment.refused, quiet=quiet)
     hidden = list_hidden(chosen, shipment.files)
-    found = find_secrets(chosen, shipment.files) if secrets else None
+    found = None
+    if secrets:
+        total = sum(chosen.layers[index].size or 0 for index in {file.layer for file in shipment.files})
+        with watch_reading(total, quiet=quiet) as on_read:
+            found = find_secrets(chosen, shipment.files, on_read=on_read)
     if format is Format.json:
         write_json("hidden", render.hidden_document(hidden, found, shipment.refused, top or None))
         return

@@ -46,10 +46,11 @@ def command(
 
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, contents=True)
     warn_unmatched(chosen, quiet=quiet)
-    load_chosen(chosen.layers, quiet=quiet, contents=True)
+    load_chosen(chosen.layers, quiet=quiet)
     log = trace_path(chosen, path, engine=engine.value)
     warn_refused(log.refused, quiet=quiet)
     if format is Format.json:
         write_json("log", log_document(log))
     else:
-        write_table(LOG_HEADER, [log_cells(event, log.path, full=full) for event in log.events], LOG_ALIGN)
+        cells = [log_cells(event, log.path, full=full) for event in log.events]
+        write_table(LOG_HEADER, cells, LOG_ALIGN, cut=not full)

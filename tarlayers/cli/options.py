@@ -210,12 +210,20 @@ def warn_unmatched(image: Image, *, quiet: bool) -> None:
         )
 
 
-def load_chosen(layers: Sequence[Layer], *, quiet: bool, hashed: bool = False, contents: bool = False) -> None:
-    """Index layers several at a time, with a bar where somebody watches."""
+def load_chosen(
+    layers: Sequence[Layer], *, quiet: bool, hashed: bool = False, contents: bool = False, compared: bool = False
+) -> None:
+    """Index layers several at a time, with a bar where somebody watches; `contents` hashes all files, `compared`
+    those of layers that have to be decompressed anyway.
+    """
+    from tarlayers.comparison import load_comparable
     from tarlayers.image import load_layers
 
     with watch_reading(sum(layer.size or 0 for layer in layers), quiet=quiet) as on_read:
-        load_layers(layers, hashed=hashed, contents=contents, on_read=on_read)
+        if compared:
+            load_comparable(layers, on_read=on_read)
+        else:
+            load_layers(layers, hashed=hashed, contents=contents, on_read=on_read)
 
 
 def merge_chosen(image: Image, *, engine: Engine, quiet: bool, at: str | None = None, contents: bool = False) -> RootFS:

@@ -1,4 +1,4 @@
-"""Writing answers: bytes to standard output, tables as wide as the terminal."""
+"""Writing answers: bytes to standard output, tables that fit the terminal."""
 
 from __future__ import annotations
 

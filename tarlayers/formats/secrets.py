@@ -97,7 +97,7 @@ NAME_RULES = (
         (".vault-token", "**/gh/hosts.yml", "**/.terraform.d/credentials.tfrc.json", ".terraformrc"),
     ),
     NameRule("terraform-state", "state of Terraform, secrets included", ("*.tfstate", "*.tfstate.backup", "*.tfvars")),
-    NameRule("mounted-secret", "a secret that was mounted for a build", ("/run/secrets/**",)),
+    NameRule("mounted-secret", "a secret that was mounted for a build", ("/run/secrets/**", "/var/run/secrets/**")),
     NameRule("gnupg-keys", "private keys of GnuPG", ("**/.gnupg/secring.gpg", "**/.gnupg/private-keys-v1.d/*")),
     NameRule("keystore", "a container of keys", ("*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx")),
     NameRule(
@@ -111,7 +111,7 @@ NAME_RULES = (
 
 _CONFIGURATION = (
     ".env", ".env.*", "*.env", "**/.git/config", ".gitconfig", ".git-credentials", "pip.conf", "*.properties", "*.ini",
-    "*.cfg", "*.conf", "sources.list", "*.list",
+    "*.cfg", "*.conf", "sources.list", "*.list", "*.yml", "*.yaml", "*.toml",
 )  # fmt: skip
 
 _A = re.compile(rb"A(?:KIA|SIA|Iza|WS_S|GE-SECRET|ccountKey=)")
@@ -200,6 +200,10 @@ CONTENT_RULES = (
         "password-hash", "a password hash of a system account", re.compile(rb":\$"),
         re.compile(rb"(?m)^[^:\n]+:(\$(?:y|gy|7|6|5|1|2[abxy])\$[^:\n]+)"),
         ("/etc/shadow", "/etc/shadow-", "/etc/gshadow"),
+    ),
+    ContentRule(
+        "wireguard-key", "a private key of WireGuard", re.compile(rb"PrivateKey"),
+        re.compile(rb"(?m)^[ \t]*PrivateKey[ \t]*=[ \t]*([A-Za-z0-9+/]{43}=)"), ("*.conf", "*.netdev"),
     ),
     ContentRule(
         "maven-password", "a password of Maven", re.compile(rb"<password>"),

@@ -8,19 +8,17 @@ from typing import Any
 from tarlayers.analysis.blame import Blame, ImageBlame
 from tarlayers.render.changes import layer_fields
 from tarlayers.render.escape import escape_text
-from tarlayers.render.images import one_line, refusals_document, shorten
+from tarlayers.render.images import shorten
+from tarlayers.render.steps import brief_step
 from tarlayers.render.values import path_fields
 
 _STEP = 40  # characters of an instruction beside a path
 
 
-def blame_document(answer: ImageBlame) -> dict[str, Any]:
+def blame_rows(answer: ImageBlame) -> Iterator[dict[str, Any]]:
     """Every path with its two layers; `diff_id` and `created_by` are those of the last."""
-    entries = [
-        path_fields("path", row.path) | layer_fields("layer", row.layer) | {"introduced": row.introduced.index}
-        for row in answer.paths
-    ]
-    return {"entries": entries} | refusals_document(answer.refused)
+    for row in answer.paths:
+        yield path_fields("path", row.path) | layer_fields("layer", row.layer) | {"introduced": row.introduced.index}
 
 
 def blame_lines(rows: Sequence[Blame], *, long: bool) -> Iterator[str]:
@@ -37,4 +35,4 @@ def blame_lines(rows: Sequence[Blame], *, long: bool) -> Iterator[str]:
 def _cells(row: Blame, *, long: bool) -> tuple[str, ...]:
     last = row.layer
     cells = (f"L{last.index}", shorten(last.diff_id), f"L{row.introduced.index}")
-    return (*cells, one_line(last.created_by, _STEP)) if long else cells
+    return (*cells, brief_step(last.created_by, _STEP)) if long else cells

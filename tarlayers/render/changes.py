@@ -8,7 +8,8 @@ from typing import Any
 from tarlayers.analysis.changes import Change, ImageChanges, LayerChanges
 from tarlayers.image import Layer
 from tarlayers.render.escape import escape_text
-from tarlayers.render.images import one_line, refusals_document, shorten
+from tarlayers.render.images import refusals_document, shorten
+from tarlayers.render.steps import brief_step
 from tarlayers.render.values import human_size, path_fields
 from tarlayers.rootfs import Node
 
@@ -58,16 +59,34 @@ def cause_fields(path: str, cause: str, by: str) -> dict[str, Any]:
     return {"cause": cause} | (path_fields("by", by or "/") if by != path else {})
 
 
-def change_lines(layers: Sequence[LayerChanges], *, headed: bool) -> Iterator[str]:
-    """One change a line; with `headed` each layer's after a line that starts with `#`."""
+def change_lines(
+    layers: Sequence[LayerChanges], *, headed: bool, narrowed: bool = False, long: bool = False
+) -> Iterator[str]:
+    """One change a line; with `headed` each layer's after a line that starts with `#`. Where the question was
+    `narrowed` to a path, layers that have nothing to do with it are left out. `long` says what changed, or why a
+    path is gone, in a column before the path.
+    """
     for layer in layers:
+        if narrowed and not layer.changes:
+            continue
         if headed:
             yield _headline(layer)
-        for change in layer.changes:
-            yield f"{change.kind} {escape_text(change.path)}"
+        details = [_describe(change) if long else "" for change in layer.changes]
+        width = max(map(len, details), default=0)
+        for change, detail in zip(layer.changes, details, strict=True):
+            column = f" {detail:{width}}" if long else ""
+            yield f"{change.kind}{column} {escape_text(change.path)}"
+
+
+def _describe(change: Change) -> str:
+    """Of an A its size or type, of a C what changed, of a D why it is gone; and how much went with a directory."""
+    if change.kind == "A":
+        return human_size(change.after.entry.size) if change.after and change.type == "file" else change.type
+    below = f" +{change.below}" if change.below else ""
+    return (change.cause if change.kind == "D" else ",".join(change.what) or "nothing") + below
 
 
 def _headline(layer: LayerChanges) -> str:
     counts = f"{layer.count('A')} A, {layer.count('C')} C, {layer.count('D')} D, {human_size(layer.content_size)}"
-    step = one_line(layer.layer.created_by)
+    step = brief_step(layer.layer.created_by)
     return f"# layer {layer.layer.index} {shorten(layer.layer.diff_id)} ({counts}) {step}".rstrip()

@@ -12,7 +12,8 @@ from tarlayers.digest import Digest
 from tarlayers.image import HistoryRow, Layer
 from tarlayers.layer import Entry
 from tarlayers.render.escape import escape_path, escape_text
-from tarlayers.render.images import layer_identity, one_line, refusals_document, shorten
+from tarlayers.render.images import layer_identity, refusals_document, shorten
+from tarlayers.render.steps import brief_step, cut_line
 from tarlayers.render.values import entry_dict, format_time, human_size
 
 _CELL_WIDTH = 60
@@ -20,8 +21,6 @@ _CELL_WIDTH = 60
 _VALUE_WIDTH = 200
 _CHANGED_WIDTH = 1000
 _STEP_WIDTH = 48
-# What docker's builder put in front of every instruction says nothing and takes a third of the column.
-_SHELL = ("/bin/sh -c #(nop) ", "/bin/sh -c ")
 
 # -- json ------------------------------------------------------------------------------------------
 
@@ -168,11 +167,8 @@ def layer_span(change: FileChange) -> str:
 
 
 def step_of(side: Side | None, width: int = _STEP_WIDTH) -> str:
-    """The instruction that wrote a path, without the shell, cut to one line."""
-    step = side.created_by or "" if side is not None else ""
-    for prefix in _SHELL:
-        step = step.removeprefix(prefix)
-    return one_line(step, width)
+    """The instruction that wrote a path."""
+    return brief_step(side.created_by if side is not None else None, width)
 
 
 def describe_change(change: FileChange) -> str:
@@ -226,30 +222,42 @@ def value_text(value: object) -> str:
     if value in ({}, None):
         return ""
     if isinstance(value, str):
-        return one_line(value, _VALUE_WIDTH) if value else '""'
+        return cut_line(value, _VALUE_WIDTH) if value else '""'
     try:
-        return one_line(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode(), _VALUE_WIDTH)
+        return cut_line(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode(), _VALUE_WIDTH)
     except TypeError:
-        return one_line(repr(value), _VALUE_WIDTH)  # a lone surrogate, or a number beyond 64 bits
-
-
-_SIGNS = {"A": "+", "D": "-", "=": " "}
+        return cut_line(repr(value), _VALUE_WIDTH)  # a lone surrogate, or a number beyond 64 bits
 
 
 def _history_lines(history: Sequence[HistoryChange]) -> Iterator[str]:
     """All steps, oldest first, as a diff shows lines, those that differ at length; nothing when none does."""
-    for change in history if any(change.kind != "=" for change in history) else ():
-        if change.kind == "C":
-            yield _step_line("-", change.old)
-            yield _step_line("+", change.new)
-        else:
-            yield _step_line(_SIGNS[change.kind], change.new or change.old)
+    differing = [change for change in history if change.kind != "="]
+    sides = [
+        {_brief_row(row) for row in rows if row is not None}
+        for rows in ([change.old for change in differing], [change.new for change in differing])
+    ]
+    # Two builders put different things around one instruction: then that is what differs, and it is shown.
+    show = _brief_row if sides[0].isdisjoint(sides[1]) else _whole_row
+    for change in history if differing else ():
+        if change.kind == "=" and change.new is not None:
+            yield _step_line(" ", change.new, brief_step(change.new.step.created_by))
+            continue
+        for sign, row in (("-", change.old), ("+", change.new)):
+            if row is not None:
+                yield _step_line(sign, row, show(row))
 
 
-def _step_line(sign: str, row: HistoryRow | None) -> str:
-    layer = "" if row is None or row.layer is None else f"L{row.layer}"
-    step = row.step.created_by if row else None
-    return f"{sign} {layer:4} {one_line(step) if sign == ' ' else one_line(step, _CHANGED_WIDTH)}".rstrip()
+def _brief_row(row: HistoryRow) -> str:
+    return brief_step(row.step.created_by, _CHANGED_WIDTH)
+
+
+def _whole_row(row: HistoryRow) -> str:
+    return cut_line(row.step.created_by, _CHANGED_WIDTH)
+
+
+def _step_line(sign: str, row: HistoryRow, step: str) -> str:
+    layer = "" if row.layer is None else f"L{row.layer}"
+    return f"{sign} {layer:4} {step}".rstrip()
 
 
 def _layer_lines(layers: LayerShare) -> Iterator[str]:
@@ -265,4 +273,4 @@ def layer_text(layer: Layer) -> str:
     """A layer on one line: index, identity, stored size, instruction."""
     size = human_size(layer.size) if layer.size is not None else "-"
     identity = shorten(layer.diff_id or layer.digest)
-    return f"L{layer.index:<3} {identity} {size:>8} {one_line(layer.created_by)}".rstrip()
+    return f"L{layer.index:<3} {identity} {size:>8} {brief_step(layer.created_by)}".rstrip()

@@ -54,19 +54,25 @@ def _weigh(change: FileChange) -> tuple[int, int]:
 
 
 def stat_lines(changes: Iterable[FileChange]) -> Iterator[str]:
-    """One line a row: what, how many paths, bytes that came and went, and a bar of both."""
+    """One line a row: what, how many paths if any row has several, bytes that came and went, and a bar of both."""
     rows = group_changes(changes)
     if not rows:
         return
+    counted = any(row.paths > 1 for row in rows)
     cells = [
-        (escape_text(row.label), str(row.paths), signed_size("+", row.bytes_added), signed_size("-", row.bytes_removed))
+        (
+            escape_text(row.label),
+            f" {row.paths}" if counted else "",
+            signed_size("+", row.bytes_added),
+            signed_size("-", row.bytes_removed),
+        )
         for row in rows
     ]
     widths = [max(len(cell[i]) for cell in cells) for i in range(4)]
     most = max(row.bytes_added + row.bytes_removed for row in rows)
     for row, (label, paths, added, removed) in zip(rows, cells, strict=True):
         bar = _draw(row, most)
-        line = f" {label:{widths[0]}} | {paths:>{widths[1]}} {added:>{widths[2]}} {removed:>{widths[3]}} {bar}"
+        line = f" {label:{widths[0]}} |{paths:>{widths[1]}} {added:>{widths[2]}} {removed:>{widths[3]}} {bar}"
         yield line.rstrip()
 
 

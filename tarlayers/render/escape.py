@@ -14,7 +14,8 @@ _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _SURROGATE = re.compile("[\udc80-\udcff]")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
+# Inside of a line; at its start also what makes a heading or a list.
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~&]|^[#+=-])")
 
 
 def escape_text(text: str) -> str:
@@ -46,5 +47,16 @@ def raw_base64(path: str) -> str | None:
 
 
 def escape_markdown(text: str) -> str:
-    """Text for a markdown table's cell, on one line."""
+    """Text for a line or a table's cell of markdown, on one line."""
     return _MARKDOWN.sub(r"\\\1", escape_text(text))
+
+
+def quote_markdown(text: str) -> str:
+    """The same as code, which is never taken for a link, a mention or an issue; escaped text where it holds what
+    would end the code or the cell.
+    """
+    safe = escape_text(text)
+    if not safe or safe != safe.strip() or "`" in safe or "\\" in safe:
+        return escape_markdown(text)
+    code = safe.replace("|", r"\|")
+    return f"`{code}`"

@@ -9,7 +9,8 @@ from tarlayers.analysis.hidden import HiddenFile
 from tarlayers.analysis.secrets import Secret
 from tarlayers.formats.secrets import mask_text
 from tarlayers.render.escape import escape_path, escape_text
-from tarlayers.render.images import one_line, refusals_document
+from tarlayers.render.images import refusals_document
+from tarlayers.render.steps import brief_step
 from tarlayers.render.values import human_size, path_fields
 from tarlayers.rootfs import Refusal
 
@@ -94,7 +95,7 @@ def hidden_cells(row: HiddenFile, *, masked: bool) -> tuple[str, ...]:
         str(row.layer),
         escape_text(row.path or "/") + again,
         row.cause.replace("_", " "),
-        f"{row.hidden_by} {one_line(step, _STEP)}".rstrip(),
+        f"{row.hidden_by} {brief_step(step, _STEP)}".rstrip(),
     )
 
 

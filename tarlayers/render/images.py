@@ -10,6 +10,7 @@ from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import unpacked_size
 from tarlayers.render.escape import escape_path, escape_text
+from tarlayers.render.steps import brief_step
 from tarlayers.render.values import human_size
 from tarlayers.rootfs import Refusal
 from tarlayers.sources.layout import OtherRecord
@@ -21,7 +22,6 @@ HISTORY_HEADER = ("LAYER", "CREATED", "CREATED BY", "SIZE", "COMMENT")
 HISTORY_ALIGN = "><<><"
 HISTORY_SPARE = ("COMMENT",)
 _SHORT = len("sha256:") + 12
-_WIDE = 72  # characters of an instruction in a table
 
 
 def _text(value: object) -> str | None:
@@ -163,12 +163,6 @@ def shorten(digest: object) -> str:
     return str(digest)[:_SHORT] if digest is not None else "-"
 
 
-def one_line(text: str | None, width: int = _WIDE) -> str:
-    """An instruction on one line, cut with an ellipsis; control characters escaped."""
-    line = escape_text(" ".join((text or "").split()))
-    return line if len(line) <= width else line[: width - 1] + "…"
-
-
 def inspect_lines(archive: ImageArchive, images: Mapping[int, Image]) -> Iterator[str]:
     """The text that `inspect` prints; what is no image only beside all images."""
     packed = "" if archive.compression == "none" else f", {archive.compression}"
@@ -242,14 +236,14 @@ def _layer_line(layer: Layer) -> str:
     size = human_size(layer.size) if layer.size is not None else "-"
     state = _unreadable(layer) or layer.chunked_format or layer.compression
     identity = shorten(layer.diff_id or layer.digest)
-    return f"layer {layer.index:<5} {identity} {size:>8} {state or '':5} {one_line(layer.created_by)}".rstrip()
+    return f"layer {layer.index:<5} {identity} {size:>8} {state or '':5} {brief_step(layer.created_by)}".rstrip()
 
 
 def _origin(layer: Layer) -> str:
     """What made a layer: a build step, or a container."""
     if layer.created_by is None and layer.on_disk is not None and layer.on_disk.role != "image":
         return f"({layer.on_disk.role} layer)"
-    return one_line(layer.created_by)
+    return brief_step(layer.created_by)
 
 
 def _unreadable(layer: Layer) -> str:
@@ -291,6 +285,6 @@ def history_cells(row: HistoryRow, layers: Sequence[Layer], *, sizes: bool, full
         layer = layers[row.layer]
         known = sizes and not layer.unreadable
         size = human_size(unpacked_size(layer.read().entries)) if known else "-"
-    created_by = escape_text(row.step.created_by or "") if full else one_line(row.step.created_by)
+    created_by = escape_text(row.step.created_by or "") if full else brief_step(row.step.created_by)
     created = (row.step.created or "N/A")[: None if full else 19]
     return (index, escape_text(created), created_by, size, escape_text(row.step.comment or ""))

@@ -8,7 +8,8 @@ from tarlayers.analysis.log import LogEvent, PathLog
 from tarlayers.layer import Entry
 from tarlayers.render.changes import cause_fields, layer_fields
 from tarlayers.render.escape import escape_text
-from tarlayers.render.images import one_line, refusals_document, shorten
+from tarlayers.render.images import refusals_document, shorten
+from tarlayers.render.steps import brief_step
 from tarlayers.render.values import entry_dict, format_time, mode_string, path_fields
 
 LOG_HEADER = ("LAYER", "DIFF ID", "CHANGE", "MODE", "OWNER", "SIZE", "MODIFIED", "CREATED BY")
@@ -33,7 +34,7 @@ def _event_document(event: LogEvent, path: str) -> dict[str, Any]:
 
 def log_cells(event: LogEvent, path: str, *, full: bool) -> tuple[str, ...]:
     """One row of the table; with `full` the instruction is not cut short."""
-    step = escape_text(event.layer.created_by or "") if full else one_line(event.layer.created_by)
+    step = escape_text(event.layer.created_by or "") if full else brief_step(event.layer.created_by)
     cells = _entry_cells(event.entry) if event.entry is not None else ("-",) * 4
     return (str(event.layer.index), shorten(event.layer.diff_id), _describe(event, path), *cells, step)
 

@@ -8,7 +8,8 @@ from typing import Any
 from tarlayers.analysis.dive import DiveScore
 from tarlayers.analysis.waste import LayerWaste, PathWaste, Waste
 from tarlayers.render.escape import escape_text
-from tarlayers.render.images import one_line, refusals_document
+from tarlayers.render.images import refusals_document
+from tarlayers.render.steps import brief_step
 from tarlayers.render.values import human_size, path_fields
 
 PATH_HEADER = ("WASTED", "COPIES", "CAUSE", "LAYERS", "HIDDEN BY", "PATH")
@@ -84,7 +85,7 @@ def layer_cells(row: LayerWaste) -> tuple[str, ...]:
         str(row.layer.index),
         human_size(row.content_size),
         human_size(row.bytes),
-        one_line(row.layer.created_by),
+        brief_step(row.layer.created_by),
     )
 
 

@@ -9,13 +9,11 @@ from typing import NamedTuple
 from tarlayers.analysis.policy.verdict import Hit, RuleResult, Verdict
 from tarlayers.formats.policy import EXPIRED, Hidden, Ignore, Rule, Touch
 from tarlayers.render.escape import escape_text
-from tarlayers.render.images import one_line
+from tarlayers.render.steps import brief_step
 from tarlayers.render.values import human_size
 
 STEP_WIDTH = 60  # of an instruction beside a path
 # What docker's builder puts in front of every instruction says nothing.
-_SHELLS = ("/bin/sh -c #(nop) ", "/bin/sh -c ")
-
 _SHARED_PATHS = frozenset(("P005", "P006"))  # whose shares are paths; other shares are layers
 
 
@@ -86,8 +84,7 @@ def describe_hit(verdict: Verdict, rule: Rule, hit: Hit) -> Violation:
 
 def describe_step(step: str) -> str:
     """An instruction on one line."""
-    shell = next((shell for shell in _SHELLS if step.startswith(shell)), "")
-    return one_line(step.removeprefix(shell), STEP_WIDTH)
+    return brief_step(step, STEP_WIDTH)
 
 
 def describe_expired(ignore: Ignore) -> str:
