@@ -9,7 +9,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits
     1  formats
     2  sources
-    3  layer store windows image reference imagearchive
+    3  layer layerfile store cachedstore windows image reference imagearchive
     4  difference tree unpack inplace rootfs toc finding shipped imagepair
     5  analysis export extract
     6  render
@@ -22,6 +22,7 @@ Inside a floor these edges are meant, and no others:
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
     sources.contents -> sources.archive
+    sources.layercache -> sources.archive
     formats.toc -> formats.tar formats.compression
     sources.inventory -> sources.layout sources.names
     sources.oci -> sources.inventory sources.layout sources.names
@@ -31,11 +32,13 @@ Inside a floor these edges are meant, and no others:
     sources.agreement -> sources.layout sources.locate
     formats.secrets -> formats.glob
     formats.config_keys -> formats.documents
+    layerfile -> layer
     store -> layer
+    cachedstore -> layer layerfile store
     windows -> layer
     image -> layer store windows
     reference -> image
-    imagearchive -> image reference store
+    imagearchive -> cachedstore image reference store
     unpack -> tree
     inplace -> tree
     rootfs -> difference tree unpack inplace
@@ -76,6 +79,7 @@ if TYPE_CHECKING:
     from tarlayers.rootfs import RootFS as RootFS
     from tarlayers.rootfs import merge_layers as merge_layers
     from tarlayers.rootfs import trace_layers as trace_layers
+    from tarlayers.sources.layercache import LayerCache as LayerCache
 
 _HOME = {
     "analysis.blame": "blame_paths",
@@ -92,6 +96,7 @@ _HOME = {
     "limits": "Limits",
     "reference": "choose_image",
     "rootfs": "RootFS merge_layers trace_layers",
+    "sources.layercache": "LayerCache",
 }
 """The public names, by the module that defines each."""
 

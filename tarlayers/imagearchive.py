@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from tarlayers.cachedstore import CachedStore
 from tarlayers.digest import Meter
 from tarlayers.errors import MalformedInput, UnsupportedInput, naming
 from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
@@ -22,7 +23,8 @@ from tarlayers.formats.mediatypes import read_layer_type, why_unreadable
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.reference import choose_image
-from tarlayers.sources.archive import CHUNK, open_directory, open_tar
+from tarlayers.sources.archive import CHUNK, Archive, open_directory, open_tar
+from tarlayers.sources.layercache import LayerCache
 from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, map_history
 from tarlayers.sources.locate import locate_images
 from tarlayers.store import WHOLE, OnRead, PassedStore, SeekStore, Store, pass_stream, tell_reading
@@ -69,6 +71,7 @@ def open_images(
     contents: bool = False,
     keep: bool = False,
     tell: Callable[[str], object] | None = None,
+    cache: LayerCache | None = None,
     limits: Limits = DEFAULT_LIMITS,
     on_read: OnRead | None = None,
 ) -> ImageArchive:
@@ -77,8 +80,10 @@ def open_images(
     `hashed` and `contents` say what a stream has to compute while it passes (see `Layer.read`); they mean
     nothing for what can be read again. With `keep` a stream is spooled to an unnamed temporary file, so that
     contents can be read afterwards. `tell` hears, in a line, how a stream is read, `on_read` of its progress.
+    What can be read again takes the layers that `cache` has from there, and puts those that it reads there; what is
+    read under other limits than the default ones does not.
     """
-    needs = _Needs(hashed, contents, keep, tell or (lambda _: None), on_read)
+    needs = _Needs(hashed, contents, keep, tell or (lambda _: None), cache, on_read)
     if isinstance(source, str | os.PathLike):
         return _open_path(os.fspath(source), needs, limits)
     return _open_stream("-", _read_stream(source), needs, limits)
@@ -86,12 +91,13 @@ def open_images(
 
 @dataclass(frozen=True, slots=True)
 class _Needs:
-    """What is needed of a stream."""
+    """What is needed of a stream, and where layers are kept."""
 
     hashed: bool
     contents: bool
     keep: bool
     tell: Callable[[str], object]
+    cache: LayerCache | None
     on_read: OnRead | None
 
 
@@ -99,7 +105,7 @@ def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
     if Path(path).is_dir():
         with naming(path):
             archive = open_directory(path)
-            return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits, directory=True)
+            return _assemble(path, archive.size, "none", _make_store(archive, needs, limits), limits, directory=True)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -110,7 +116,13 @@ def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
         if not os.fstat(descriptor).st_size:
             raise MalformedInput("the file is empty")
         archive = open_tar(path, os.dup(descriptor), limits)
-        return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits)
+        return _assemble(path, archive.size, "none", _make_store(archive, needs, limits), limits)
+
+
+def _make_store(archive: Archive, needs: _Needs, limits: Limits) -> SeekStore:
+    if needs.cache is None or limits != DEFAULT_LIMITS:
+        return SeekStore(archive, limits)
+    return CachedStore(archive, needs.cache)
 
 
 def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
@@ -163,7 +175,7 @@ def _spool(name: str, plain: Iterator[bytes], needs: _Needs, limits: Limits) -> 
             for chunk in plain:
                 spool.write(chunk)
             spool.flush()
-            return SeekStore(open_tar(name, os.dup(spool.fileno()), limits), limits)
+            return _make_store(open_tar(name, os.dup(spool.fileno()), limits), needs, limits)
     except OSError as error:
         raise UnsupportedInput(f"cannot be spooled to {place} ({error.strerror}): set TMPDIR") from error
 
