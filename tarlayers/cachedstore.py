@@ -19,23 +19,20 @@ from tarlayers.sources.archive import Archive, Blob, Origin
 from tarlayers.sources.layercache import LayerCache
 from tarlayers.store import OnRead, SeekStore, tell_reading
 
-# Smaller layers are read faster than looked up: open, checksum and touch cost 60 us, and inflating 8 KiB as much.
-_LEAST_BYTES = 8 << 10
 _CLAIM = re.compile(r"([0-9a-f]{64}|[0-9a-f]{128})(\.tar(\.gz)?)?$")
 
 
 class CachedStore(SeekStore):
     """A store over random access with a cache of layers. What it answers is what a SeekStore would."""
 
-    def __init__(self, archive: Archive, cache: LayerCache, *, least_bytes: int = _LEAST_BYTES) -> None:
+    def __init__(self, archive: Archive, cache: LayerCache) -> None:
         super().__init__(archive, DEFAULT_LIMITS)
         self._cache = cache
-        self._least_bytes = least_bytes
         self._hashed: dict[str, Digest] = {}
 
     def _read_layer(self, name: str, blob: Blob, *, hashed: bool, contents: bool, on_read: OnRead | None) -> LayerIndex:
         """Give what is kept of the layer; else read it, hash its stored bytes as they pass, and keep what is found."""
-        if hashed or blob.size < self._least_bytes:
+        if hashed or blob.size < self._cache.least_bytes:
             return super()._read_layer(name, blob, hashed=hashed, contents=contents, on_read=on_read)
         digest = self._recall(name, blob) or self._hash_claimed(name, blob, on_read)
         found = self._load(digest, contents=contents) if digest is not None else None
@@ -105,7 +102,7 @@ class CachedStore(SeekStore):
         """Give what is known; read the layer for the others, and keep them if its digest is known."""
         name = self.aliases.get(name, name)
         blob = self._blob(name)
-        digest = self._recall(name, blob) if blob.size >= self._least_bytes else None
+        digest = self._recall(name, blob) if blob.size >= self._cache.least_bytes else None
         if digest is None:
             return super().hash_files(name, offsets)
         kept = self._load_digests(digest) or FileDigests({}, complete=False)

@@ -31,6 +31,8 @@ MOST_BYTES = 512 << 20
 PARTS = ("entries", "contents")
 """What a file keeps of a layer, each with a checksum of its own: one can be read, or renewed, without the other."""
 
+# To read a blob of 1 KiB takes half as long as to keep what was found in it, and twice as long as to look that up.
+_LEAST_BYTES = 1 << 10
 # Linux stamps files with a clock of 1 to 10 ms, FAT with one of 2 s: what was written a moment ago may be written
 # once more and keep its times (git calls such files racy).
 _SETTLED_SECONDS = 2.0
@@ -55,8 +57,8 @@ class CacheUsage(NamedTuple):
 class LayerCache:
     """The cache in one directory, which is made when something is first kept.
 
-    At most `most_bytes` are kept, those that were used last. `tell` hears, once, why the cache is of no use. A
-    file is known again by where it is once its times are `settled` seconds old.
+    At most `most_bytes` are kept, those that were used last, of blobs of `least_bytes` or more. A file is known again
+    by where it is once its times are `settled` seconds old. `tell` hears, once, why the cache is of no use.
     """
 
     def __init__(
@@ -64,11 +66,14 @@ class LayerCache:
         path: str | os.PathLike[str],
         *,
         most_bytes: int = MOST_BYTES,
+        least_bytes: int = _LEAST_BYTES,
         settled: float = _SETTLED_SECONDS,
         tell: Callable[[str], object] | None = None,
     ) -> None:
         self.path = Path(path)
         self.most_bytes = most_bytes
+        self.least_bytes = least_bytes
+        """Of a blob that is worth it."""
         self._settled_ns = int(settled * 1e9)
         self._tell = tell or (lambda _: None)
         self._files = self.path / VERSION
