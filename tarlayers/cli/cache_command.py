@@ -11,7 +11,6 @@ from tarlayers.cli.output import write_json, write_lines
 
 command = typer.Typer(
     help="The files of layers that were read before, so that they need not be decompressed again.",
-    no_args_is_help=True,
 )
 
 

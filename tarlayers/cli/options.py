@@ -65,8 +65,8 @@ CacheOption = Annotated[
     bool | None,
     typer.Option(
         "--cache/--no-cache",
-        help="Keep what is found in layers for the next run, or not. "
-        "Of standard input nothing is kept unless asked: it is spooled to disk then.",
+        help="Keep what is found in layers for the next run, or not. Of a stream nothing is kept unless asked: "
+        "it is spooled to disk then.",
         show_default=False,
     ),
 ]
