@@ -63,25 +63,27 @@ def new_cache(path: Path, **options: Any) -> LayerCache:
 
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], Work]:
-    """Counts what is done to layers while something runs."""
-    done = {"decompressed": 0, "read": 0}
+    """Counts what is done to layers while something runs, in whatever threads."""
+    done: list[str] = []
     run_all, chunks = Decompressor.run, Blob.chunks
 
     def count_run(self: Decompressor, stored: Any) -> Iterator[bytes]:
-        done["decompressed"] += self.compression != "none"
+        if self.compression != "none":
+            done.append("decompressed")
         return run_all(self, stored)
 
     def count_chunks(self: Blob) -> Iterator[bytes]:
-        done["read"] += self.read_at(0, 1) not in (b"{", b"[") and self.name != "oci-layout"
+        if self.read_at(0, 1) not in (b"{", b"["):
+            done.append("read")
         return chunks(self)
 
     monkeypatch.setattr(Decompressor, "run", count_run)
     monkeypatch.setattr(Blob, "chunks", count_chunks)
 
     def measure(act: Callable[[], Any]) -> Work:
-        done.update(decompressed=0, read=0)
+        done.clear()
         act()
-        return Work(**done)
+        return Work(done.count("decompressed"), done.count("read"))
 
     return measure
 
