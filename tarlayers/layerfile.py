@@ -144,6 +144,13 @@ def _unpack_numbers(data: bytes, count: int) -> list[int]:
     return numbers.tolist()
 
 
+def _unpack_few(data: bytes, count: int) -> list[int]:
+    """Numbers most of which are equal to another: one object each, which is 85 bytes less an entry."""
+    numbers = _unpack_numbers(data, count)
+    seen: dict[int, int] = {}
+    return list(map(seen.setdefault, numbers, numbers))
+
+
 def _pack_rising(values: Sequence[int]) -> bytes:
     return _pack_numbers([value - before for before, value in zip((0, *values), values, strict=False)])
 
@@ -219,16 +226,17 @@ def _from_hex(text: str) -> str:
 
 _TEXTS = _Codec(_pack_texts, _unpack_texts)
 _NUMBERS = _Codec(_pack_numbers, _unpack_numbers)
+_FEW_NUMBERS = _Codec(_pack_numbers, _unpack_few)
 _WORDS = _Codec(_pack_words, _unpack_words)
 # In the order of Entry's fields. What has none is made from the others (role), or is kept apart (sha256).
 _CODECS: tuple[_Codec | None, ...] = (
     _TEXTS,
     _WORDS,
+    _FEW_NUMBERS,
+    _FEW_NUMBERS,
+    _FEW_NUMBERS,
     _NUMBERS,
-    _NUMBERS,
-    _NUMBERS,
-    _NUMBERS,
-    _NUMBERS,
+    _FEW_NUMBERS,
     _sparse(_pack_texts, _unpack_texts),
     _sparse(_pack_devices, _unpack_devices),
     _sparse(_pack_xattrs, _unpack_xattrs),
