@@ -9,7 +9,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits
     1  formats
     2  sources
-    3  layer store upperdir rootstore windows image reference imagearchive
+    3  layer layerfile store cachedstore upperdir rootstore windows image reference imagearchive
     4  difference tree unpack inplace rootfs toc finding shipped imagepair losses
     5  analysis export extract
     6  render
@@ -34,13 +34,15 @@ Inside a floor these edges are meant, and no others:
     sources.agreement -> sources.layout sources.locate
     formats.secrets -> formats.glob
     formats.config_keys -> formats.documents
+    layerfile -> layer
     store -> layer
+    cachedstore -> layer layerfile store
     upperdir -> layer
     rootstore -> layer store upperdir
     windows -> layer
     image -> layer store windows
     reference -> image
-    imagearchive -> image reference rootstore store
+    imagearchive -> cachedstore image reference rootstore store
     unpack -> tree
     inplace -> tree
     rootfs -> difference tree unpack inplace
@@ -89,6 +91,7 @@ if TYPE_CHECKING:
     from tarlayers.rootfs import RootFS as RootFS
     from tarlayers.rootfs import merge_layers as merge_layers
     from tarlayers.rootfs import trace_layers as trace_layers
+    from tarlayers.sources.layercache import LayerCache as LayerCache
 
 _HOME = {
     "analysis.blame": "blame_paths",
@@ -109,6 +112,7 @@ _HOME = {
     "limits": "Limits",
     "reference": "choose_image",
     "rootfs": "RootFS merge_layers trace_layers",
+    "sources.layercache": "LayerCache",
 }
 """The public names, by the module that defines each."""
 

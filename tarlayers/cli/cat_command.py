@@ -8,6 +8,7 @@ import typer
 
 from tarlayers.cli.options import (
     AtOption,
+    CacheOption,
     Engine,
     EngineOption,
     ImageArgument,
@@ -35,6 +36,7 @@ def command(
     ] = None,
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
+    cache: CacheOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -48,7 +50,7 @@ def command(
 
     if offset is not None and only is None:
         raise typer.BadParameter("means something only with --only", param_hint="--offset")
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, keep=True, hashed=False)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, keep=True, hashed=False)
     if only is not None:
         layer = find_layer(chosen, only)
         write_bytes(layer.open_content(find_in_layer(layer.read().entries, path, offset)))

@@ -8,6 +8,7 @@ import typer
 
 from tarlayers.cli.options import (
     AtOption,
+    CacheOption,
     Engine,
     EngineOption,
     ImageArgument,
@@ -59,6 +60,7 @@ def command(
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
     format: ListFormatOption = ListFormat.text,  # noqa: A002 # the option's name
+    cache: CacheOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -76,7 +78,7 @@ def command(
         raise typer.BadParameter(str(error), param_hint="--type") from error
     if du and only is not None:
         raise typer.BadParameter("measures the merged view, so it does not go with --only", param_hint="--du")
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, contents=digests)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, hashed=False, contents=digests)
     if only is not None:
         _list_layer(chosen, only, selection, long=long, digests=digests, format=format)
         return
