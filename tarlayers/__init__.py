@@ -9,7 +9,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits threads
     1  formats
     2  sources
-    3  layer store upperdir rootstore windows image reference imagearchive
+    3  layer layerfile store cachedstore upperdir rootstore windows image reference imagearchive
     4  difference tree comparison unpack inplace rootfs toc finding shipped imagepair losses
     5  analysis export extract
     6  render
@@ -35,13 +35,15 @@ Inside a floor these edges are meant, and no others:
     sources.agreement -> sources.layout sources.locate
     formats.secrets -> formats.glob
     formats.config_keys -> formats.documents
+    layerfile -> layer
     store -> layer
+    cachedstore -> layer layerfile store
     upperdir -> layer
     rootstore -> layer store upperdir
     windows -> layer
     image -> layer store windows
     reference -> image
-    imagearchive -> image reference rootstore store
+    imagearchive -> cachedstore image reference rootstore store
     comparison -> difference tree
     unpack -> tree
     inplace -> tree
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
     from tarlayers.rootfs import merge_layers as merge_layers
     from tarlayers.rootfs import trace_layers as trace_layers
     from tarlayers.shipped import trace_files as trace_files
+    from tarlayers.sources.layercache import LayerCache as LayerCache
 
 _HOME = {
     "analysis.blame": "blame_paths",
@@ -127,6 +130,7 @@ _HOME = {
     "reference": "choose_image",
     "rootfs": "RootFS merge_layers trace_layers",
     "shipped": "trace_files",
+    "sources.layercache": "LayerCache",
 }
 """The public names, by the module that defines each."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from tarlayers.cachedstore import CachedStore
 from tarlayers.digest import Meter
 from tarlayers.errors import ContentAbsent, MalformedInput, UnsupportedInput, naming
 from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
@@ -24,11 +25,12 @@ from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.reference import choose_image
 from tarlayers.rootstore import RootStore
-from tarlayers.sources.archive import CHUNK, open_directory, open_tar
+from tarlayers.sources.archive import CHUNK, Archive, open_directory, open_tar
 from tarlayers.sources.content_store import read_content_store
 from tarlayers.sources.dataroot import DataRoot, Fault, StoredContainer
 from tarlayers.sources.docker_root import read_docker_root
 from tarlayers.sources.filetree import DirectoryTree, FileTree, join_path, read_tar_tree
+from tarlayers.sources.layercache import LayerCache
 from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, map_history
 from tarlayers.sources.locate import locate_images
 from tarlayers.sources.podman_root import read_podman_root
@@ -103,6 +105,7 @@ def open_images(
     contents: bool = False,
     keep: bool = False,
     tell: Callable[[str], object] | None = None,
+    cache: LayerCache | None = None,
     limits: Limits = DEFAULT_LIMITS,
     on_read: OnRead | None = None,
 ) -> ImageArchive:
@@ -111,8 +114,10 @@ def open_images(
     `hashed` and `contents` say what a stream has to compute while it passes (see `Layer.read`); they mean
     nothing for what can be read again. With `keep` a stream is spooled to an unnamed temporary file, so that
     contents can be read afterwards. `tell` hears, in a line, how a stream is read, `on_read` of its progress.
+    What can be read again takes the layers that `cache` has from there, and puts those that it reads there; what is
+    read under other limits than the default ones does not.
     """
-    needs = _Needs(hashed, contents, keep, tell or (lambda _: None), on_read)
+    needs = _Needs(hashed, contents, keep, tell or (lambda _: None), cache, on_read)
     if isinstance(source, str | os.PathLike):
         return _open_path(os.fspath(source), needs, limits)
     _require_binary(source)
@@ -129,19 +134,20 @@ def _require_binary(source: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Needs:
-    """What is needed of a stream."""
+    """What is needed of a stream, and where layers are kept."""
 
     hashed: bool
     contents: bool
     keep: bool
     tell: Callable[[str], object]
+    cache: LayerCache | None
     on_read: OnRead | None
 
 
 def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
     if Path(path).is_dir():
         with naming(path):
-            return _open_directory(path, limits)
+            return _open_directory(path, needs, limits)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -152,16 +158,24 @@ def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
         if not os.fstat(descriptor).st_size:
             raise MalformedInput("the file is empty")
         archive = open_tar(path, os.dup(descriptor), limits)
-        return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits)
+        return _assemble(path, archive.size, "none", _make_store(archive, needs.cache, limits), limits)
 
 
-def _open_directory(path: str, limits: Limits) -> ImageArchive:
+def _make_store(archive: Archive, cache: LayerCache | None, limits: Limits) -> SeekStore:
+    if cache is None or limits != DEFAULT_LIMITS:
+        return SeekStore(archive, limits)
+    return CachedStore(archive, cache)
+
+
+def _open_directory(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
     tree = DirectoryTree(path.rstrip("/") or "/")
-    found = None if _LAYOUT_FILES & set(tree.names("")) else _assemble_root(path, None, "none", tree, limits)
+    found = (
+        None if _LAYOUT_FILES & set(tree.names("")) else _assemble_root(path, None, "none", tree, limits, needs.cache)
+    )
     if found is not None:
         return found
     archive = open_directory(path)
-    return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits, directory=True)
+    return _assemble(path, archive.size, "none", _make_store(archive, needs.cache, limits), limits, directory=True)
 
 
 def _open_packed(path: str, stream: BinaryIO, needs: _Needs, limits: Limits) -> ImageArchive:
@@ -225,7 +239,7 @@ def _spool(name: str, plain: Iterator[bytes], needs: _Needs, limits: Limits) -> 
             for chunk in plain:
                 spool.write(chunk)
             spool.flush()
-            return SeekStore(open_tar(name, os.dup(spool.fileno()), limits), limits)
+            return _make_store(open_tar(name, os.dup(spool.fileno()), limits), needs.cache, limits)
     except OSError as error:
         raise UnsupportedInput(f"cannot be spooled to {place} ({error.strerror}): set TMPDIR") from error
 
@@ -273,7 +287,7 @@ def _is_passed_root(archive: ImageArchive) -> bool:
 
 
 def _assemble_root(
-    path: str, size: int | None, compression: str, tree: FileTree, limits: Limits
+    path: str, size: int | None, compression: str, tree: FileTree, limits: Limits, cache: LayerCache | None = None
 ) -> ImageArchive | None:
     """Find an engine's data root: the tree itself, or a directory at most two below the first that branches."""
     for place in _root_candidates(tree):
@@ -285,7 +299,7 @@ def _assemble_root(
         content = read_content_store(below, limits)
         if content is not None:
             archive, faults = content
-            store = SeekStore(archive, limits)
+            store = _make_store(archive, cache, limits)
             found = _assemble(path, archive.size if size is None else size, compression, store, limits)
             return replace(found, kind=archive.kind, faults=faults)
     return None

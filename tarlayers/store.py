@@ -146,13 +146,7 @@ class SeekStore:
             if not hashed and not contents and sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
                 index = hop_layer(blob.read_at, blob.size, limits=self._limits)
             else:
-                index = index_layer(
-                    tell_reading(blob.chunks(), on_read),
-                    hashed=hashed,
-                    contents=contents,
-                    algorithm=name_algorithm(name),
-                    limits=self._limits,
-                )
+                index = self._read_layer(name, blob, hashed=hashed, contents=contents, on_read=on_read)
         except TarlayersError as error:
             raise place_error(error, name or self.archive.path) from error
         with self._lock:
@@ -160,6 +154,15 @@ class SeekStore:
             if index.digest is not None:
                 self._digests[name] = index.digest
         return index
+
+    def _read_layer(self, name: str, blob: Blob, *, hashed: bool, contents: bool, on_read: OnRead | None) -> LayerIndex:
+        return index_layer(
+            tell_reading(blob.chunks(), on_read),
+            hashed=hashed,
+            contents=contents,
+            algorithm=name_algorithm(name),
+            limits=self._limits,
+        )
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Hop to the files of a plain layer; decompress any other up to the last of them."""

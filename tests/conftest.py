@@ -10,6 +10,12 @@ import pytest
 from tests.run import run as run_command
 
 
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test reads must not be what another, or the user, kept."""
+    monkeypatch.setenv("TARLAYERS_CACHE", "")
+
+
 @pytest.fixture
 def run() -> Callable[..., bytes]:
     """Run the command line; give what it printed. It must succeed."""

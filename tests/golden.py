@@ -18,6 +18,7 @@ from tests.paths import ROOT, TESTDATA
 GOLDEN = TESTDATA / "golden"
 ENVIRONMENT = {
     "COLUMNS": "100",
+    "TARLAYERS_CACHE": "",
     "NO_COLOR": "1",
     "PYTHONPATH": str(ROOT),
     "PYTHONWARNINGS": "error",

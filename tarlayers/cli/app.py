@@ -28,6 +28,7 @@ COMMANDS = {
     "export": "The merged root file system as one tar.",
     "extract": "Files to disk, never outside of DEST.",
     "tarsplit": "Layers without their contents, as docker keeps them.",
+    "cache": "What is kept of layers for the next run: info, clear.",
 }
 """Every command with its line in the overview; its module in this package has a `command`: a function, or a typer
 application with commands of its own. A `Command` beside it is the class that parses its arguments."""

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tarlayers.cli.options import (
+    CacheOption,
     Engine,
     EngineOption,
     ImageArgument,
@@ -30,6 +31,7 @@ def command(
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
     format: ListFormatOption = ListFormat.text,  # noqa: A002 # the option's name
+    cache: CacheOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -45,7 +47,7 @@ def command(
     from tarlayers.render.images import refusals_document
     from tarlayers.render.values import dump_ndjson
 
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, hashed=False)
     warn_unmatched(chosen, quiet=quiet)
     load_chosen(chosen.layers, quiet=quiet)
     answer = blame_paths(chosen, path, engine=engine.value)

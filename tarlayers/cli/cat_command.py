@@ -8,6 +8,7 @@ import typer
 
 from tarlayers.cli.options import (
     AtOption,
+    CacheOption,
     Engine,
     EngineOption,
     ImageArgument,
@@ -35,6 +36,7 @@ def command(
     ] = None,
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
+    cache: CacheOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -50,7 +52,7 @@ def command(
         raise typer.BadParameter("means something only with --only", param_hint="--offset")
     if at is not None and only is not None:
         raise typer.BadParameter("is about the merged view, so it does not go with --only", param_hint="--at")
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, keep=True, hashed=False)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, keep=True, hashed=False)
     if only is not None:
         layer = find_layer(chosen, only)
         write_bytes(layer.open_content(find_in_layer(layer.read().entries, path, offset)))

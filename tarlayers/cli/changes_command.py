@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tarlayers.cli.options import (
+    CacheOption,
     Engine,
     EngineOption,
     Format,
@@ -38,6 +39,7 @@ def command(
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    cache: CacheOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -56,7 +58,7 @@ def command(
     from tarlayers.image import find_layer
     from tarlayers.render.changes import change_lines, changes_document
 
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, contents=True)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, hashed=False, contents=True)
     warn_unmatched(chosen, quiet=quiet)
     if layer is None and chosen.container is not None:
         layer = "-1"  # docker diff speaks of a container's own layer alone

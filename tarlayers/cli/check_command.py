@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from tarlayers.cli.options import (
+    CacheOption,
     Engine,
     EngineOption,
     PlatformOption,
@@ -63,6 +64,7 @@ class Opening(NamedTuple):
 
     engine: Engine
     platform: str | None
+    cache: bool | None
     verbose: bool
     quiet: bool
 
@@ -121,6 +123,7 @@ def command(
     ] = None,
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
+    cache: CacheOption = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="List all that is found, and say what is done.")
     ] = False,
@@ -139,7 +142,7 @@ def command(
         raise typer.BadParameter("name an image", param_hint="IMAGE")
     reports = pair_reports(format or [], output or [], ctx.meta.get(_ORDER, []))
     day = datetime.now(UTC).date() if today is None else today.date()
-    how = Opening(engine, platform, verbose, quiet)
+    how = Opening(engine, platform, cache, verbose, quiet)
     found = _check_images(load_policy(policy), images, baseline, day, how)
     for report in reports:
         text = _render(found, report.format, every=verbose).encode("utf-8", "backslashreplace")
@@ -214,7 +217,12 @@ def _gather(argument: str, reading: Reading, how: Opening, baseline: Evidence | 
     from tarlayers.errors import naming
 
     archive, reference = open_archive(
-        argument, quiet=how.quiet, verbose=how.verbose, hashed=reading.hashed, keep=reading.again
+        argument,
+        quiet=how.quiet,
+        verbose=how.verbose,
+        hashed=reading.hashed,
+        keep=reading.again,
+        cache=how.cache,
     )
     image = choose_in(archive, reference, how.platform, quiet=how.quiet, contents=False)
     if reading.layers:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tarlayers.cli.options import (
+    CacheOption,
     Engine,
     EngineOption,
     PlatformOption,
@@ -57,6 +58,7 @@ def command(
     format: Annotated[  # noqa: A002 # the option's name
         DiffFormat, typer.Option("--format", "-f", help="How to print the answer.")
     ] = DiffFormat.text,
+    cache: CacheOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -72,7 +74,14 @@ def command(
     if not set(sections) <= set(SECTIONS):
         raise typer.BadParameter(f"give some of {','.join(SECTIONS)}", param_hint="--only")
     images = open_two(
-        old, new, platform, quiet=quiet, verbose=verbose, contents="files" in sections, keep=patch is not None
+        old,
+        new,
+        platform,
+        quiet=quiet,
+        verbose=verbose,
+        cache=cache,
+        contents="files" in sections,
+        keep=patch is not None,
     )
     total = sum(layer.size or 0 for image in images for layer in image.layers)
     if patch is not None:

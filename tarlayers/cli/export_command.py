@@ -9,6 +9,7 @@ import typer
 
 from tarlayers.cli.options import (
     AtOption,
+    CacheOption,
     Engine,
     EngineOption,
     ImageArgument,
@@ -35,6 +36,7 @@ def command(
     strip_mtime: Annotated[bool, typer.Option("--strip-mtime", help="The epoch as every time.")] = False,
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
+    cache: CacheOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -48,7 +50,7 @@ def command(
         raise typer.BadParameter("a tar is not for a terminal: give --output FILE, or a pipe")
     text = "@0" if strip_mtime else mtime
     time = parse_time(text) if text is not None else None
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, keep=True, hashed=False)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, keep=True, hashed=False)
     rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at)
     warn_refused(rootfs.refused, quiet=quiet)
     chunks = export_rootfs(rootfs, chosen.layers, mtime=time)

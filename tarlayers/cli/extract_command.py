@@ -8,6 +8,7 @@ import typer
 
 from tarlayers.cli.options import (
     AtOption,
+    CacheOption,
     Engine,
     EngineOption,
     ImageArgument,
@@ -36,6 +37,7 @@ def command(
     at: AtOption = None,
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
+    cache: CacheOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -46,7 +48,7 @@ def command(
     from tarlayers.analysis.listing import select_below
     from tarlayers.extract import extract_paths
 
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, keep=True, hashed=False)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, keep=True, hashed=False)
     rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at)
     warn_refused(rootfs.refused, quiet=quiet)
     wanted = select_below(rootfs, paths or [])

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tarlayers.cli.options import (
+    CacheOption,
     Engine,
     EngineOption,
     Format,
@@ -37,6 +38,7 @@ def command(
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    cache: CacheOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -51,7 +53,7 @@ def command(
     from tarlayers.render import hidden as render
     from tarlayers.shipped import FILES, NO_DIRECTORIES, trace_files
 
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, keep=secrets)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, hashed=False, keep=secrets)
     for layer in chosen.layers:
         layer.require_readable()
     load_chosen(chosen.layers, quiet=quiet)

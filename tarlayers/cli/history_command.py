@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tarlayers.cli.options import (
+    CacheOption,
     Format,
     FormatOption,
     ImageArgument,
@@ -28,6 +29,7 @@ def command(
     full: Annotated[bool, typer.Option("--no-trunc", help="Do not cut instructions short.")] = False,
     platform: PlatformOption = None,
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    cache: CacheOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -37,7 +39,7 @@ def command(
     """
     from tarlayers.render.images import HISTORY_ALIGN, HISTORY_HEADER, HISTORY_SPARE, history_cells, history_row
 
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache)
     warn_unmatched(chosen, quiet=quiet)
     if size:
         load_chosen([chosen.layers[row.layer] for row in chosen.history if row.layer is not None], quiet=quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tarlayers.cli.options import (
+    CacheOption,
     Format,
     FormatOption,
     ImageArgument,
@@ -19,6 +20,7 @@ def command(
     image: ImageArgument,
     platform: PlatformOption = None,
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    cache: CacheOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -28,7 +30,7 @@ def command(
     """
     from tarlayers.render.images import LAYER_ALIGN, LAYER_HEADER, LAYER_SPARE, layer_cells, layer_document
 
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache)
     load_chosen([layer for layer in chosen.layers if layer.is_unclaimed], quiet=quiet, hashed=True)
     load_chosen(chosen.layers, quiet=quiet)
     if format is Format.json:

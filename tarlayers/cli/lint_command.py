@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tarlayers.cli.options import (
+    CacheOption,
     Format,
     FormatOption,
     ImageArgument,
@@ -42,6 +43,7 @@ def command(
     ] = False,
     platform: PlatformOption = None,
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    cache: CacheOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -54,7 +56,7 @@ def command(
     from tarlayers.analysis.lint.report import has_failed, lint_image
     from tarlayers.render.lint import lint_document, lint_lines
 
-    chosen = open_chosen(image, platform, hashed=False, quiet=quiet, verbose=verbose)
+    chosen = open_chosen(image, platform, hashed=False, quiet=quiet, verbose=verbose, cache=cache)
     try:
         with watch_reading(sum(layer.size or 0 for layer in chosen.layers), quiet=quiet) as on_read:
             report = lint_image(chosen, ignore=[code.upper() for code in ignore or ()], on_read=on_read)

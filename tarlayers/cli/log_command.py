@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tarlayers.cli.options import (
+    CacheOption,
     Engine,
     EngineOption,
     Format,
@@ -30,6 +31,7 @@ def command(
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    cache: CacheOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -44,7 +46,7 @@ def command(
     from tarlayers.analysis.log import trace_path
     from tarlayers.render.log import LOG_ALIGN, LOG_HEADER, log_cells, log_document
 
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, contents=True)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, hashed=False, contents=True)
     warn_unmatched(chosen, quiet=quiet)
     load_chosen(chosen.layers, quiet=quiet)
     log = trace_path(chosen, path, engine=engine.value)

@@ -8,6 +8,7 @@ import typer
 
 from tarlayers.cli.options import (
     AtOption,
+    CacheOption,
     Engine,
     EngineOption,
     ImageArgument,
@@ -59,6 +60,7 @@ def command(
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
     format: ListFormatOption = ListFormat.text,  # noqa: A002 # the option's name
+    cache: CacheOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -77,7 +79,7 @@ def command(
     for option, given in (("--du", du), ("--tree", tree), ("--at", at is not None)):
         if given and only is not None:
             raise typer.BadParameter("is about the merged view, so it does not go with --only", param_hint=option)
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, hashed=False, contents=digests)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, hashed=False, contents=digests)
     if only is not None:
         _list_layer(chosen, only, selection, long=long, digests=digests, format=format)
         return

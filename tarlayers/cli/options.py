@@ -62,6 +62,15 @@ PlatformOption = Annotated[
     typer.Option("--platform", metavar="OS/ARCH[/VARIANT]", help="Which image of several.", show_default=False),
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say on standard error what is done.")]
+CacheOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Keep what is found in layers for the next run, or not. Of a stream nothing is kept unless asked: "
+        "it is spooled to disk then.",
+        show_default=False,
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No warnings, no progress.")]
 AtOption = Annotated[
     str | None, typer.Option("--at", metavar="N", help="The view after layer N (index or digest).", show_default=False)
@@ -88,9 +97,19 @@ def split_reference(argument: str) -> tuple[str, str | None]:
 
 
 def open_archive(
-    argument: str, *, quiet: bool, verbose: bool, hashed: bool = True, contents: bool = False, keep: bool = False
+    argument: str,
+    *,
+    quiet: bool,
+    verbose: bool,
+    hashed: bool = True,
+    contents: bool = False,
+    keep: bool = False,
+    cache: bool | None = False,
 ) -> tuple[ImageArchive, str | None]:
-    """Open what IMAGE names; what is needed of a stream is said as for `open_images`."""
+    """Open what IMAGE names; what is needed of a stream is said as for `open_images`. With None for `cache` the
+    layers of all but standard input are kept for the next run.
+    """
+    from tarlayers.cli.cache import open_cache
     from tarlayers.cli.outcome import complain
     from tarlayers.imagearchive import open_images
 
@@ -102,8 +121,12 @@ def open_archive(
     source = sys.stdin.buffer if path == "-" else path
     total = os.path.getsize(path) if os.path.isfile(path) else None  # noqa: PTH202, PTH113 # as above
     tell = complain if verbose else None
+    layers = open_cache(tell) if cache or (cache is None and path != "-") else None
+    keep = keep or cache is True
     with watch_reading(total, quiet=quiet) as on_read:
-        archive = open_images(source, hashed=hashed, contents=contents, keep=keep, tell=tell, on_read=on_read)
+        archive = open_images(
+            source, hashed=hashed, contents=contents, keep=keep, tell=tell, cache=layers, on_read=on_read
+        )
     return archive, reference
 
 
@@ -116,10 +139,11 @@ def open_chosen(
     hashed: bool = True,
     contents: bool = False,
     keep: bool = False,
+    cache: bool | None = None,
 ) -> Image:
     """Open what IMAGE names and pick the one image that is meant."""
     archive, reference = open_archive(
-        argument, quiet=quiet, verbose=verbose, hashed=hashed, contents=contents, keep=keep
+        argument, quiet=quiet, verbose=verbose, hashed=hashed, contents=contents, keep=keep, cache=cache
     )
     return choose_in(archive, reference, platform, quiet=quiet, contents=contents)
 
@@ -182,15 +206,16 @@ def open_two(
     verbose: bool,
     contents: bool = False,
     keep: bool = False,
+    cache: bool | None = None,
 ) -> tuple[Image, Image]:
     """Open the two images that are meant; an archive that holds both is opened, and a stream read, once."""
     if old == new == "-":
         raise typer.BadParameter("standard input can be one side alone; of an archive with two name both: -#v1 -#v2")
-    first, old_reference = open_archive(old, quiet=quiet, verbose=verbose, contents=contents, keep=keep)
+    first, old_reference = open_archive(old, quiet=quiet, verbose=verbose, contents=contents, keep=keep, cache=cache)
     path, new_reference = split_reference(new)
     second = first
     if path != split_reference(old)[0]:
-        second, _ = open_archive(new, quiet=quiet, verbose=verbose, contents=contents, keep=keep)
+        second, _ = open_archive(new, quiet=quiet, verbose=verbose, contents=contents, keep=keep, cache=cache)
     return (
         choose_in(first, old_reference, platform, quiet=quiet, contents=contents),
         choose_in(second, new_reference, platform, quiet=quiet, contents=contents),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tarlayers.cli.options import (
+    CacheOption,
     Engine,
     EngineOption,
     Format,
@@ -35,6 +36,7 @@ def command(
     engine: EngineOption = Engine.containerd,
     platform: PlatformOption = None,
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    cache: CacheOption = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -48,7 +50,7 @@ def command(
     from tarlayers.analysis.waste import measure_waste
     from tarlayers.render import waste as render
 
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, contents=digests)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, contents=digests)
     for layer in chosen.layers:
         layer.require_readable()
     load_chosen(chosen.layers, quiet=quiet, contents=digests)

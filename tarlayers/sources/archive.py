@@ -11,6 +11,7 @@ import stat
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,19 @@ _DIRECTORY_DEPTH = 4
 _LINKED_DIRECTORIES = frozenset(("blobs", "sha256", "sha512"))
 
 
+class Origin(NamedTuple):
+    """Where bytes are and when they were last written: what has the same origin now as before has not changed."""
+
+    device: int
+    inode: int
+    file_size: int
+    mtime_ns: int
+    ctime_ns: int
+    """Nobody can set it, as they can the time of modification."""
+    offset: int
+    size: int
+
+
 @dataclass(frozen=True, slots=True)
 class Blob:
     """Stored bytes that can be read anywhere, any number of times, from several threads."""
@@ -34,6 +48,23 @@ class Blob:
     size: int
     read_at: Callable[[int, int], bytes] = field(repr=False)
     """(offset, count) -> bytes, fewer only at the end."""
+    stat: Callable[[], os.stat_result] | None = field(default=None, repr=False)
+    """The status, now, of the file that the bytes are in; OSError where there is none any more."""
+    start: int = 0
+    """The offset in that file."""
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where the bytes are, as the file system has it now; None where that cannot be told."""
+        try:
+            status = self.stat() if self.stat is not None else None
+        except OSError:
+            return None
+        if status is None:
+            return None
+        return Origin(
+            status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, self.start, self.size
+        )
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the blob from front to back. A source that has become shorter is MalformedInput."""
@@ -135,17 +166,18 @@ def open_tar(path: str, descriptor: int, limits: Limits = DEFAULT_LIMITS) -> Arc
     def read_at(offset: int, count: int) -> bytes:
         return os.pread(descriptor, count, offset)
 
+    whole = Blob(path, size, read_at, partial(os.fstat, descriptor))
     try:
-        table = _member_table(read_at, size, limits)
+        table = _member_table(whole, limits)
     except BaseException:
         os.close(descriptor)
         raise
     weakref.finalize(read_at, os.close, descriptor)  # every blob holds it, whatever becomes of the archive
-    return Archive("tar", path, size, table, Blob(path, size, read_at))
+    return Archive("tar", path, size, table, whole)
 
 
-def _member_table(read_at: Callable[[int, int], bytes], size: int, limits: Limits) -> MemberTable:
-    walker = tar.Walker(tar.SeekFeed(read_at, size), limits=limits)
+def _member_table(whole: Blob, limits: Limits) -> MemberTable:
+    walker = tar.Walker(tar.SeekFeed(whole.read_at, whole.size), limits=limits)
     blobs: dict[str, Blob] = {}
     links: dict[str, tuple[str, ...]] = {}
     duplicates: dict[str, int] = {}
@@ -156,7 +188,7 @@ def _member_table(read_at: Callable[[int, int], bytes], size: int, limits: Limit
         if member.typeflag in b"12":
             links[name] = link_targets(name, member)
         elif member.typeflag in b"07S" and member.stored:
-            blobs[name] = _member_blob(name, member, walker.data_offset, read_at)
+            blobs[name] = _member_blob(name, member, walker.data_offset, whole)
         elif member.typeflag in b"07S":
             blobs[name] = Blob(name, 0, lambda _offset, _count: b"")
     aliases = resolve_links(links, blobs)
@@ -167,7 +199,7 @@ def _member_table(read_at: Callable[[int, int], bytes], size: int, limits: Limit
         {name[len(top) :]: blob for name, blob in blobs.items()},
         {name[len(top) :]: target[len(top) :] for name, target in aliases.items()},
         {name.removeprefix(top): count for name, count in duplicates.items()},
-        ends_whole(walker, size),
+        ends_whole(walker, whole.size),
     )
 
 
@@ -176,7 +208,7 @@ def ends_whole(walker: tar.Walker, size: int) -> bool:
     return walker.end_mark and size % tar.BLOCK == 0
 
 
-def _member_blob(name: str, member: tar.Member, start: int, read_at: Callable[[int, int], bytes]) -> Blob:
+def _member_blob(name: str, member: tar.Member, start: int, whole: Blob) -> Blob:
     size = member.stored
     if member.sparse is not None:
 
@@ -186,9 +218,9 @@ def _member_blob(name: str, member: tar.Member, start: int, read_at: Callable[[i
         return Blob(name, member.size, refuse)
 
     def read_member(offset: int, count: int) -> bytes:
-        return read_at(start + offset, max(0, min(count, size - offset)))
+        return whole.read_at(start + offset, max(0, min(count, size - offset)))
 
-    return Blob(name, size, read_member)
+    return Blob(name, size, read_member, whole.stat, start)
 
 
 def clean_name(name: bytes) -> str:
@@ -272,7 +304,7 @@ def _file_blob(name: str, path: Path) -> Blob | None:
         except OSError as error:
             raise ContentAbsent(error.strerror or str(error), place=str(path)) from error
 
-    return Blob(name, status.st_size, read_at)
+    return Blob(name, status.st_size, read_at, lambda: os.fstat(opened[0]) if opened else path.stat())
 
 
 @dataclass(frozen=True, slots=True)

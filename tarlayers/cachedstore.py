@@ -1,0 +1,120 @@
+"""A store that asks the layer cache before it decompresses or hashes.
+
+A cached layer answers only for bytes that were hashed: just now, or when the same file, unchanged since by its
+inode and times, was read before. What a document or a name claims only tells whether hashing is worth it. Digests
+are never answered from here, so `verify` reads all, and plain layers whose headers alone are wanted are hopped over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from tarlayers.digest import Digest, Meter, name_algorithm
+from tarlayers.layer import LayerIndex, index_metered
+from tarlayers.layerfile import FileDigests, decode_digests, decode_layer, encode_digests, encode_layer
+from tarlayers.limits import DEFAULT_LIMITS
+from tarlayers.sources.archive import Archive, Blob, Origin
+from tarlayers.sources.layercache import LayerCache
+from tarlayers.store import OnRead, SeekStore, tell_reading
+
+_CLAIM = re.compile(r"([0-9a-f]{64}|[0-9a-f]{128})(\.tar(\.gz)?)?$")
+
+
+class CachedStore(SeekStore):
+    """A store over random access with a cache of layers. What it answers is what a SeekStore would."""
+
+    def __init__(self, archive: Archive, cache: LayerCache) -> None:
+        super().__init__(archive, DEFAULT_LIMITS)
+        self._cache = cache
+        self._hashed: dict[str, Digest] = {}
+
+    def _read_layer(self, name: str, blob: Blob, *, hashed: bool, contents: bool, on_read: OnRead | None) -> LayerIndex:
+        """Give what is kept of the layer; else read it, hash its stored bytes as they pass, and keep what is found."""
+        if hashed or blob.size < self._cache.least_bytes:
+            return super()._read_layer(name, blob, hashed=hashed, contents=contents, on_read=on_read)
+        digest = self._recall(name, blob) or self._hash_claimed(name, blob, on_read)
+        found = self._load(digest, contents=contents) if digest is not None else None
+        if found is not None:
+            return found
+        origin = blob.origin
+        meter = Meter(algorithm=name_algorithm(name))
+        chunks = meter.watch(tell_reading(blob.chunks(), on_read))
+        index = index_metered(chunks, meter, hashed=False, contents=contents, limits=self._limits)
+        computed = self._note(name, blob, origin, meter)
+        if computed is not None:
+            self._save(computed, index)
+        return replace(index, digest=None, diff_id=None)
+
+    def _recall(self, name: str, blob: Blob) -> Digest | None:
+        """Give the digest that was computed of a blob, in this run or before."""
+        if name not in self._hashed:
+            origin = blob.origin
+            digest = self._cache.find(origin) if origin is not None else None
+            if digest is None:
+                return None
+            self._hashed[name] = digest
+        return self._hashed[name]
+
+    def _hash_claimed(self, name: str, blob: Blob, on_read: OnRead | None) -> Digest | None:
+        """Hash a blob whose name claims to be a layer that is kept: three times faster than to inflate it."""
+        claimed = _claimed_digest(name)
+        if claimed is None or claimed not in self._cache:
+            return None
+        origin = blob.origin
+        meter = Meter(algorithm=claimed.algorithm)
+        for _ in meter.watch(tell_reading(blob.chunks(), on_read)):
+            pass
+        return self._note(name, blob, origin, meter)
+
+    def _note(self, name: str, blob: Blob, origin: Origin | None, meter: Meter) -> Digest | None:
+        """Take down what a blob's bytes were hashed to, if nothing was written to its file meanwhile."""
+        digest = meter.digest()
+        if digest is not None:
+            self._hashed[name] = digest
+            if origin is not None and origin == blob.origin:
+                self._cache.remember(origin, digest)
+        return digest
+
+    def _load(self, digest: Digest, *, contents: bool) -> LayerIndex | None:
+        digests = self._load_digests(digest) if contents else None
+        if contents and (digests is None or not digests.complete):
+            return None
+        data = self._cache.read(digest, "entries")
+        return decode_layer(data, digests.by_offset if digests else None) if data is not None else None
+
+    def _load_digests(self, digest: Digest) -> FileDigests | None:
+        data = self._cache.read(digest, "contents")
+        return decode_digests(data) if data is not None else None
+
+    def _save(self, digest: Digest, index: LayerIndex) -> None:
+        try:
+            parts = {"entries": encode_layer(index)}
+        except ValueError:  # it holds what the cache cannot
+            return
+        if index.contents:
+            found = {entry.offset: entry.sha256 for entry in index.entries if entry.sha256 is not None}
+            parts["contents"] = encode_digests(FileDigests(found, complete=True))
+        self._cache.write(digest, parts)
+
+    def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
+        """Give what is known; read the layer for the others, and keep them if its digest is known."""
+        name = self.aliases.get(name, name)
+        blob = self._blob(name)
+        digest = self._recall(name, blob) if blob.size >= self._cache.least_bytes else None
+        if digest is None:
+            return super().hash_files(name, offsets)
+        kept = self._load_digests(digest) or FileDigests({}, complete=False)
+        missing = [offset for offset in offsets if offset not in kept.by_offset]
+        if missing:
+            more = {**kept.by_offset, **super().hash_files(name, missing)}
+            kept = FileDigests(more, complete=False)
+            self._cache.write(digest, {"contents": encode_digests(kept)})
+        return {offset: kept.by_offset[offset] for offset in offsets}
+
+
+def _claimed_digest(name: str) -> Digest | None:
+    """Give the digest that a blob is called by: `blobs/sha256/<hex>`, or its hex digits alone."""
+    found = _CLAIM.search(name)
+    return Digest("sha256" if len(found[1]) == 64 else "sha512", found[1]) if found else None

@@ -1,0 +1,55 @@
+"""`tarlayers cache`."""
+
+from __future__ import annotations
+
+import typer
+
+from tarlayers.cli.cache import open_cache, why_off
+from tarlayers.cli.options import Format, FormatOption, QuietOption, VerboseOption
+from tarlayers.cli.outcome import complain
+from tarlayers.cli.output import write_json, write_lines
+
+command = typer.Typer(
+    help="The files of layers that were read before, so that they need not be decompressed again.",
+)
+
+
+@command.command("info")
+def show_info(
+    format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Where it is, and how much is in it.
+
+    Example: tarlayers cache info
+    """
+    from tarlayers.render.cache import info_document, info_lines
+
+    cache = open_cache()
+    off = cache.problem if cache is not None else why_off()
+    if format is Format.json:
+        write_json("cache", info_document(cache, off))
+    else:
+        write_lines(info_lines(cache, off))
+
+
+@command.command("clear")
+def clear(
+    format: FormatOption = Format.text,  # noqa: A002 # the option's name
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Remove all that is in it.
+
+    Example: tarlayers cache clear
+    """
+    from tarlayers.render.cache import cleared_document, cleared_lines
+    from tarlayers.sources.layercache import CacheUsage
+
+    cache = open_cache(None if quiet else complain)
+    removed = cache.clear() if cache is not None else CacheUsage(0, 0)
+    if format is Format.json:
+        write_json("cache", cleared_document(removed))
+    elif not quiet:
+        write_lines(cleared_lines(removed))
