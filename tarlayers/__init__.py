@@ -9,8 +9,8 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits
     1  formats
     2  sources
-    3  layer store windows image reference imagearchive
-    4  difference tree unpack inplace rootfs toc finding shipped imagepair
+    3  layer store indexstore windows image reference imagearchive
+    4  imageindex difference tree unpack inplace rootfs toc finding shipped imagepair
     5  analysis export extract
     6  render
     7  cli
@@ -31,11 +31,14 @@ Inside a floor these edges are meant, and no others:
     sources.agreement -> sources.layout sources.locate
     formats.secrets -> formats.glob
     formats.config_keys -> formats.documents
+    formats.entrycolumns -> formats.columns formats.tar formats.whiteout
+    formats.tlx -> formats.columns formats.entrycolumns formats.compression
     store -> layer
+    indexstore -> layer store
     windows -> layer
     image -> layer store windows
     reference -> image
-    imagearchive -> image reference store
+    imagearchive -> image indexstore reference store
     unpack -> tree
     inplace -> tree
     rootfs -> difference tree unpack inplace

@@ -11,21 +11,24 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 from tarlayers.digest import Meter
-from tarlayers.errors import MalformedInput, UnsupportedInput, naming
+from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, UnsupportedInput, naming
 from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
 from tarlayers.formats.mediatypes import read_layer_type, why_unreadable
+from tarlayers.formats.tlx import IndexFile, is_tlx, parse_tlx
 from tarlayers.image import HistoryRow, Image, Layer
+from tarlayers.indexstore import NO_CONTENTS, IndexStore
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.reference import choose_image
 from tarlayers.sources.archive import CHUNK, open_directory, open_tar
 from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, map_history
 from tarlayers.sources.locate import locate_images
-from tarlayers.store import WHOLE, OnRead, PassedStore, SeekStore, Store, pass_stream, tell_reading
+from tarlayers.store import WHOLE, OnRead, SeekStore, Store, pass_stream, tell_reading
 
 # What members are called that no root file system has: without the documents they are no image, and no layer either.
 _IMAGE_MEMBER = re.compile(
@@ -41,7 +44,8 @@ class ImageArchive:
 
     path: str
     kind: str
-    """`docker-archive`, `oci-archive`, `oci-dir`, `dir` or `layer` (a bare layer, or an exported file system)."""
+    """`docker-archive`, `oci-archive`, `oci-dir`, `dir`, `layer` (a bare layer, or an exported file system), or
+    `index` (the index file of one of these)."""
     size: int
     """Stored bytes of the archive."""
     compression: str
@@ -50,6 +54,8 @@ class ImageArchive:
     others: tuple[OtherRecord, ...]
     layout: Layout
     store: Store = field(repr=False, compare=False)
+    index_file: IndexFile | None = field(default=None, repr=False, compare=False)
+    """Of an index, what it says: also of the archive that it was made from."""
 
 
 def open_image(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Image:
@@ -76,7 +82,8 @@ def open_images(
 
     `hashed` and `contents` say what a stream has to compute while it passes (see `Layer.read`); they mean
     nothing for what can be read again. With `keep` a stream is spooled to an unnamed temporary file, so that
-    contents can be read afterwards. `tell` hears, in a line, how a stream is read, `on_read` of its progress.
+    contents can be read afterwards; ContentAbsent for an index, which has none. `tell` hears, in a line, how a
+    stream is read, `on_read` of its progress.
     """
     needs = _Needs(hashed, contents, keep, tell or (lambda _: None), on_read)
     if isinstance(source, str | os.PathLike):
@@ -105,12 +112,17 @@ def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
     except OSError as error:
         raise MalformedInput(error.strerror or str(error), place=path) from error
     with os.fdopen(descriptor, "rb", buffering=0) as stream, naming(path):
-        if not stream.seekable() or sniff(os.pread(descriptor, SNIFF_BYTES, 0)) != "none":
+        if not stream.seekable() or _passes(os.pread(descriptor, SNIFF_BYTES, 0)):
             return _open_stream(path, _read_stream(stream), needs, limits)
         if not os.fstat(descriptor).st_size:
             raise MalformedInput("the file is empty")
         archive = open_tar(path, os.dup(descriptor), limits)
         return _assemble(path, archive.size, "none", SeekStore(archive, limits), limits)
+
+
+def _passes(head: bytes) -> bool:
+    """Say whether a file that begins so is read from its front to its end, even where one could seek in it."""
+    return sniff(head) != "none" or is_tlx(head)
 
 
 def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
@@ -128,18 +140,16 @@ def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
 
 def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limits) -> ImageArchive:
     stored = Meter(hashed=False)
-    stream = stored.watch(tell_reading(chunks, needs.on_read))
-    head = b""
-    while len(head) < SNIFF_BYTES and (chunk := next(stream, b"")):
-        head += chunk
+    head, plain = _peek(stored.watch(tell_reading(chunks, needs.on_read)))
     if not head:
         raise MalformedInput("the input is empty", place="" if path != "-" else "standard input")
     compression = sniff(head)
-    plain: Iterator[bytes] = _chain(head, stream)
-    if compression != "none":
-        plain = Decompressor(compression, limits).run(plain)
     name = "standard input" if path == "-" else path
     with naming(name):
+        if compression != "none":
+            head, plain = _peek(Decompressor(compression, limits).run(plain))
+        if is_tlx(head):
+            return _open_index(path, plain, stored, compression, needs, limits)
         if needs.keep:
             store: Store = _spool(name, plain, needs, limits)
         else:
@@ -148,9 +158,42 @@ def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limi
         return _assemble(path, stored.size, compression, store, limits)
 
 
-def _chain(head: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
-    yield head
-    yield from rest
+def _peek(stream: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Give the first bytes of a stream, enough to tell what it is, and the stream as it was."""
+    head = b""
+    while len(head) < SNIFF_BYTES and (chunk := next(stream, b"")):
+        head += chunk
+    return head, chain((head,) if head else (), stream)
+
+
+def _open_index(
+    path: str, plain: Iterable[bytes], stored: Meter, compression: str, needs: _Needs, limits: Limits
+) -> ImageArchive:
+    """Open the index file of an archive."""
+    if needs.keep:
+        raise ContentAbsent(NO_CONTENTS)
+    data = bytearray()
+    for chunk in plain:
+        data += chunk
+        if len(data) > limits.index_bytes:
+            raise LimitExceeded(f"an index of more than {limits.index_bytes} bytes (limit index_bytes)")
+    index = parse_tlx(bytes(data), limits)
+    store = IndexStore(index, limits)
+    archive = _assemble(path, stored.size, compression, store, limits)
+    if index.chosen is not None:
+        archive = _leave_out(archive, index.chosen, store)
+    return replace(archive, kind="index", index_file=index)
+
+
+def _leave_out(archive: ImageArchive, chosen: Iterable[int], store: IndexStore) -> ImageArchive:
+    """Leave out all images but the chosen ones, and what is claimed of blobs that are theirs alone."""
+    chosen = [number for number in chosen if number < len(archive.images)]
+    layout = replace(
+        archive.layout,
+        images=tuple(archive.layout.images[number] for number in chosen),
+        claims=tuple(claim for claim in archive.layout.claims if claim.blob is None or store.holds(claim.blob)),
+    )
+    return replace(archive, images=tuple(archive.images[number] for number in chosen), layout=layout)
 
 
 def _spool(name: str, plain: Iterator[bytes], needs: _Needs, limits: Limits) -> SeekStore:
@@ -194,7 +237,7 @@ def _assemble(
 
 def _bare_image(store: Store, size: int | None) -> Image:
     """Make the image that one layer without any document is."""
-    if isinstance(store, PassedStore):
+    if not isinstance(store, SeekStore):
         size = store.index(WHOLE, hashed=False, contents=False).plain_size
     layer = Layer(
         index=0,

@@ -118,10 +118,10 @@ def open_chosen(
     archive, reference = open_archive(
         argument, quiet=quiet, verbose=verbose, hashed=hashed, contents=contents, keep=keep
     )
-    return _choose(archive, reference, platform)
+    return choose_of(archive, reference, platform)
 
 
-def _choose(archive: ImageArchive, reference: str | None, platform: str | None) -> Image:
+def choose_of(archive: ImageArchive, reference: str | None, platform: str | None) -> Image:
     """Pick the image that is meant; an error says in which archive."""
     from tarlayers.errors import ContentAbsent, NoSuchImage
     from tarlayers.reference import choose_image
@@ -150,7 +150,7 @@ def open_two(
     second = first
     if path != split_reference(old)[0]:
         second, _ = open_archive(new, quiet=quiet, verbose=verbose, contents=contents, keep=keep)
-    return _choose(first, old_reference, platform), _choose(second, new_reference, platform)
+    return choose_of(first, old_reference, platform), choose_of(second, new_reference, platform)
 
 
 def warn_unmatched(image: Image, *, quiet: bool) -> None:

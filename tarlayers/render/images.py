@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tarlayers.formats.tlx import IndexFile
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.render.escape import escape_path, escape_text
@@ -32,10 +33,25 @@ def inspect_document(archive: ImageArchive) -> dict[str, Any]:
             "kind": archive.kind,
             "size": archive.size,
             "compression": archive.compression,
-        },
+        }
+        | _origin_fields(archive),
         "images": [image_document(image) for image in archive.images],
         "others": [other_document(other) for other in archive.others],
     }
+
+
+def _origin_fields(archive: ImageArchive) -> dict[str, Any]:
+    """Of an index, the archive that it was made from, and the digests that were computed of its blobs then."""
+    index = archive.index_file
+    if index is None:
+        return {}
+    blobs = [
+        {"blob": escape_path(blob), "digest": str(digest)}
+        | ({"diff_id": str(index.layers[blob].diff_id)} if blob in index.layers else {})
+        for blob, digest in index.digests.items()
+    ]
+    origin = {"kind": index.origin.kind, "size": index.origin.size, "compression": index.origin.compression}
+    return {"made_from": origin | {"content_digests": index.contents, "blobs": blobs}}
 
 
 def image_document(image: Image) -> dict[str, Any]:
@@ -167,6 +183,8 @@ def inspect_lines(archive: ImageArchive) -> Iterator[str]:
         f"{escape_text(archive.path)}: {archive.kind}{packed}, {human_size(archive.size)}, "
         f"{count} image{'' if count == 1 else 's'}{f', {absent} not in the archive' if absent else ''}"
     )
+    if archive.index_file is not None:
+        yield _origin_line(archive.index_file)
     for number, image in enumerate(archive.images):
         yield ""
         yield from _image_lines(number, image)
@@ -178,6 +196,14 @@ def inspect_lines(archive: ImageArchive) -> Iterator[str]:
             names = " ".join(escape_text(name) for name in other.names)
             media_type = escape_text(other.media_type or "-")
             yield f"  {other.kind:12} {shorten(other.digest)} {media_type}{platform} {names}".rstrip()
+
+
+def _origin_line(index: IndexFile) -> str:
+    """Say what an index was made from."""
+    origin = index.origin
+    packed = "" if origin.compression == "none" else f", {origin.compression}"
+    digests = "with" if index.contents else "without"
+    return f"made from: {origin.kind}{packed}, {human_size(origin.size)}, {digests} content digests"
 
 
 def _image_lines(number: int, image: Image) -> Iterator[str]:
