@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,8 +29,11 @@ from tarlayers.formats.tlx import (
     unpack_entries,
     write_tlx,
 )
+from tarlayers.imagearchive import open_images
+from tarlayers.imageindex import write_index
 from tarlayers.layer import Entry
 from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tests.paths import ROOT, TESTDATA
 
 HEADER = struct.Struct("<8sIQQQ")
 DIGEST = Digest.of(b"")
@@ -242,6 +246,30 @@ def test_an_index_comes_back() -> None:
         assert parse_tlx(dump(index)) == index
         assert is_tlx(dump(index))
         assert dump(index) == dump(index)
+
+
+def test_the_documented_example() -> None:
+    file = (TESTDATA / "shop-v1.tlx").read_bytes()
+    text = (ROOT / "docs" / "tlx.md").read_text()
+    header, section = (
+        bytes.fromhex("".join(re.findall(r"^((?:[0-9a-f]{2} ?)+)(?: |$)", block, re.MULTILINE)))
+        for block in text.split("```")[-4::2]
+    )
+    assert file.startswith(header)
+    *_, layer = parse_tlx(file).layers.values()
+    assert layer.entries.expand(1 << 10) == section
+    assert [row[0] for row in unpack_entries(layer, contents=True)][-1] == "/var/cache/.wh.apt"
+
+
+def test_an_index_of_version_1_says_what_its_archive_does() -> None:
+    archive = open_images(TESTDATA / "shop-v1.oci.tar")
+    kept = open_images(TESTDATA / "shop-v1.tlx")
+    assert kept.layout == archive.layout
+    for old, new in zip(kept.images[0].layers, archive.images[0].layers, strict=True):
+        assert old.read(contents=True, hashed=True) == new.read(contents=True, hashed=True)
+    made = parse_tlx(b"".join(write_index(archive)))
+    for stored, layer in made.layers.items():
+        assert layer.entries.expand(1 << 20) == kept.index_file.layers[stored].entries.expand(1 << 20)
 
 
 def test_a_cut_index_says_so() -> None:
