@@ -19,7 +19,9 @@ import zstandard
 from tarlayers.formats.tlx import Section, parse_tlx, write_tlx
 from tests.build import (
     FLAVOURS,
+    Files,
     archive,
+    blob,
     device,
     directory,
     fifo,
@@ -37,7 +39,7 @@ from tests.build import (
 )
 from tests.edit import drop, edit_config, edit_manifest, set_layer, with_layers
 from tests.flavours import PRODUCERS
-from tests.lazy import estargz, zstd_chunked
+from tests.lazy import estargz, skippable, zstd_chunked
 from tests.paths import SHARED, TESTDATA, needs_shared
 from tests.run import run
 
@@ -139,6 +141,13 @@ def test_whoever_wrote_the_archive(name: str, tmp_path: Path) -> None:
     compare(source, index, ("inspect {}", "verify {}", "layers {}", "ls --only -1 --digests {}"))
 
 
+def replace_layer(data: bytes) -> Files:
+    """The top layer becomes other bytes under their right digest."""
+    files = FLAVOURS["oci-gzip"]([APP])
+    digest = blob(files, data)
+    return edit_manifest(files, set_layer(2, digest=digest, size=len(data)))
+
+
 ODD = {
     "bare layer": BASE,
     "bare estargz": estargz(file("etc/x", b"1" * 900)).plain,
@@ -155,6 +164,9 @@ ODD = {
     ),
     "no image": pack({"index.json": b'{"schemaVersion":2,"manifests":[]}', "oci-layout": b"{}"}),
     "two members of one name": tar([file("manifest.json", b"[]")])[:-1024] + archive("docker-20", APP),
+    "two documents of one name": tar([file("oci-layout", b"{}")])[:-1024] + archive("oci-gzip", APP),
+    "bytes behind gzip": pack(replace_layer(gzip.compress(TOP, mtime=0) + bytes(100) + b"tail")),
+    "skippable frame first": pack(replace_layer(skippable(b"first") + zstandard.compress(TOP))),
     "no layers": archive("docker-25", image()),
     "windows": archive(
         "oci-gzip",
@@ -249,6 +261,7 @@ def test_by_platform(tmp_path: Path) -> None:
     source = save(tmp_path / "a.tar", archive("oci-gzip", APP, arm))
     one = make_index(source, tmp_path / "one.tlx", "--platform", "linux/arm64")
     assert ask("ls -R {}", one) == ask("ls -R {}", source, "#@1")
+    assert run("verify", one).lines[-1].startswith("verified 5 blobs, 1 layer, ")  # all documents are kept
     assert run("index", source, "-o", tmp_path / "none.tlx", "--platform", "linux/s390x").code == 2
     assert not (tmp_path / "none.tlx").exists()
 
