@@ -7,6 +7,7 @@ on the same bytes, and comes to the same images.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tarlayers.errors import MalformedInput, UnsupportedInput
 from tarlayers.formats.tlx import IndexedLayer, IndexFile, Origin, pack_entries, write_tlx
@@ -34,16 +35,25 @@ def write_index(
         place = "standard input" if archive.path == "-" else archive.path
         raise MalformedInput("ends without its end-of-archive mark: it is cut short", place=place)
     numbers = [i for i, image in enumerate(archive.images) if images is None or any(image is one for one in images)]
+    bare = archive.layout.kind == "none"
+    documents, chosen = ({}, None) if bare else _find_documents(archive, numbers)
     layers = [layer for i in numbers for layer in archive.images[i].layers if not layer.unreadable]
     load_layers(layers, hashed=True, contents=contents, on_read=on_read)
-    yield from write_tlx(_describe(archive, numbers, layers, contents=contents))
+    indexed = _describe(archive, numbers, layers, documents, contents=contents)
+    yield from write_tlx(replace(indexed, chosen=chosen))
 
 
-def _describe(archive: ImageArchive, numbers: Sequence[int], layers: Sequence[Layer], *, contents: bool) -> IndexFile:
+def _describe(
+    archive: ImageArchive,
+    numbers: Collection[int],
+    layers: Sequence[Layer],
+    documents: Mapping[str, bytes],
+    *,
+    contents: bool,
+) -> IndexFile:
     store = archive.store
     bare = archive.layout.kind == "none"
     indexed = {_follow(store, layer.blob or WHOLE): layer for layer in layers}
-    documents, chosen = ({}, None) if bare else _find_documents(archive, numbers)
     others = [] if bare else [name for name in _find_blobs(archive, numbers) if name not in documents]
     blobs = dict.fromkeys([*indexed, *others])
     origin = Origin(archive.kind, archive.size, archive.compression)
@@ -51,7 +61,7 @@ def _describe(archive: ImageArchive, numbers: Sequence[int], layers: Sequence[La
         origin=archive.index_file.origin if archive.index_file else origin,
         contents=contents,
         end_mark=store.end_mark,
-        chosen=chosen,
+        chosen=None,
         sizes={} if bare else store.sizes,
         aliases={} if bare else store.aliases,
         duplicates={} if bare else store.duplicates,
@@ -117,12 +127,13 @@ def _find_documents(archive: ImageArchive, numbers: Collection[int]) -> tuple[di
     """
     store = archive.store
     noting = _Noting(store.documents)
-    found = locate_images(noting, store.sizes).images
+    layout = locate_images(noting, store.sizes)
     for _ in compare_documents(noting, store.sizes):
         pass
-    records = [archive.layout.images[number] for number in numbers]
-    if not all(record in found for record in records):
+    found = layout.images
+    if layout.kind != archive.layout.kind or not all(record in found for record in archive.layout.images):
         raise UnsupportedInput(f"an index is made of archives, not of a {archive.kind}", place=archive.path)
+    records = [archive.layout.images[number] for number in numbers]
     wanted = {*noting.noted, *(name for name in store.duplicates if name in store.documents)}
     documents = {name: store.documents[name] for name in store.sizes if name in wanted}
     return documents, None if len(records) == len(found) else tuple(map(found.index, records))
