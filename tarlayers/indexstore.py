@@ -90,3 +90,7 @@ class IndexStore:
         if name not in self.documents:
             raise ContentAbsent(NO_CONTENTS, place=name)
         yield self.documents[name]
+
+    def open_file(self, name: str, entry: Entry) -> Iterator[bytes]:  # noqa: ARG002 # no file has contents here
+        """Refuse: no file has contents here."""
+        raise ContentAbsent(NO_CONTENTS, place=name)
