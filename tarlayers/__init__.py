@@ -9,8 +9,8 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits threads
     1  formats
     2  sources
-    3  layer layerfile store cachedstore upperdir rootstore windows image reference imagearchive
-    4  difference tree comparison unpack inplace rootfs toc finding shipped imagepair losses
+    3  layer layerfile store cachedstore indexstore upperdir rootstore windows image reference imagearchive
+    4  imageindex difference tree comparison unpack inplace rootfs toc finding shipped imagepair losses
     5  analysis export extract
     6  render
     7  cli
@@ -43,8 +43,11 @@ Inside a floor these edges are meant, and no others:
     windows -> layer
     image -> layer store windows
     reference -> image
-    imagearchive -> cachedstore image reference rootstore store
+    imagearchive -> cachedstore image indexstore reference rootstore store
     comparison -> difference tree
+    formats.entrycolumns -> formats.columns formats.tar formats.whiteout
+    formats.tlx -> formats.columns formats.entrycolumns formats.compression
+    indexstore -> layer store
     unpack -> tree
     inplace -> tree
     rootfs -> difference tree unpack inplace

@@ -25,6 +25,7 @@ SEVERITIES = {
     "V016": "note",  # layers without a diff ID to check
     "V017": "warning",  # several members of one name
     "V018": "note",  # a table of contents that cannot be compared
+    "V019": "note",  # an index, which has no contents to hash
 }
 """Every code and its severity."""
 

@@ -13,15 +13,18 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 from tarlayers.cachedstore import CachedStore
 from tarlayers.digest import Meter
-from tarlayers.errors import ContentAbsent, MalformedInput, UnsupportedInput, naming
+from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, UnsupportedInput, naming
 from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
 from tarlayers.formats.mediatypes import read_layer_type, why_unreadable
+from tarlayers.formats.tlx import IndexFile, is_tlx, parse_tlx
 from tarlayers.image import HistoryRow, Image, Layer
+from tarlayers.indexstore import NO_CONTENTS, IndexStore
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.reference import choose_image
 from tarlayers.rootstore import RootStore
@@ -57,8 +60,8 @@ class ImageArchive:
 
     path: str
     kind: str
-    """`docker-archive`, `oci-archive`, `oci-dir`, `dir`, `docker-root`, `podman-root`, `containerd-root`, or
-    `layer` (a bare layer, or an exported file system)."""
+    """`docker-archive`, `oci-archive`, `oci-dir`, `dir`, `docker-root`, `podman-root`, `containerd-root`, `layer`
+    (a bare layer, or an exported file system), or `index` (the index file of an archive)."""
     size: int
     """Stored bytes of the archive."""
     compression: str
@@ -73,6 +76,8 @@ class ImageArchive:
     """What of a data root could not be read, and is therefore missing here."""
     root: DataRoot | None = field(default=None, repr=False, compare=False)
     """Where the images come from a data root: all that was found in it."""
+    index_file: IndexFile | None = field(default=None, repr=False, compare=False)
+    """Of an index, what it says: also of the archive that it was made from."""
 
 
 def open_image(
@@ -104,6 +109,7 @@ def open_images(
     hashed: bool = True,
     contents: bool = False,
     keep: bool = False,
+    spool: bool = False,
     tell: Callable[[str], object] | None = None,
     cache: LayerCache | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -113,11 +119,12 @@ def open_images(
 
     `hashed` and `contents` say what a stream has to compute while it passes (see `Layer.read`); they mean
     nothing for what can be read again. With `keep` a stream is spooled to an unnamed temporary file, so that
-    contents can be read afterwards. `tell` hears, in a line, how a stream is read, `on_read` of its progress.
+    contents can be read afterwards; ContentAbsent for an index, which has none. With `spool` it is too, but only so
+    that `cache` can serve it. `tell` hears, in a line, how a stream is read, `on_read` of its progress.
     What can be read again takes the layers that `cache` has from there, and puts those that it reads there; what is
     read under other limits than the default ones does not.
     """
-    needs = _Needs(hashed, contents, keep, tell or (lambda _: None), cache, on_read)
+    needs = _Needs(hashed, contents, keep, spool, tell or (lambda _: None), cache, on_read)
     if isinstance(source, str | os.PathLike):
         return _open_path(os.fspath(source), needs, limits)
     _require_binary(source)
@@ -139,6 +146,7 @@ class _Needs:
     hashed: bool
     contents: bool
     keep: bool
+    spool: bool
     tell: Callable[[str], object]
     cache: LayerCache | None
     on_read: OnRead | None
@@ -153,7 +161,7 @@ def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
     except OSError as error:
         raise MalformedInput(error.strerror or str(error), place=path) from error
     with os.fdopen(descriptor, "rb", buffering=0) as stream, naming(path):
-        if not stream.seekable() or sniff(os.pread(descriptor, SNIFF_BYTES, 0)) != "none":
+        if not stream.seekable() or _passes(os.pread(descriptor, SNIFF_BYTES, 0)):
             return _open_packed(path, stream, needs, limits)
         if not os.fstat(descriptor).st_size:
             raise MalformedInput("the file is empty")
@@ -189,6 +197,11 @@ def _open_packed(path: str, stream: BinaryIO, needs: _Needs, limits: Limits) -> 
     return _open_stream(path, _read_stream(stream), replace(needs, keep=True), limits)
 
 
+def _passes(head: bytes) -> bool:
+    """Say whether a file that begins so is read from its front to its end, even where one could seek in it."""
+    return sniff(head) != "none" or is_tlx(head)
+
+
 def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
     """Yield a stream in chunks, as they come."""
     read = getattr(stream, "read1", stream.read)
@@ -204,19 +217,17 @@ def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
 
 def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limits) -> ImageArchive:
     stored = Meter(hashed=False)
-    stream = stored.watch(tell_reading(chunks, needs.on_read))
-    head = b""
-    while len(head) < SNIFF_BYTES and (chunk := next(stream, b"")):
-        head += chunk
+    head, plain = _peek(stored.watch(tell_reading(chunks, needs.on_read)))
     if not head:
         raise MalformedInput("the input is empty", place="" if path != "-" else "standard input")
     compression = sniff(head)
-    plain: Iterator[bytes] = _chain(head, stream)
-    if compression != "none":
-        plain = Decompressor(compression, limits).run(plain)
     name = "standard input" if path == "-" else path
     with naming(name):
-        if needs.keep:
+        if compression != "none":
+            head, plain = _peek(Decompressor(compression, limits).run(plain))
+        if is_tlx(head):
+            return _open_index(path, plain, stored, compression, needs, limits)
+        if needs.keep or needs.spool:
             store: Store = _spool(name, plain, needs, limits)
         else:
             needs.tell(f"{name} is read in one pass, nothing is kept on disk")
@@ -224,9 +235,42 @@ def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limi
         return _assemble(path, stored.size, compression, store, limits)
 
 
-def _chain(head: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
-    yield head
-    yield from rest
+def _peek(stream: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Give the first bytes of a stream, enough to tell what it is, and the stream as it was."""
+    head = b""
+    while len(head) < SNIFF_BYTES and (chunk := next(stream, b"")):
+        head += chunk
+    return head, chain((head,) if head else (), stream)
+
+
+def _open_index(
+    path: str, plain: Iterable[bytes], stored: Meter, compression: str, needs: _Needs, limits: Limits
+) -> ImageArchive:
+    """Open the index file of an archive."""
+    if needs.keep:
+        raise ContentAbsent(NO_CONTENTS)
+    data = bytearray()
+    for chunk in plain:
+        data += chunk
+        if len(data) > limits.index_bytes:
+            raise LimitExceeded(f"an index of more than {limits.index_bytes} bytes (limit index_bytes)")
+    index = parse_tlx(bytes(data), limits)
+    store = IndexStore(index, limits)
+    archive = _assemble(path, stored.size, compression, store, limits)
+    if index.chosen is not None:
+        archive = _leave_out(archive, index.chosen, store)
+    return replace(archive, kind="index", index_file=index)
+
+
+def _leave_out(archive: ImageArchive, chosen: Iterable[int], store: IndexStore) -> ImageArchive:
+    """Leave out all images but the chosen ones, and what is claimed of blobs that are theirs alone."""
+    chosen = [number for number in chosen if number < len(archive.images)]
+    layout = replace(
+        archive.layout,
+        images=tuple(archive.layout.images[number] for number in chosen),
+        claims=tuple(claim for claim in archive.layout.claims if claim.blob is None or store.holds(claim.blob)),
+    )
+    return replace(archive, images=tuple(archive.images[number] for number in chosen), layout=layout)
 
 
 def _spool(name: str, plain: Iterator[bytes], needs: _Needs, limits: Limits) -> SeekStore:
@@ -351,7 +395,7 @@ def _assemble_unpacked(path: str, size: int | None, compression: str, root: Data
 
 def _bare_image(store: Store, size: int | None) -> Image:
     """Make the image that one layer without any document is."""
-    if isinstance(store, PassedStore):
+    if not isinstance(store, SeekStore):
         size = store.index(WHOLE, hashed=False, contents=False).plain_size
     layer = Layer(
         index=0,

@@ -45,6 +45,12 @@ class Limits:
     # deflate reaches 1032, zstd far more on zeros; a disk image of zeros in zstd is at 20 000.
     ratio: int = 50_000
     ratio_grace_bytes: int = 1 << 30
+    # A whole index file (docs/tlx.md), bytes. Fifty million entries with content digests are at 2 GB.
+    index_bytes: int = 1 << 32
+    # Bytes that an index's entries and paths may take in memory for each stored byte, looked at above
+    # `index_grace_bytes`. Real layers are at 30, a million files numbered in sequence at 250.
+    index_ratio: int = 4096
+    index_grace_bytes: int = 16 << 20
 
     def __repr__(self) -> str:
         """What is not as by default: the signatures in `help()` stay readable."""

@@ -50,6 +50,8 @@ def check_toc(index: LayerIndex, annotations: Mapping[str, str]) -> Iterator[Toc
     if toc.problem is not None:
         yield TocFault("content", None, None, f"its table of contents: {toc.problem}")
     if toc.data is None:
+        if toc.limit is None and toc.problem is None:
+            yield TocFault("unchecked", toc.format, None, "its table of contents was not kept, so nothing compares it")
         return
     try:
         parsed = parse_toc(toc.data)

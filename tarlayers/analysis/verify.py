@@ -127,6 +127,10 @@ class _Verifying:
     # -- claims about the archive ------------------------------------------------------------------
 
     def _check_archive(self) -> None:
+        if self._archive.index_file is not None:
+            origin = self._archive.index_file.origin
+            message = f"blobs were hashed when this was made ({origin.kind}, {origin.size} bytes), and not again"
+            self._add("V019", "index", message=message)
         for place, claimed, computed, message in compare_documents(self._store.documents, self._store.sizes):
             self._add("V006" if computed is None else "V010", place, claimed, computed, message)
         for name, count in self._store.duplicates.items():

@@ -25,6 +25,7 @@ COMMANDS = {
     "verify": "Recompute every digest, size and count.",
     "lint": "What engines refuse in the layers, or show differently.",
     "check": "Hold images to a policy: the gate of a CI job.",
+    "index": "A small file that stands for an archive in every question but for contents.",
     "export": "The merged root file system as one tar.",
     "extract": "Files to disk, never outside of DEST.",
     "tarsplit": "Layers without their contents, as docker keeps them.",
@@ -33,8 +34,8 @@ COMMANDS = {
 """Every command with its line in the overview; its module in this package has a `command`: a function, or a typer
 application with commands of its own. A `Command` beside it is the class that parses its arguments."""
 
-_EPILOG = """IMAGE is PATH[#REF]: a docker save or OCI archive, a directory, an engine's data root, a bare layer, or -
-for standard input.
+_EPILOG = """IMAGE is PATH[#REF]: a docker save or OCI archive, a directory, an engine's data root, a bare layer, an
+index of one of these, or - for standard input.
 
 Example: docker save app | tarlayers ls -l - /etc"""
 

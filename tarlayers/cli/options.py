@@ -122,11 +122,17 @@ def open_archive(
     total = os.path.getsize(path) if os.path.isfile(path) else None  # noqa: PTH202, PTH113 # as above
     tell = complain if verbose else None
     layers = open_cache(tell) if cache or (cache is None and path != "-") else None
-    keep = keep or cache is True
     with watch_reading(total, quiet=quiet) as on_read:
         archive = open_images(
-            source, hashed=hashed, contents=contents, keep=keep, tell=tell, cache=layers, on_read=on_read
-        )
+            source,
+            hashed=hashed,
+            contents=contents,
+            keep=keep,
+            spool=cache is True,
+            tell=tell,
+            cache=layers,
+            on_read=on_read,
+        )  # fmt: skip
     return archive, reference
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tarlayers.digest import Digest
+from tarlayers.formats.tlx import IndexFile
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import unpacked_size
@@ -36,10 +37,25 @@ def inspect_document(archive: ImageArchive, images: Mapping[int, Image]) -> dict
             "kind": archive.kind,
             "size": archive.size,
             "compression": archive.compression,
-        },
+        }
+        | _origin_fields(archive),
         "images": [image_document(image) for image in images.values()],
         "others": [other_document(other) for other in archive.others],
     }
+
+
+def _origin_fields(archive: ImageArchive) -> dict[str, Any]:
+    """Of an index, the archive that it was made from, and the digests that were computed of its blobs then."""
+    index = archive.index_file
+    if index is None:
+        return {}
+    blobs = [
+        {"blob": escape_path(blob), "digest": str(digest)}
+        | ({"diff_id": str(index.layers[blob].diff_id)} if blob in index.layers else {})
+        for blob, digest in index.digests.items()
+    ]
+    origin = {"kind": index.origin.kind, "size": index.origin.size, "compression": index.origin.compression}
+    return {"made_from": origin | {"content_digests": index.contents, "blobs": blobs}}
 
 
 def image_document(image: Image) -> dict[str, Any]:
@@ -173,6 +189,8 @@ def inspect_lines(archive: ImageArchive, images: Mapping[int, Image]) -> Iterato
         f"{count} image{'' if count == 1 else 's'}{f', {absent} not in the archive' if absent else ''}"
         f"{_count_unlisted(archive)}"
     )
+    if archive.index_file is not None:
+        yield _origin_line(archive.index_file)
     for number, image in images.items():
         yield ""
         yield from _image_lines(number, image)
@@ -192,6 +210,14 @@ def _count_unlisted(archive: ImageArchive) -> str:
     parents = len(archive.unlisted) - containers
     text = f", {parents} more that those are built on" if parents else ""
     return f"{text}, {containers} container{'' if containers == 1 else 's'}" if containers else text
+
+
+def _origin_line(index: IndexFile) -> str:
+    """Say what an index was made from."""
+    origin = index.origin
+    packed = "" if origin.compression == "none" else f", {origin.compression}"
+    digests = "with" if index.contents else "without"
+    return f"made from: {origin.kind}{packed}, {human_size(origin.size)}, {digests} content digests"
 
 
 def _image_lines(number: int, image: Image) -> Iterator[str]:

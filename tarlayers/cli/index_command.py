@@ -1,0 +1,56 @@
+"""`tarlayers index`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tarlayers.cli.options import (
+    ImageArgument,
+    PlatformOption,
+    QuietOption,
+    VerboseOption,
+    choose_in,
+    open_archive,
+)
+from tarlayers.cli.output import write_bytes, write_file
+from tarlayers.cli.progress import watch_reading
+
+
+def command(
+    image: ImageArgument,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write the index; - is standard output.")
+    ] = "-",
+    digests: Annotated[
+        bool, typer.Option("--digests/--no-digests", help="Digests of files' contents, which diff compares by.")
+    ] = True,
+    platform: PlatformOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """The index of an archive: a small file that stands for it in every question but for contents.
+
+    It holds all documents, entries and digests of the image that #REF or --platform chooses, or of all images, and
+    is an IMAGE itself for every command but cat, export, extract, hidden --secrets and diff --patch.
+
+    Example: tarlayers index app.tar -o app.tlx; tarlayers diff app.tlx new.tar
+    """
+    from tarlayers.imageindex import write_index
+
+    if output == "-" and sys.stdout.isatty():
+        raise typer.BadParameter("an index is not for a terminal: give --output FILE, or a pipe")
+    archive, reference = open_archive(image, quiet=quiet, verbose=verbose, contents=digests)
+    chosen = (
+        None
+        if reference is platform is None
+        else [choose_in(archive, reference, platform, quiet=quiet, contents=digests)]
+    )
+    with watch_reading(archive.size, quiet=quiet) as on_read:
+        chunks = write_index(archive, chosen, contents=digests, on_read=on_read)
+        if output == "-":
+            write_bytes(chunks)
+        else:
+            write_file(output, chunks)
