@@ -347,7 +347,7 @@ class _Merging:
             self._apply(entries, index, record)
             return
         unpacked = unpack_layer(entries, index, self.lower, record.lose if record is not None else None)
-        self.lower.insert(0, unpacked)
+        self.lower.append(unpacked)
         refused = unpacked.refused
         # Only layers of images carry a media type that an engine may refuse; bare entries do not.
         blob_refusal: Refused | None = getattr(layer, "blob_refusal", None)
@@ -397,7 +397,7 @@ class _Overlay:
             if self._log is not None:
                 self._note(shown, lower or {})
             if not lower:
-                dirs[directory] = dict(shown)
+                self._tree.borrow(directory, shown)
                 continue
             for path in lower.keys() & shown.keys():
                 if lower[path].entry.type == "dir" and shown[path].entry.type != "dir":
