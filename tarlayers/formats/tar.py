@@ -77,8 +77,11 @@ class Member(NamedTuple):
 class Feed(Protocol):
     """The bytes of a tar, forward only."""
 
-    def read(self) -> bytes:
-        """Give the next bytes, as many as are handy; nothing at the end."""
+    def read(self) -> tuple[bytes, int]:
+        """Give the next bytes, as many as are handy, as a chunk and where in it they start; nothing at the end."""
+
+    def back(self, count: int) -> None:
+        """Take back the last `count` bytes of the chunk that was read last."""
 
     def skip(self, count: int) -> int:
         """Drop `count` bytes and say how many there were: fewer only at the end."""
@@ -89,30 +92,38 @@ class ChunkFeed:
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
-        self._rest = b""
+        self._chunk = b""
+        self._next = 0  # what a skip leaves of a chunk is not copied: that cost a third of a walk
 
-    def read(self) -> bytes:
+    def read(self) -> tuple[bytes, int]:
         """Give what a skip left of a chunk, else the next chunk."""
-        chunk, self._rest = self._rest, b""
-        while not chunk:
-            following = next(self._chunks, None)
+        while self._next == len(self._chunk):
+            following = self._draw()
             if following is None:
-                return b""
-            chunk = following
-        return chunk
+                return b"", 0
+            self._chunk, self._next = following, 0
+        start, self._next = self._next, len(self._chunk)
+        return self._chunk, start
+
+    def back(self, count: int) -> None:
+        """Give the end of the chunk once more with the next read."""
+        self._next -= count
 
     def skip(self, count: int) -> int:
         """Draw chunks until `count` bytes are gone."""
         left = count
         while left:
-            chunk = self.read()
+            chunk, start = self.read()
             if not chunk:
                 break
-            if len(chunk) > left:
-                self._rest = chunk[left:]
+            left -= len(chunk) - start
+            if left < 0:
+                self.back(-left)
                 return count
-            left -= len(chunk)
         return count - left
+
+    def _draw(self) -> bytes | None:
+        return next(self._chunks, None)
 
 
 class SeekFeed:
@@ -130,12 +141,16 @@ class SeekFeed:
         self._position = 0
         self._window = self._LEAST
 
-    def read(self) -> bytes:
+    def read(self) -> tuple[bytes, int]:
         """Read the next window."""
         chunk = self._read_at(self._position, min(self._window, self._size - self._position))
         self._position += len(chunk)
         self._window = min(self._window * 2, self._MOST)
-        return chunk
+        return chunk, 0
+
+    def back(self, count: int) -> None:
+        """Read the end of the window once more."""
+        self._position -= count
 
     def skip(self, count: int) -> int:
         """Move on without reading."""
@@ -181,16 +196,30 @@ class Walker:
         have = len(self._buf) - self._pos
         if have >= count:
             return count
+        if not have:
+            self._next_chunk()
+            have = len(self._buf) - self._pos
+            if have >= count:
+                return count
         parts = [self._buf[self._pos :]]
         self._base += self._pos
         while have < count:
-            chunk = self._feed.read()
+            chunk, start = self._feed.read()
             if not chunk:
                 break
-            parts.append(chunk)
-            have += len(chunk)
+            # What is not needed stays in its chunk: joining the two would copy it.
+            stop = min(len(chunk), start + count - have)
+            self._feed.back(len(chunk) - stop)
+            parts.append(chunk[start:stop])
+            have += stop - start
         self._buf, self._pos = b"".join(parts), 0
-        return min(have, count)
+        return have
+
+    def _next_chunk(self) -> None:
+        """Go on to the feed's next bytes; there are none at its end."""
+        chunk, start = self._feed.read()
+        self._base += self._pos - start
+        self._buf, self._pos = chunk, start
 
     def _block(self) -> bytes:
         """Take one block that has to be there."""
@@ -233,8 +262,7 @@ class Walker:
         """Yield what is left of the current member's content as stored (a sparse file's regions only)."""
         while self._left:
             if self._pos == len(self._buf):
-                self._base += self._pos
-                self._buf, self._pos = self._feed.read(), 0
+                self._next_chunk()
                 if not self._buf:
                     raise MalformedInput("the archive ends inside a file's content", offset=self._base)
             piece = self._buf[self._pos : self._pos + self._left]
@@ -296,11 +324,13 @@ class Walker:
 
     def tail(self) -> Iterator[bytes]:
         """Yield what follows the end of the archive, once the last member is through; it is not kept as raw."""
-        chunk = self._buf[self._pos :]
+        rest = self._buf[self._pos :]
         self._buf, self._pos = b"", 0
-        while chunk or (chunk := self._feed.read()):
-            yield chunk
-            chunk = b""
+        if rest:
+            yield rest
+        while (piece := self._feed.read())[0]:
+            chunk, start = piece
+            yield chunk[start:]
 
     def _error(self, reason: str) -> MalformedInput:
         return MalformedInput(reason, offset=self._base + self._pos)
@@ -317,9 +347,9 @@ class Walker:
                 self._pos = pos
                 if not self._fill(BLOCK):
                     return
-                if len(self._buf) < BLOCK:
+                if len(self._buf) - self._pos < BLOCK:
                     raise self._error("the archive ends inside a header")
-                buf, pos = self._buf, 0
+                buf, pos = self._buf, self._pos
             name, owner, size_field, mtime_field, chksum, tail = unpack(buf, pos)
             if not name[0] and buf[pos : pos + BLOCK] == zero:
                 self._pos = pos
