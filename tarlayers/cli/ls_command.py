@@ -84,12 +84,12 @@ def command(
     warn_refused(rootfs.refused, quiet=quiet)
     rows = selection.select(rootfs)
     if du:
-        _list_usage(rootfs, selection, rows, digests=digests, format=format)
+        _list_usage(rootfs, selection, list(rows), digests=digests, format=format)
         return
     if format is ListFormat.text:
         from tarlayers.render.listing import list_long, list_paths, list_tree
 
-        write_lines((list_tree if tree else list_long if long else list_paths)(rows))
+        write_lines(list_tree(rows) if tree else list_long(list(rows)) if long else list_paths(rows))
         return
     from tarlayers.render.values import dump_ndjson, entry_dict
 
@@ -157,7 +157,7 @@ def _list_layer(
         from tarlayers.render.listing import list_long, list_paths
 
         rows = [(entry.path, entry, layer.index, ()) for entry in entries]
-        write_lines((list_long if long else list_paths)(rows))
+        write_lines(list_long(rows) if long else list_paths(rows))
         return
     from tarlayers.render.values import dump_ndjson, raw_entry_dict
 
