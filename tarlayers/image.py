@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest, chain_ids
@@ -237,6 +236,9 @@ def run_each(layers: Sequence[Layer], work: Callable[[Layer], object], *, worker
         for number in todo:
             attempt(number)
     else:
+        # It brings logging along, which commands that read no layer would start without.
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
         with ThreadPoolExecutor(workers) as pool:
             for done in [pool.submit(attempt, number) for number in todo]:
                 done.result()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,6 +154,8 @@ def _chain(head: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
 
 def _spool(name: str, plain: Iterator[bytes], needs: _Needs, limits: Limits) -> SeekStore:
     """Keep a stream in a temporary file that has no name, so that it is gone however we end."""
+    import tempfile  # noqa: PLC0415 # brings random along, a tenth of what starting costs
+
     place = "a temporary file"
     try:
         place = tempfile.gettempdir()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.render.escape import escape_path, escape_text
 from tarlayers.render.values import human_size
-from tarlayers.rootfs import Refusal
 from tarlayers.sources.layout import OtherRecord
+
+if TYPE_CHECKING:
+    from tarlayers.rootfs import Refusal
 
 LAYER_HEADER = ("LAYER", "DIGEST", "DIFF ID", "SIZE", "PLAIN", "CONTENT", "ENTRIES", "COMPRESSION", "CREATED BY")
 LAYER_ALIGN = "><<>>>><<"
