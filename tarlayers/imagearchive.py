@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -275,6 +274,8 @@ def _leave_out(archive: ImageArchive, chosen: Iterable[int], store: IndexStore) 
 
 def _spool(name: str, plain: Iterator[bytes], needs: _Needs, limits: Limits) -> SeekStore:
     """Keep a stream in a temporary file that has no name, so that it is gone however we end."""
+    import tempfile  # noqa: PLC0415 # brings random along, a tenth of what starting costs
+
     place = "a temporary file"
     try:
         place = tempfile.gettempdir()

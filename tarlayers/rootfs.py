@@ -137,11 +137,11 @@ class RootFS(Mapping[str, Entry]):
         """Every path, in the order of their bytes."""
         return sort_paths(self)
 
-    def sorted_nodes(self, below: str = "") -> list[tuple[str, Node]]:
+    def sorted_nodes(self, below: str = "") -> Iterator[tuple[str, Node]]:
         """Every path below a directory with its node, in the order of the paths' bytes."""
         inside = below + "/"
-        nodes = {path: node for path, node in self.nodes() if path.startswith(inside)} if below else dict(self.nodes())
-        return [(path, nodes[path]) for path in sort_paths(nodes)]
+        paths = sort_paths(path for path in self if path.startswith(inside)) if below else self.sorted_paths()
+        return ((path, self.node(path)) for path in paths)
 
     def children(self, path: str) -> list[str]:
         """Paths of what a directory holds, in the order of their bytes; nothing for what is no directory."""
@@ -210,22 +210,24 @@ def path_key(path: str) -> bytes:
 
 def sort_paths(paths: Iterable[str]) -> list[str]:
     """Sort by bytes; for ASCII that is how strings sort, at a fifth of the cost."""
-    paths = list(paths)
-    return sorted(paths, key=None if all(map(str.isascii, paths)) else path_key)
+    found = list(paths)
+    found.sort(key=None if all(map(str.isascii, found)) else path_key)
+    return found
 
 
 def find_links(dirs: Mapping[str, Mapping[str, Node]]) -> dict[int, list[str]]:
     """Give the sorted names of every inode that has several, by the identity of its node."""
-    seen: dict[int, str] = {}
+    # All names but one of an inode have another path than its entry: few are, and all need not be remembered.
     several: dict[int, list[str]] = {}
     for children in dirs.values():
         for path, node in children.items():
-            first = seen.setdefault(id(node), path)
-            if first is not path:
-                several.setdefault(id(node), [first]).append(path)
-    for names in several.values():
-        names.sort(key=path_key)
-    return several
+            if node.entry.path != path:
+                several[id(node)] = []
+    for children in dirs.values() if several else ():
+        for path, node in children.items():
+            if id(node) in several:
+                several[id(node)].append(path)
+    return {identity: sorted(names, key=path_key) for identity, names in several.items() if len(names) > 1}
 
 
 def merge_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") -> RootFS:
@@ -350,7 +352,7 @@ class _Merging:
             self._apply(entries, index, record)
             return
         unpacked = unpack_layer(entries, index, self.lower, record.lose if record is not None else None)
-        self.lower.insert(0, unpacked)
+        self.lower.append(unpacked)
         refused = unpacked.refused
         # Only layers of images carry a media type that an engine may refuse; bare entries do not.
         blob_refusal: Refused | None = getattr(layer, "blob_refusal", None)
@@ -400,7 +402,7 @@ class _Overlay:
             if self._log is not None:
                 self._note(shown, lower or {})
             if not lower:
-                dirs[directory] = dict(shown)
+                self._tree.borrow(directory, shown)
                 continue
             for path in lower.keys() & shown.keys():
                 if lower[path].entry.type == "dir" and shown[path].entry.type != "dir":

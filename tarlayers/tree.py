@@ -6,7 +6,7 @@ before its last slash. Removing costs what is removed, nothing is ever copied wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 from tarlayers.errors import Refused
@@ -44,14 +44,18 @@ class Tree:
         """Start empty, or as `origin` is now, which must not change afterwards. Directories of it are copied when
         they are first written to: those that two trees of one origin leave alone are one object in both.
         """
-        self._lent: Mapping[str, dict[str, Node]] = origin.dirs if origin is not None else {}
+        self._lent: dict[str, dict[str, Node]] = dict(origin.dirs) if origin is not None else {}
         self.dirs: dict[str, dict[str, Node]] = dict(self._lent) or {"": {}}
+
+    def borrow(self, directory: str, children: dict[str, Node]) -> None:
+        """Let a directory hold what another tree's holds: it is copied when it is first written to."""
+        self.dirs[directory] = self._lent[directory] = children
 
     def own(self, directory: str) -> dict[str, Node]:
         """Give the children of a directory to be changed."""
         children = self.dirs[directory]
         if children is self._lent.get(directory):
-            children = self.dirs[directory] = dict(children)
+            children = self.dirs[directory] = dict(self._lent.pop(directory))
         return children
 
     def get(self, path: str) -> Node | None:

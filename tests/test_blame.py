@@ -74,7 +74,7 @@ def check_agreement(built: Image, engine: str) -> None:
     require_layers(built.layers, contents=True)
     rootfs = merge_layers(built.layers, engine=engine)
     blamed = blame(built, engine=engine)
-    rows = parse_selection("/", recursive=True, match=None, types=None).select(rootfs)
+    rows = list(parse_selection("/", recursive=True, match=None, types=None).select(rootfs))
     assert list(blamed) == [row.path for row in rows]
     for path, entry, layer_index, _links in rows:
         log = trace_path(built, path, engine=engine)

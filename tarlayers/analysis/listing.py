@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -36,13 +36,14 @@ class Selection:
     depth: int | None = None
     """How many levels below the path, for what is recursive; None for all."""
 
-    def select(self, rootfs: RootFS) -> list[Row]:
-        """Give the rows in the order of their paths' bytes; NoSuchPath when PATH is not there."""
-        return [
+    def select(self, rootfs: RootFS) -> Iterator[Row]:
+        """Give the rows in the order of their paths' bytes; NoSuchPath, at once, when PATH is not there."""
+        nodes = self._nodes(rootfs)
+        return (
             Row(path, node.entry, node.layer, rootfs.other_names(path, node))
-            for path, node in self._nodes(rootfs)
+            for path, node in nodes
             if self._fits(path, node.entry)
-        ]
+        )
 
     def select_raw(self, entries: Sequence[Entry]) -> Iterator[Entry]:
         """Yield the entries of one layer, in tar order; global headers are no entries."""
@@ -52,7 +53,7 @@ class Selection:
             if inside and entry.type != "global" and self._fits(entry.path, entry):
                 yield entry
 
-    def _nodes(self, rootfs: RootFS) -> list[tuple[str, Node]]:
+    def _nodes(self, rootfs: RootFS) -> Iterable[tuple[str, Node]]:
         top = rootfs.resolve(self.path) if self.path else ""
         if top and rootfs[top].type != "dir":
             return [(top, rootfs.node(top))]
@@ -62,7 +63,7 @@ class Selection:
         if self.depth is None:
             return nodes
         deepest = top.count("/") + self.depth
-        return [(path, node) for path, node in nodes if path.count("/") <= deepest]
+        return ((path, node) for path, node in nodes if path.count("/") <= deepest)
 
     def _fits(self, path: str, entry: Entry) -> bool:
         if self.types and entry.type not in self.types:

@@ -87,12 +87,15 @@ def command(
     warn_refused(rootfs.refused, quiet=quiet)
     rows = selection.select(rootfs)
     if du:
-        _list_usage(rootfs, selection, rows, digests=digests, format=format)
+        _list_usage(rootfs, selection, list(rows), digests=digests, format=format)
         return
     if format is ListFormat.text:
         from tarlayers.render.listing import list_long, list_paths, list_tree
 
-        write_lines(list_tree(rows) if tree else (list_long if long else list_paths)(rows, digests=digests))
+        if tree:
+            write_lines(list_tree(rows))
+        else:
+            write_lines(list_long(list(rows), digests=digests) if long else list_paths(rows, digests=digests))
         return
     from tarlayers.render.values import dump_ndjson, entry_dict
 

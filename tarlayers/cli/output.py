@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,6 +68,8 @@ def replacing(path: str) -> Iterator[BinaryIO]:
         with target.open("wb") as out:
             yield out
         return
+    import tempfile
+
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:  # of a name that nobody gave

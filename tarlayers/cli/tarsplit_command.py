@@ -62,7 +62,8 @@ def list_members(
     with naming(_place(file)):
         members = _members(file)
         if format is ListFormat.text:
-            write_lines((list_long if long else list_paths)(member_rows(members)))
+            rows = member_rows(members)
+            write_lines(list_long(list(rows)) if long else list_paths(rows))
         elif format is ListFormat.ndjson:
             write_bytes(dump_ndjson(member_document(*member) for member in members))
         else:

@@ -83,16 +83,30 @@ class Walker:
         have = len(self._buf) - self._pos
         if have >= count:
             return count
+        if not have:
+            self._next_chunk()
+            have = len(self._buf) - self._pos
+            if have >= count:
+                return count
         parts = [self._buf[self._pos :]]
         self._base += self._pos
         while have < count:
-            chunk = self._feed.read()
+            chunk, start = self._feed.read()
             if not chunk:
                 break
-            parts.append(chunk)
-            have += len(chunk)
+            # What is not needed stays in its chunk: joining the two would copy it.
+            stop = min(len(chunk), start + count - have)
+            self._feed.back(len(chunk) - stop)
+            parts.append(chunk[start:stop])
+            have += stop - start
         self._buf, self._pos = b"".join(parts), 0
-        return min(have, count)
+        return have
+
+    def _next_chunk(self) -> None:
+        """Go on to the feed's next bytes; there are none at its end."""
+        chunk, start = self._feed.read()
+        self._base += self._pos - start
+        self._buf, self._pos = chunk, start
 
     def _block(self) -> bytes:
         """Take one block that has to be there."""
@@ -135,8 +149,7 @@ class Walker:
         """Yield what is left of the current member's content as stored (a sparse file's regions only)."""
         while self._left:
             if self._pos == len(self._buf):
-                self._base += self._pos
-                self._buf, self._pos = self._feed.read(), 0
+                self._next_chunk()
                 if not self._buf:
                     raise MalformedInput("the archive ends inside a file's content", offset=self._base)
             piece = self._buf[self._pos : self._pos + self._left]
@@ -198,11 +211,13 @@ class Walker:
 
     def tail(self) -> Iterator[bytes]:
         """Yield what follows the end of the archive, once the last member is through; it is not kept as raw."""
-        chunk = self._buf[self._pos :]
+        rest = self._buf[self._pos :]
         self._buf, self._pos = b"", 0
-        while chunk or (chunk := self._feed.read()):
-            yield chunk
-            chunk = b""
+        if rest:
+            yield rest
+        while (piece := self._feed.read())[0]:
+            chunk, start = piece
+            yield chunk[start:]
 
     def _error(self, reason: str) -> MalformedInput:
         return MalformedInput(reason, offset=self._base + self._pos)
@@ -219,9 +234,9 @@ class Walker:
                 self._pos = pos
                 if not self._fill(BLOCK):
                     return
-                if len(self._buf) < BLOCK:
+                if len(self._buf) - self._pos < BLOCK:
                     raise self._error("the archive ends inside a header")
-                buf, pos = self._buf, 0
+                buf, pos = self._buf, self._pos
             name, owner, size_field, mtime_field, chksum, tail = unpack(buf, pos)
             if not name[0] and buf[pos : pos + BLOCK] == zero:
                 self._pos = pos

@@ -191,7 +191,7 @@ def walk_records(records: Iterable[Record], limits: Limits = DEFAULT_LIMITS) -> 
         record = feed.take_file(member, walker.data_offset)
         yield Step(feed.take_raw(), member, record)
     yield Step(feed.take_raw(), None, None)
-    while feed.read():
+    while feed.read()[0]:
         yield Step(feed.take_raw(), None, None)
     feed.check_end()
 
@@ -210,23 +210,18 @@ class _RecordFeed(ChunkFeed):
         self._raw = bytearray()
         self._hole = 0
 
-    def read(self) -> bytes:
-        """Give what a skip left of a segment, else the next segment."""
-        chunk, self._rest = self._rest, b""
-        while not chunk and self._file is None:
-            record = next(self._records, None)
-            if record is None:
-                break
-            if isinstance(record, FileRecord):
-                self._file = record
-            else:
-                chunk = record.payload
-                self._drawn += len(chunk)
-                self._raw += chunk
-                if len(self._raw) > self._most:
-                    reason = f"headers of more than {self._most} bytes (limit record_bytes)"
-                    raise LimitExceeded(reason, place=f"record {record.position}")
-        return chunk
+    def _draw(self) -> bytes | None:
+        record = next(self._records, None) if self._file is None else None
+        if isinstance(record, FileRecord):
+            self._file = record
+        if not isinstance(record, Segment):
+            return None
+        self._drawn += len(record.payload)
+        self._raw += record.payload
+        if len(self._raw) > self._most:
+            reason = f"headers of more than {self._most} bytes (limit record_bytes)"
+            raise LimitExceeded(reason, place=f"record {record.position}")
+        return record.payload
 
     def take_file(self, member: Member, offset: int) -> FileRecord:
         """Draw the record of the entry whose header has been read up to `offset`."""

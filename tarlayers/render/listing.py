@@ -29,33 +29,37 @@ def _digest(entry: Entry) -> str:
     return f"sha256:{entry.sha256.hex()}" if entry.sha256 is not None else "-"
 
 
-def list_long(rows: Iterable[Row], *, digests: bool = False) -> Iterator[str]:
+def list_long(rows: Sequence[Row], *, digests: bool = False) -> Iterator[str]:
     """Mode, owner, size, time, layer, with `digests` the content's digest, and path, as `ls -l` has them; columns as
     wide as they have to be.
     """
-    cells = [_long_cells(*row, digests=digests) for row in rows]
-    if not cells:
-        return
-    widths = [max(len(row[i]) for row in cells) for i in range(6)]
-    for mode, uid, gid, size, time, layer, path in cells:
+    # The cells are made twice, for their widths and to be shown: kept, they were 250 bytes a row.
+    widths = [0] * 6
+    for row in rows:
+        widths = list(map(max, widths, map(len, _long_cells(row[1], row[2]))))
+    for path, entry, label, links in rows:
+        mode, uid, gid, size, time, layer = _long_cells(entry, label)
+        digest = f"{_digest(entry):{_DIGEST}} " if digests else ""
         yield (
             f"{mode:{widths[0]}} {uid:>{widths[1]}} {gid:>{widths[2]}} {size:>{widths[3]}} "
-            f"{time:{widths[4]}} {layer:>{widths[5]}} {path}"
+            f"{time:{widths[4]}} {layer:>{widths[5]}} {digest}{_long_name(path, entry, links)}"
         )
 
 
-def _long_cells(path: str, entry: Entry, layer: int | str, links: Sequence[str], *, digests: bool) -> tuple[str, ...]:
+def _long_cells(entry: Entry, layer: int | str) -> tuple[str, ...]:
     size = f"{entry.rdev[0]},{entry.rdev[1]}" if entry.rdev is not None else str(entry.size)
     time = format_time(entry.mtime // 1_000_000_000 * 1_000_000_000) if entry.mtime is not None else "-"
     label = layer if isinstance(layer, str) else f"L{layer}"
+    return (mode_string(entry.type, entry.mode), str(entry.uid), str(entry.gid), size, time, label)
+
+
+def _long_name(path: str, entry: Entry, links: Sequence[str]) -> str:
     name = escape_text(path or "/")
     if entry.link is not None:
         name += (" -> " if entry.type == "symlink" else " link to ") + escape_text(entry.link)
     elif links:
         name += " = " + " ".join(escape_text(link) for link in links)
-    if digests:
-        name = f"{_digest(entry):{_DIGEST}} {name}"
-    return (mode_string(entry.type, entry.mode), str(entry.uid), str(entry.gid), size, time, label, name)
+    return name
 
 
 def list_usage(usages: Iterable[Usage], total: Usage) -> Iterator[str]:
