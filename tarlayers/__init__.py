@@ -18,6 +18,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
 Inside a floor these edges are meant, and no others:
 
     digest -> errors
+    limits -> errors
     formats.tar -> formats.tar_fields
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit

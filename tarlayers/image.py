@@ -18,6 +18,7 @@ from tarlayers.formats.documents import Config, HistoryStep, Platform
 from tarlayers.formats.mediatypes import containerd_refusal
 from tarlayers.formats.toc import read_toc_claims
 from tarlayers.layer import Entry, LayerIndex, read_content, read_heads
+from tarlayers.limits import Limits
 from tarlayers.store import OnRead, Store
 from tarlayers.windows import find_parts, show_files
 
@@ -57,6 +58,11 @@ class Layer:
         """What to call it in messages: `layer 2 (sha256:0123456789ab)`."""
         identity = self.claimed_diff_id or self.claimed_digest
         return f"layer {self.index}" + (f" ({str(identity)[:19]})" if identity else "")
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds under which it is read, which those who open the archive choose."""
+        return self._store.limits
 
     @property
     def source(self) -> tuple[int, str | None]:
@@ -112,17 +118,17 @@ class Layer:
 
     def open_plain(self) -> Iterator[bytes]:
         """Yield the uncompressed tar in chunks. ContentAbsent where the bytes are not kept (a stream)."""
-        return open_plain(self._store.open(self._readable_blob()))
+        return open_plain(self._store.open(self._readable_blob()), self.limits)
 
     def open_content(self, entry: Entry) -> Iterator[bytes]:
         """Yield the bytes of one of this layer's files."""
         with _named(self.name):
-            yield from read_content(self.open_plain(), entry.offset)
+            yield from read_content(self.open_plain(), entry.offset, self.limits)
 
     def open_heads(self, size: int, wanted: Callable[[Entry], bool]) -> Iterator[tuple[Entry, bytes]]:
         """Yield each wanted file of this layer with its first `size` bytes, in one pass."""
         with _named(self.name):
-            yield from read_heads(self.open_plain(), size, wanted)
+            yield from read_heads(self.open_plain(), size, wanted, self.limits)
 
     @property
     def blob_refusal(self) -> Refused | None:

@@ -31,6 +31,7 @@ from tarlayers.sources.archive import (
     Archive,
     Blob,
     clean_name,
+    count_members,
     ends_whole,
     find_top,
     link_targets,
@@ -65,6 +66,10 @@ class Store(Protocol):
     @property
     def documents(self) -> Mapping[str, bytes]:
         """The members that look like JSON."""
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds under which all is read."""
 
     @property
     def aliases(self) -> Mapping[str, str]:
@@ -111,7 +116,7 @@ class SeekStore:
 
     def __init__(self, archive: Archive, limits: Limits = DEFAULT_LIMITS) -> None:
         self._archive = archive
-        self._limits = limits
+        self.limits = limits
         self._indexes: dict[str, LayerIndex] = {}
         self._digests: dict[str, Digest] = {}
         self._lock = Lock()
@@ -140,14 +145,14 @@ class SeekStore:
         blob = self._blob(name)
         try:
             if not hashed and not contents and sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
-                index = hop_layer(blob.read_at, blob.size, limits=self._limits)
+                index = hop_layer(blob.read_at, blob.size, limits=self.limits)
             else:
                 index = index_layer(
                     tell_reading(blob.chunks(), on_read),
                     hashed=hashed,
                     contents=contents,
                     algorithm=name_algorithm(name),
-                    limits=self._limits,
+                    limits=self.limits,
                 )
         except TarlayersError as error:
             raise place_error(error, name or self._archive.path) from error
@@ -164,8 +169,8 @@ class SeekStore:
             if sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
                 feed: tar.Feed = tar.SeekFeed(blob.read_at, blob.size)
             else:
-                feed = tar.ChunkFeed(open_plain(blob.chunks(), self._limits))
-            return hash_contents(tar.Walker(feed, limits=self._limits), offsets)
+                feed = tar.ChunkFeed(open_plain(blob.chunks(), self.limits))
+            return hash_contents(tar.Walker(feed, limits=self.limits), offsets)
         except TarlayersError as error:
             raise place_error(error, name or self._archive.path) from error
 
@@ -189,7 +194,8 @@ class SeekStore:
 class PassedStore:
     """What one pass over a stream left: documents, indexes and digests, but no contents."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
         self.sizes: dict[str, int] = {}
         self.documents: Mapping[str, bytes] = {}
         self.aliases: Mapping[str, str] = {}
@@ -208,7 +214,7 @@ class PassedStore:
         found = self.indexes.get(name)
         if found is None and name in self.documents:
             try:
-                return index_layer((self.documents[name],), hashed=hashed, contents=contents)
+                return index_layer((self.documents[name],), hashed=hashed, contents=contents, limits=self.limits)
             except TarlayersError as error:
                 raise error.inside(name) from error
         if found is None:
@@ -269,7 +275,7 @@ class _Pass:
         self._hashed = hashed
         self._contents = contents
         self._limits = limits
-        self._store = PassedStore()
+        self._store = PassedStore(limits)
         self._documents = _KeptDocuments(limits)
         self._kept = 0
         self._links: dict[str, tuple[str, ...]] = {}
@@ -280,7 +286,7 @@ class _Pass:
         meter = Meter()
         walker = tar.Walker(tar.ChunkFeed(meter.watch(chunks)), limits=self._limits)
         entries: list[Entry] = []
-        for member in walker:
+        for member in count_members(walker, self._limits):
             name = clean_name(member.name)
             if self._bare and _ARCHIVE_NAMES.match(name):
                 self._bare = False

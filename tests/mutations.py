@@ -52,7 +52,13 @@ BASE_MEMBERS = (
     directory("etc"), file("etc/x", b"x" * 700, mtime=2.5), symlink("l", "etc"), file("n" * 130, b"long"),
     xattrs(file("a/b/c", b"deep"), user_x=b"1"), hardlink("h", "etc/x"), device("null", 1, 3), fifo("pipe"),
 )  # fmt: skip
-TOP_MEMBERS = (whiteout("etc/x"), opaque("a"), file("a/new", b"n" * 600), symlink("etc/up", "../l/x"), file("bad\udcff"))
+TOP_MEMBERS = (
+    whiteout("etc/x"),
+    opaque("a"),
+    file("a/new", b"n" * 600),
+    symlink("etc/up", "../l/x"),
+    file("bad\udcff"),
+)
 BASE = layer(*BASE_MEMBERS)
 TOP = layer(*TOP_MEMBERS)
 SPARSE = (

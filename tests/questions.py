@@ -42,7 +42,13 @@ from tests.build import FLAVOURS, file, image, layer, pack
 LIMITS = Limits(plain_bytes=64 << 20, sparse_bytes=1 << 20, ratio_grace_bytes=16 << 20)
 _MOST_IMAGES = 2
 _MOST_READS = 20_000
-OTHER = pack(FLAVOURS["docker-25"]([image(layer(file("etc/x", b"other"), file("only"))), ]))
+OTHER = pack(
+    FLAVOURS["docker-25"](
+        [
+            image(layer(file("etc/x", b"other"), file("only"))),
+        ]
+    )
+)
 
 
 class Dribble(io.RawIOBase):
@@ -108,7 +114,8 @@ def _ask_archive(asked: Counter[str], open_it: Callable[[], ImageArchive], path:
         list(findings.verify_lines(report, every_blob=True))
         if report.ok:
             asked["verify: ok"] += 1
-            check_digests(archive)
+            unchecked = {str(finding.claimed) for finding in report.findings if finding.code == "V015"}
+            check_digests(archive, unchecked)
     for each in archive.images[:_MOST_IMAGES]:
         _ask_image(asked, each, path)
 
@@ -185,8 +192,8 @@ def _json(document: Any) -> None:
 # -- digests ---------------------------------------------------------------------------------------
 
 
-def check_digests(archive: ImageArchive) -> None:
-    """What verify called right has to be right by other programs' reckoning."""
+def check_digests(archive: ImageArchive, unchecked: set[str]) -> None:
+    """What verify called right, and did not say it left alone, has to be right by other programs' reckoning."""
     for each in archive.images:
         for part in each.layers:
             if part.unreadable or part.blob is None or part.bare:
@@ -195,10 +202,10 @@ def check_digests(archive: ImageArchive) -> None:
                 stored = b"".join(part._store.open(part.blob))
             except TarlayersError:
                 continue  # a stream that has passed
-            if part.claimed_digest is not None:
+            if part.claimed_digest is not None and str(part.claimed_digest) not in unchecked:
                 hasher = hashlib.new(part.claimed_digest.algorithm, stored)
                 assert hasher.hexdigest() == part.claimed_digest.hex, "a wrong digest was called right"
-            if part.claimed_diff_id is not None:
+            if part.claimed_diff_id is not None and str(part.claimed_diff_id) not in unchecked:
                 plain = expand(stored)
                 assert hashlib.sha256(plain).hexdigest() == part.claimed_diff_id.hex, "a wrong diff ID was called right"
         if each.image_id is not None and each.config is not None:

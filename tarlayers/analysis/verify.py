@@ -21,7 +21,7 @@ from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import LayerIndex
-from tarlayers.sources.agreement import compare_documents
+from tarlayers.sources.agreement import Disagreement, compare_documents
 from tarlayers.sources.layout import BlobClaim
 from tarlayers.store import WHOLE, Store
 from tarlayers.toc import check_toc
@@ -165,8 +165,12 @@ class _Verifying:
 
     # -- claims about the archive ------------------------------------------------------------------
 
+    def _compare_documents(self) -> Iterator[Disagreement]:
+        store = self._store
+        return compare_documents(store.documents, store.sizes, store.limits)
+
     def _check_archive(self) -> None:
-        for place, claimed, computed, message in compare_documents(self._store.documents, self._store.sizes):
+        for place, claimed, computed, message in self._compare_documents():
             self._add("V006" if computed is None else "V010", place, claimed, computed, message)
         for name, count in self._store.duplicates.items():
             if name in self._blobs or name in self._store.documents:

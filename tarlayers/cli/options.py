@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tarlayers.cli.bounds import current_limits
 from tarlayers.cli.progress import watch_reading
 from tarlayers.cli.words import STREAM_MARK
 
@@ -100,7 +101,9 @@ def open_archive(
     total = os.path.getsize(path) if os.path.isfile(path) else None  # noqa: PTH202, PTH113 # as above
     tell = complain if verbose else None
     with watch_reading(total, quiet=quiet) as on_read:
-        archive = open_images(source, hashed=hashed, contents=contents, keep=keep, tell=tell, on_read=on_read)
+        archive = open_images(
+            source, hashed=hashed, contents=contents, keep=keep, tell=tell, limits=current_limits(), on_read=on_read
+        )
     return archive, reference
 
 

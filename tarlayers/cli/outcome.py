@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from tarlayers.errors import DestinationRefused, NoSuchImage, NoSuchLayer, NoSuchPath, TarlayersError
+from tarlayers.errors import DestinationRefused, LimitExceeded, NoSuchImage, NoSuchLayer, NoSuchPath, TarlayersError
 
 # typer brings its own copy of click since 0.26 and depended on it before; this names the class in both.
 _UsageError: type[typer.BadParameter] = typer.BadParameter.mro()[1]
@@ -38,7 +38,7 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except TarlayersError as error:
-        complain(str(error))
+        complain(f"{error}{_hint(error)}")
         return exit_code(error)
     except OSError as error:
         complain(f"{error.filename or 'output'}: {error.strerror or error}")
@@ -52,6 +52,10 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         complain(f"internal error: {type(error).__name__}: {error} (please report it, with what --verbose prints)")
         return INPUT_WRONG
     return code if isinstance(code, int) else 0
+
+
+def _hint(error: TarlayersError) -> str:
+    return f": raise it with --limit {error.limit}=..., or --no-limits" if isinstance(error, LimitExceeded) else ""
 
 
 def exit_code(error: TarlayersError) -> int:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tarlayers.cli.bounds import current_limits
 from tarlayers.cli.options import Format, FormatOption, ListFormat, ListFormatOption, QuietOption, VerboseOption
 from tarlayers.cli.outcome import answer_no, complain, warn
 from tarlayers.cli.output import write_bytes, write_file, write_json, write_json_list, write_lines
+from tarlayers.cli.words import Command
 
 if TYPE_CHECKING:
     from tarlayers.formats.assembly import OpenContent
@@ -41,7 +43,7 @@ LayerOption = Annotated[
 ]
 
 
-@command.command("ls")
+@command.command("ls", cls=Command)
 def list_members(
     file: FileArgument,
     long: Annotated[bool, typer.Option("--long", "-l", help="Type, mode, owner, size, time and CRC-64 too.")] = False,
@@ -69,7 +71,7 @@ def list_members(
             write_json_list("tarsplit", "members", documents, head={}, tail={})
 
 
-@command.command("disasm")
+@command.command("disasm", cls=Command)
 def disassemble_tar(
     tar: Annotated[
         str, typer.Argument(metavar="TAR", help="A layer's tar, compressed or not, or - for standard input.")
@@ -91,15 +93,16 @@ def disassemble_tar(
     if output == "-" and not no_stdout:
         raise typer.BadParameter("the records and the tar cannot both go to standard output", param_hint="--output")
     with naming(_place(tar)):
-        plain = open_plain(_read_chunks(tar))
+        limits = current_limits()
+        plain = open_plain(_read_chunks(tar), limits)
         if not no_stdout and not sys.stdout.isatty():
             plain = _pass_on(plain)
-        records = _watch_names(disassemble(plain), quiet=quiet)
+        records = _watch_names(disassemble(plain, limits), quiet=quiet)
         _write_output(output, compress_gzip(map(encode_record, records)), verbose=verbose)
     sys.stdout.flush()
 
 
-@command.command("asm")
+@command.command("asm", cls=Command)
 def assemble_tar(
     input: Annotated[str, typer.Option("--input", metavar="FILE", help="The tar-split file.")] = _DEFAULT_FILE,  # noqa: A002 # the option's name
     path: PathOption = None,
@@ -121,11 +124,11 @@ def assemble_tar(
     if output == "-" and sys.stdout.isatty():
         raise typer.BadParameter("standard output is a terminal: redirect it, or give --output", param_hint="--output")
     with source as open_content, naming(_place(input)):
-        chunks = assemble(_read_records(input), open_content)
+        chunks = assemble(_read_records(input), open_content, current_limits())
         _write_output(output, compress_gzip(chunks) if compress else chunks, verbose=verbose)
 
 
-@command.command("verify")
+@command.command("verify", cls=Command)
 def verify_split(
     file: FileArgument,
     path: PathOption = None,
@@ -143,7 +146,7 @@ def verify_split(
     from tarlayers.render.tarsplit import check_document, check_lines
 
     with _content_source(path, layer) as open_content, naming(_place(file)):
-        report = verify_contents(_read_records(file), open_content)
+        report = verify_contents(_read_records(file), open_content, current_limits())
     if format is Format.json:
         write_json("tarsplit-verify", check_document(report))
     else:
@@ -177,7 +180,8 @@ def _read_records(path: str) -> Iterator[Record]:
     chunks = _read_chunks(path)
     if not (head := next(chunks, b"")):
         raise MalformedInput("the file is empty")
-    return decode_records(open_plain(chain((head,), chunks)))
+    limits = current_limits()
+    return decode_records(open_plain(chain((head,), chunks), limits), limits)
 
 
 def _content_source(path: str | None, layer: str | None) -> AbstractContextManager[OpenContent]:
@@ -186,7 +190,7 @@ def _content_source(path: str | None, layer: str | None) -> AbstractContextManag
     if path is not None and layer is None:
         return open_directory(path)
     if layer is not None and path is None:
-        return open_layer("/dev/stdin" if layer == "-" else layer)
+        return open_layer("/dev/stdin" if layer == "-" else layer, current_limits())
     raise typer.BadParameter("give one of them: where the contents are", param_hint="--path, --layer")
 
 
@@ -194,9 +198,10 @@ def _members(path: str) -> Iterator[tuple[Entry, FileRecord]]:
     from tarlayers.formats.tarsplit import walk_records
     from tarlayers.layer import decode_entry
 
-    for step in walk_records(_read_records(path)):
+    limits = current_limits()
+    for step in walk_records(_read_records(path), limits):
         if step.member is not None and step.record is not None:
-            entry = decode_entry(step.member)
+            entry = decode_entry(step.member, limits)
             if entry.type != "global":
                 yield entry, step.record
 

@@ -1,4 +1,4 @@
-"""Words of the command line that the option parser would misread."""
+"""What all commands take: the options of `cli.bounds`, and words that the option parser would misread."""
 
 from __future__ import annotations
 
@@ -7,12 +7,25 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from tarlayers.cli.bounds import bound_options, reading_within
+
 # Put before `-#REF`, which else looks like an option. No argument of a process can hold this character.
 STREAM_MARK = "\0"
 
 
 class Command(TyperCommand):
-    """A command whose arguments may be `-#REF`: an image of several on standard input."""
+    """A command whose arguments may be `-#REF`, an image of several on standard input, and which has the options of
+    `cli.bounds`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 # typer's, whatever they are
+        super().__init__(*args, **kwargs)
+        self.params += bound_options()
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 # click's, vendored or not
+        """Run the command within the bounds that its options give."""
+        with reading_within(ctx):
+            return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 # click's, vendored or not
         """Mark such words, unless they are what an option was given."""

@@ -8,6 +8,7 @@ only one of the wrong type is MalformedInput, which says where (`layers[2].diges
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
 
 Json = Any
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 class Platform(NamedTuple):
@@ -133,6 +135,22 @@ def parse_json(raw: bytes, place: str) -> Json:
         return orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
         raise MalformedInput(f"not JSON: {error}", place=place) from error
+
+
+def measure_depth(raw: bytes, most: int) -> int:
+    """Give how many arrays and objects of a document lie inside each other, as far as to the first that is deeper than
+    `most`; 0 where there are no more than `most` in all. What is no JSON may be given any depth.
+    """
+    if raw.count(b"[") + raw.count(b"{") <= most:
+        return 0
+    depth = deepest = 0
+    for match in _BRACKETS.finditer(raw):
+        opening = match[0] in b"[{"
+        depth += 1 if opening else -1 if match[0] in b"]}" else 0
+        deepest = max(deepest, depth)
+        if deepest > most:
+            break
+    return deepest
 
 
 class _Node:

@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 from zlib import adler32
 
-from tarlayers.errors import LimitExceeded, MalformedInput
+from tarlayers.errors import MalformedInput
 from tarlayers.formats.tar_fields import (
     FieldError,
     HeaderCaches,
     ParsedPax,
+    TooManyRegions,
     check_signed_sum,
     parse_numeric,
     parse_pax,
@@ -34,7 +35,7 @@ from tarlayers.formats.tar_fields import (
     sparse_stored,
     verify_sum,
 )
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
 BLOCK = 512
 _ZERO = bytes(BLOCK)
@@ -249,8 +250,7 @@ class Walker:
             return
         holes = self._size - sum(length for _, length in self._sparse)
         if holes > self._limits.sparse_bytes:
-            limit = self._limits.sparse_bytes
-            raise LimitExceeded(f"holes of {holes} bytes in one file (limit sparse_bytes = {limit})", offset=self._base)
+            raise limit_exceeded(self._limits, "sparse_bytes", f"holes of {holes} bytes in one file", offset=self._base)
         for run in self.runs():
             if isinstance(run, bytes):
                 yield run
@@ -440,17 +440,15 @@ class Walker:
             raise self._error("negative size")
         if size > self._limits.extension_bytes:
             what = "extended header" if flag in (b"x", b"g") else "long name"
-            raise LimitExceeded(
-                f"{what} of {size} bytes (limit extension_bytes = {self._limits.extension_bytes})",
-                offset=self._base + self._pos,
-            )
+            offset = self._base + self._pos
+            raise limit_exceeded(self._limits, "extension_bytes", f"{what} of {size} bytes", offset=offset)
         if self._fill(size) < size:
             raise self._error("the archive ends inside an extended header")
         data = self._buf[self._pos : self._pos + size]
         if self._raw is not None:
             self._raw += data
             if len(self._raw) > self._limits.segment_bytes:
-                raise LimitExceeded(f"headers of more than {self._limits.segment_bytes} bytes (limit segment_bytes)")
+                raise limit_exceeded(self._limits, "segment_bytes", "more header bytes than are allowed")
         self._pos += size
         return data
 
@@ -474,6 +472,8 @@ class Walker:
                 raise FieldError("a sparse map on an entry without content")
             if sparse_stored(regions, size) != self._left:
                 raise FieldError("the sparse map does not fit the stored content")
+        except TooManyRegions as error:
+            raise limit_exceeded(self._limits, "sparse_regions", error.reason, offset=header.offset) from error
         except FieldError as error:
             raise MalformedInput(error.reason, offset=header.offset) from error
         return header._replace(name=name, size=size, sparse=tuple(regions))

@@ -24,6 +24,10 @@ class FieldError(Exception):
         self.reason = reason
 
 
+class TooManyRegions(FieldError):
+    """A sparse map that passes a bound, which the walker names."""
+
+
 def parse_octal(field: bytes) -> int:
     """Octal digits between blanks and NULs; an empty field is 0."""
     digits = field.strip(b" \0").partition(b"\0")[0]
@@ -280,7 +284,7 @@ def parse_sparse_blocks(block: bytes, following: Callable[[], bytes], most: int)
         if not table[count * 24]:
             return regions
         if len(regions) > most:
-            raise FieldError(f"a sparse file with more than {most} regions (limit sparse_regions)")
+            raise TooManyRegions("a sparse file of more regions than are allowed")
         table, count = following(), 21
 
 
@@ -304,8 +308,10 @@ def parse_sparse_map(blocks: Iterator[bytes], most: int) -> list[tuple[int, int]
         lines += block.count(b"\n")
         if count < 0 and lines:
             count = _integer(b"".join(pieces).partition(b"\n")[0]) or 0
-            if not 0 <= count <= most:
-                raise FieldError(f"a sparse file with {count} regions (limit sparse_regions = {most})")
+            if count > most:
+                raise TooManyRegions(f"a sparse file of {count} regions")
+            if count < 0:
+                raise FieldError("a sparse map of less than no regions")
         if count >= 0 and lines >= 1 + 2 * count:
             text = b"".join(pieces)
             return _pairs(text.split(b"\n", 1 + 2 * count)[1:-1])

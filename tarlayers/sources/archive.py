@@ -17,7 +17,7 @@ from typing import NamedTuple
 from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, TarlayersError, UnsupportedInput
 from tarlayers.formats import tar
 from tarlayers.formats.whiteout import clean_path
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
 # Hashing is fastest with chunks that stay in the second-level cache; larger ones cost page faults.
 CHUNK = 1 << 18
@@ -115,8 +115,9 @@ class Documents(Mapping[str, bytes]):
 
 
 def oversized(name: str, size: int, limits: Limits) -> LimitExceeded:
-    """The error for a document that is too large to be kept."""
-    return LimitExceeded(f"a document of {size} bytes (limit document_bytes = {limits.document_bytes})", place=name)
+    """The error for a document that is too large to be kept, by itself or with the others."""
+    limit = "document_bytes" if size > limits.document_bytes else "documents_bytes"
+    return limit_exceeded(limits, limit, f"a document of {size} bytes", place=name)
 
 
 def looks_like_json(head: bytes) -> bool:
@@ -150,7 +151,7 @@ def _member_table(read_at: Callable[[int, int], bytes], size: int, limits: Limit
     blobs: dict[str, Blob] = {}
     links: dict[str, tuple[str, ...]] = {}
     duplicates: dict[str, int] = {}
-    for member in walker:
+    for member in count_members(walker, limits):
         name = clean_name(member.name)
         if blobs.pop(name, None) is not None or links.pop(name, None) is not None:
             duplicates[name] = duplicates.get(name, 1) + 1
@@ -170,6 +171,14 @@ def _member_table(read_at: Callable[[int, int], bytes], size: int, limits: Limit
         {name.removeprefix(top): count for name, count in duplicates.items()},
         ends_whole(walker, size),
     )
+
+
+def count_members(members: Iterable[tar.Member], limits: Limits) -> Iterator[tar.Member]:
+    """Pass members on, and refuse more of them than an archive may have: it may be one layer."""
+    for count, member in enumerate(members, 1):
+        if count > limits.entries:
+            raise limit_exceeded(limits, "entries", "one member more than is allowed", offset=member.offset)
+        yield member
 
 
 def ends_whole(walker: tar.Walker, size: int) -> bool:
@@ -288,7 +297,7 @@ class PassingMember:
 def scan_stream(chunks: Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> Iterator[PassingMember]:
     """Yield the members of an uncompressed tar stream as they pass, then read it to its end."""
     walker = tar.Walker(tar.ChunkFeed(chunks), limits=limits)
-    for member in walker:
+    for member in count_members(walker, limits):
         yield PassingMember(clean_name(member.name), member, walker.content())
     walker.drain()
 
