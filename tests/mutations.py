@@ -184,8 +184,8 @@ BYTES: dict[str, Callable[[bytes, Random], bytes]] = {
 
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 1 << 63, (1 << 64) - 1, 1e308, 0.5, "", "\0", "/", "..", "../../etc/passwd",
-    "\x1b[2J\u202e", "é" * 300, "x" * 5000, "sha256:", "sha256:" + "0" * 64, "sha512:" + "f" * 128, [], {}, [[]], [None],
-    {"": None}, [{}], ["a", 1], {"digest": "sha256:" + "0" * 64}, "linux", "windows", "2024-13-99T99:99:99Z",
+    "\x1b[2J\u202e", "é" * 300, "x" * 5000, "sha256:", "sha256:" + "0" * 64, "sha512:" + "f" * 128, [], {}, [[]],
+    [None], {"": None}, [{}], ["a", 1], {"digest": "sha256:" + "0" * 64}, "linux", "windows", "2024-13-99T99:99:99Z",
     "application/vnd.oci.image.index.v1+json", f"{OCI}.layer.v1.tar+zstd", f"{OCI}.layer.v1.tar+encrypted",
 )  # fmt: skip
 

@@ -82,10 +82,10 @@ def ask_everything(data: bytes, step: int) -> Counter[str]:
     """Ask of the bytes in a file and as a stream that comes `step` bytes at a time."""
     asked: Counter[str] = Counter()
     with path_of(data) as path:
-        _ask_archive(asked, lambda: open_images(path, limits=LIMITS), path)
+        _ask_archive(asked, lambda: open_images(path, limits=LIMITS))
         if len(data) // step < _MOST_READS:
             _ask_archive(
-                asked, lambda: open_images(Dribble(data, step), contents=True, keep=step % 2 == 0, limits=LIMITS), "-"
+                asked, lambda: open_images(Dribble(data, step), contents=True, keep=step % 2 == 0, limits=LIMITS)
             )
     _ask(asked, "tarsplit", lambda: _split(data, step))
     return asked
@@ -103,7 +103,7 @@ def _ask(asked: Counter[str], what: str, question: Callable[[], Any]) -> Any:
     return answer
 
 
-def _ask_archive(asked: Counter[str], open_it: Callable[[], ImageArchive], path: str) -> None:
+def _ask_archive(asked: Counter[str], open_it: Callable[[], ImageArchive]) -> None:
     archive = _ask(asked, "open", open_it)
     if archive is None:
         return
@@ -117,10 +117,10 @@ def _ask_archive(asked: Counter[str], open_it: Callable[[], ImageArchive], path:
             unchecked = {str(finding.claimed) for finding in report.findings if finding.code == "V015"}
             check_digests(archive, unchecked)
     for each in archive.images[:_MOST_IMAGES]:
-        _ask_image(asked, each, path)
+        _ask_image(asked, each)
 
 
-def _ask_image(asked: Counter[str], each: Image, path: str) -> None:
+def _ask_image(asked: Counter[str], each: Image) -> None:
     _ask(asked, "layers", lambda: _layers(each))
     _ask(asked, "history", lambda: _history(each))
     for engine in ("containerd", "oci"):

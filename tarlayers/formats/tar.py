@@ -467,7 +467,8 @@ class Walker:
                 size = pax.sparse_size if pax.sparse_size is not None else size
                 if self._unmapped and pax.sparse == "1.0" and not self._fill(BLOCK):
                     return header._replace(name=name, size=size, sparse=())
-                regions = parse_sparse_map(self._map_blocks(), most) if pax.sparse == "1.0" else parse_sparse_0x1(pax)
+                inside = pax.sparse == "1.0"
+                regions = parse_sparse_map(self._map_blocks(), most) if inside else parse_sparse_0x1(pax, most)
             if header.typeflag in HEADER_ONLY:
                 raise FieldError("a sparse map on an entry without content")
             if sparse_stored(regions, size) != self._left:

@@ -281,20 +281,22 @@ def parse_sparse_blocks(block: bytes, following: Callable[[], bytes], most: int)
             if not table[i]:
                 break
             regions.append((parse_numeric(table[i : i + 12]), parse_numeric(table[i + 12 : i + 24])))
-        if not table[count * 24]:
-            return regions
         if len(regions) > most:
             raise TooManyRegions("a sparse file of more regions than are allowed")
+        if not table[count * 24]:
+            return regions
         table, count = following(), 21
 
 
-def parse_sparse_0x1(pax: ParsedPax) -> list[tuple[int, int]]:
+def parse_sparse_0x1(pax: ParsedPax, most: int) -> list[tuple[int, int]]:
     """PAX 0.0 and 0.1: the map is a record."""
     count = _integer(pax.records.get(b"GNU.sparse.numblocks"))
     text = pax.records.get(b"GNU.sparse.map", b"")
     numbers = text.split(b",") if text else []
     if count is None or count < 0 or len(numbers) != 2 * count:
         raise FieldError("the sparse map has another length than it claims")
+    if count > most:
+        raise TooManyRegions(f"a sparse file of {count} regions")
     return _pairs(numbers)
 
 
