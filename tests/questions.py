@@ -41,7 +41,7 @@ from tests.build import FLAVOURS, file, image, layer, pack
 # A mutated number may claim what no test has the memory for: the bounds that a careful service would set.
 LIMITS = Limits(plain_bytes=64 << 20, sparse_bytes=1 << 20, ratio_grace_bytes=16 << 20)
 _MOST_IMAGES = 2
-_MOST_READS = 20_000
+_MOST_READS = 4000
 OTHER = pack(
     FLAVOURS["docker-25"](
         [
