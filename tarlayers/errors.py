@@ -43,6 +43,10 @@ class MalformedInput(TarlayersError):
     """The bytes are not what they have to be: cut short, corrupt, or against the format's rules."""
 
 
+class ReadFailed(MalformedInput):
+    """The bytes cannot be had: the disk or whoever sends them failed, or the file has become shorter."""
+
+
 class UnsupportedInput(TarlayersError):
     """The bytes may be fine, but this is a form that tarlayers does not read."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest, chain_ids
@@ -243,11 +244,28 @@ def run_each(layers: Sequence[Layer], work: Callable[[Layer], object], *, worker
         for number in todo:
             attempt(number)
     else:
-        with ThreadPoolExecutor(workers) as pool:
+        with open_pool(workers) as pool:
             for done in [pool.submit(attempt, number) for number in todo]:
                 done.result()
     if failed:
         raise failed[min(failed)]
+
+
+@contextmanager
+def open_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool that drops what it has not begun when the block is left early. Ctrl-C does not wait for the rest
+    either: a thread ends when the layer that it reads does.
+    """
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    except Exception:
+        pool.shutdown(cancel_futures=True)
+        raise
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def require_layers(layers: Sequence[Layer], *, contents: bool = False) -> None:

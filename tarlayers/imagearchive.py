@@ -22,7 +22,7 @@ from tarlayers.formats.mediatypes import read_layer_type, why_unreadable
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.reference import choose_image
-from tarlayers.sources.archive import CHUNK, open_directory, open_tar
+from tarlayers.sources.archive import open_directory, open_tar, read_stream
 from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, map_history
 from tarlayers.sources.locate import locate_images
 from tarlayers.store import WHOLE, OnRead, PassedStore, SeekStore, Store, pass_stream, tell_reading
@@ -114,16 +114,7 @@ def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
 
 
 def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield a stream in chunks, as they come."""
-    read = getattr(stream, "read1", stream.read)
-    while True:
-        try:
-            chunk = read(CHUNK)
-        except OSError as error:
-            raise MalformedInput(f"cannot be read: {error.strerror or error}") from error
-        if not chunk:
-            return
-        yield chunk
+    return read_stream(getattr(stream, "read1", stream.read))
 
 
 def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limits) -> ImageArchive:

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Protocol
 
 from tarlayers.digest import Digest, Meter, name_algorithm
-from tarlayers.errors import ContentAbsent, TarlayersError
+from tarlayers.errors import ContentAbsent, ReadFailed, TarlayersError
 from tarlayers.formats import tar
 from tarlayers.formats.compression import SNIFF_BYTES, open_plain, sniff
 from tarlayers.formats.toc import read_behind
@@ -359,6 +359,8 @@ class _Pass:
     def _index(self, name: str, whole: Iterator[bytes], meter: Meter) -> None:
         try:
             index = index_metered(whole, meter, hashed=self._hashed, contents=self._contents, limits=self._limits)
+        except ReadFailed:
+            raise  # nothing is wrong with this layer, but nothing follows it
         except TarlayersError as error:
             # A fresh one: that which was caught keeps the frames of its traceback, and most of these are never raised.
             self._store.indexes[name] = error.inside(name)

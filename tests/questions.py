@@ -13,7 +13,8 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import zstandard
@@ -26,6 +27,7 @@ from tarlayers.analysis.usage import measure_usage
 from tarlayers.analysis.waste import measure_waste
 from tarlayers.errors import TarlayersError
 from tarlayers.export import export_rootfs
+from tarlayers.extract import extract_paths
 from tarlayers.formats.assembly import disassemble
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.tarsplit import decode_records, encode_record, walk_records
@@ -78,14 +80,14 @@ def path_of(data: bytes) -> Iterator[str]:
         os.close(descriptor)
 
 
-def ask_everything(data: bytes, step: int) -> Counter[str]:
-    """Ask of the bytes in a file and as a stream that comes `step` bytes at a time."""
+def ask_everything(data: bytes, step: int, destination: str | None = None) -> Counter[str]:
+    """Ask of the bytes in a file and as a stream that comes `step` bytes at a time; extract below `destination`."""
     asked: Counter[str] = Counter()
     with path_of(data) as path:
-        _ask_archive(asked, lambda: open_images(path, limits=LIMITS))
+        _ask_archive(asked, lambda: open_images(path, limits=LIMITS), destination)
         if len(data) // step < _MOST_READS:
             _ask_archive(
-                asked, lambda: open_images(Dribble(data, step), contents=True, keep=step % 2 == 0, limits=LIMITS)
+                asked, lambda: open_images(Dribble(data, step), contents=True, keep=step % 2 == 0, limits=LIMITS), None
             )
     _ask(asked, "tarsplit", lambda: _split(data, step))
     return asked
@@ -103,7 +105,7 @@ def _ask(asked: Counter[str], what: str, question: Callable[[], Any]) -> Any:
     return answer
 
 
-def _ask_archive(asked: Counter[str], open_it: Callable[[], ImageArchive]) -> None:
+def _ask_archive(asked: Counter[str], open_it: Callable[[], ImageArchive], destination: str | None) -> None:
     archive = _ask(asked, "open", open_it)
     if archive is None:
         return
@@ -117,15 +119,15 @@ def _ask_archive(asked: Counter[str], open_it: Callable[[], ImageArchive]) -> No
             unchecked = {str(finding.claimed) for finding in report.findings if finding.code == "V015"}
             check_digests(archive, unchecked)
     for each in archive.images[:_MOST_IMAGES]:
-        _ask_image(asked, each)
+        _ask_image(asked, each, destination)
 
 
-def _ask_image(asked: Counter[str], each: Image) -> None:
+def _ask_image(asked: Counter[str], each: Image, destination: str | None) -> None:
     _ask(asked, "layers", lambda: _layers(each))
     _ask(asked, "history", lambda: _history(each))
     for engine in ("containerd", "oci"):
         _ask(asked, "changes", lambda: _json(changes.changes_document(tarlayers.list_changes(each, engine=engine))))  # noqa: B023 # called at once
-        _ask(asked, "merge", lambda: _merge(each, engine))  # noqa: B023 # as above
+        _ask(asked, "merge", lambda: _merge(each, engine, destination))  # noqa: B023 # as above
     _ask(asked, "log", lambda: _json(log.log_document(tarlayers.trace_path(each, "/l/x"))))
     _ask(asked, "blame", lambda: _json(blame.blame_document(tarlayers.blame_paths(each))))
     _ask(asked, "waste", lambda: _waste(each))
@@ -146,7 +148,7 @@ def _history(each: Image) -> None:
         images.history_cells(row, each.layers, sizes=True, full=True)
 
 
-def _merge(each: Image, engine: str) -> None:
+def _merge(each: Image, engine: str, destination: str | None) -> None:
     rootfs = tarlayers.merge_layers(each.layers, engine=engine)
     rows = [(path, node.entry, node.layer, rootfs.links_of(path)) for path, node in rootfs.sorted_nodes()]
     for path, entry, index, links in rows:
@@ -156,6 +158,9 @@ def _merge(each: Image, engine: str) -> None:
     measure_usage(rootfs, ["", *rootfs])
     for _ in export_rootfs(rootfs, each.layers):
         pass
+    if destination is not None:
+        with TemporaryDirectory(dir=destination) as inside, suppress(OSError):
+            extract_paths(rootfs, each.layers, inside)
 
 
 def _waste(each: Image) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from tarlayers.digest import Digest, name_algorithm
 from tarlayers.errors import MalformedInput, TarlayersError
 from tarlayers.finding import SEVERITIES, Finding, sort_findings
 from tarlayers.formats.mediatypes import read_layer_type
-from tarlayers.image import Image, Layer
+from tarlayers.image import Image, Layer, open_pool
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import LayerIndex
 from tarlayers.sources.agreement import Disagreement, compare_documents
@@ -117,7 +116,7 @@ class _Verifying:
             self._computed[name] = _compute(self._store, name, layer=name in self._layers)
             progress(sizes.get(name, 0))
 
-        with ThreadPoolExecutor(workers) as pool:
+        with open_pool(workers) as pool:
             for done in [pool.submit(compute, name) for name in todo]:
                 done.result()
         self._check_archive()

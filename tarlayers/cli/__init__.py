@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
-
-from tarlayers.cli.app import build_app
-from tarlayers.cli.outcome import run_app
+from contextlib import suppress
 
 
 def main() -> None:
-    """Run the command line of this process."""
+    """Run the command line of this process, and end it."""
     # A run keeps what it makes, and makes no cycles: collecting among a million entries cost a fifth of its time.
     gc.disable()
-    sys.exit(run_app(build_app(sys.argv[1:]), sys.argv[1:]))
+    try:
+        code = _run(sys.argv[1:])
+    except BaseException as error:  # noqa: BLE001 # a signal while modules are imported, or after the call is through
+        code = 128 + getattr(error, "number", 2)
+    with suppress(Exception):
+        sys.stderr.flush()
+    # No thread is waited for (an interrupted call leaves those that read a layer), a million entries are not
+    # taken apart one by one, and nothing that arrives from here on is a traceback.
+    os._exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    from tarlayers.cli.app import build_app
+    from tarlayers.cli.outcome import heed_signals, replace_closed_streams, run_app
+
+    heed_signals()
+    replace_closed_streams()
+    return run_app(build_app(arguments), arguments)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import typer
@@ -20,6 +22,33 @@ INPUT_WRONG = 3
 INTERRUPTED = 130
 
 
+class Terminated(BaseException):
+    """A signal that asks the process to end, and which one. What is half done is undone as after Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def heed_signals() -> None:
+    """Have the signals that end a process end it as Ctrl-C does, unless it was started to ignore them (nohup)."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        raise Terminated(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, end)
+
+
+def replace_closed_streams() -> None:
+    """Have something stand for streams that were closed before we started: what is written to them is an error."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            stands = Path(os.devnull).open("w" if name == "stderr" else "r", encoding="utf-8")  # noqa: SIM115 # stays open
+            setattr(sys, name, stands)
+
+
 def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run the application and give the exit code. Nothing that bad input can cause gets out as a traceback."""
     try:
@@ -27,15 +56,15 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except typer.Exit as error:
         return error.exit_code
+    except Terminated as error:
+        return 128 + error.number
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except _UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "tarlayers"
         complain(f"{error.format_message()} (see {command} --help)")
         return CALL_WRONG
-    except BrokenPipeError:
-        # Python would flush standard output once more at exit, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):  # the latter is what typer makes of the former, with a code of its own
         return 0
     except TarlayersError as error:
         complain(f"{error}{_hint(error)}")

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tarlayers.formats.tarsplit import FileRecord, Record
     from tarlayers.layer import Entry
 
-_CHUNK = 1 << 18
 _DEFAULT_FILE = "tar-data.json.gz"  # the reference's
 
 command = typer.Typer(
@@ -163,13 +162,13 @@ def _place(path: str) -> str:
 
 
 def _read_chunks(path: str) -> Iterator[bytes]:
+    from tarlayers.sources.archive import read_stream
+
     if path == "-":
-        while chunk := sys.stdin.buffer.read(_CHUNK):
-            yield chunk
+        yield from read_stream(getattr(sys.stdin.buffer, "read1", sys.stdin.buffer.read))
         return
     with Path(path).open("rb", buffering=0) as stream:
-        while chunk := stream.read(_CHUNK):
-            yield chunk
+        yield from read_stream(stream.read)
 
 
 def _read_records(path: str) -> Iterator[Record]:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 from zlib import adler32
 
-from tarlayers.errors import MalformedInput
+from tarlayers.errors import MalformedInput, ReadFailed
 from tarlayers.formats.tar_fields import (
     FieldError,
     HeaderCaches,
@@ -133,7 +133,10 @@ class SeekFeed:
 
     def read(self) -> bytes:
         """Read the next window."""
-        chunk = self._read_at(self._position, min(self._window, self._size - self._position))
+        wanted = min(self._window, self._size - self._position)
+        chunk = self._read_at(self._position, wanted)
+        if wanted and not chunk:
+            raise ReadFailed("the source ends before it should: it has become shorter", offset=self._position)
         self._position += len(chunk)
         self._window = min(self._window * 2, self._MOST)
         return chunk

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, TarlayersError, UnsupportedInput
+from tarlayers.errors import ContentAbsent, LimitExceeded, ReadFailed, TarlayersError, UnsupportedInput
 from tarlayers.formats import tar
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
@@ -36,12 +36,12 @@ class Blob:
     """(offset, count) -> bytes, fewer only at the end."""
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the blob from front to back. A source that has become shorter is MalformedInput."""
+        """Yield the blob from front to back. A source that has become shorter is ReadFailed."""
         position = 0
         while position < self.size:
             chunk = self.read_at(position, min(CHUNK, self.size - position))
             if not chunk:
-                raise MalformedInput("the source ends before the blob does", place=self.name, offset=position)
+                raise ReadFailed("the source ends before the blob does", place=self.name, offset=position)
             position += len(chunk)
             yield chunk
 
@@ -134,7 +134,7 @@ def open_tar(path: str, descriptor: int, limits: Limits = DEFAULT_LIMITS) -> Arc
     size = os.fstat(descriptor).st_size
 
     def read_at(offset: int, count: int) -> bytes:
-        return os.pread(descriptor, count, offset)
+        return read_descriptor(descriptor, offset, count, path)
 
     try:
         table = _member_table(read_at, size, limits)
@@ -144,6 +144,26 @@ def open_tar(path: str, descriptor: int, limits: Limits = DEFAULT_LIMITS) -> Arc
     archive = Archive("tar", path, size, table, Blob(path, size, read_at))
     weakref.finalize(archive, os.close, descriptor)
     return archive
+
+
+def read_descriptor(descriptor: int, offset: int, count: int, place: str) -> bytes:
+    """Read from anywhere in an open file; ReadFailed where the device or the network refuses."""
+    try:
+        return os.pread(descriptor, count, offset)
+    except OSError as error:
+        raise ReadFailed(f"cannot be read: {error.strerror or error}", place=place, offset=offset) from error
+
+
+def read_stream(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    """Yield a stream in chunks, as they come; ReadFailed where it cannot be read on."""
+    while True:
+        try:
+            chunk = read(CHUNK)
+        except OSError as error:
+            raise ReadFailed(f"cannot be read: {error.strerror or error}") from error
+        if not chunk:
+            return
+        yield chunk
 
 
 def _member_table(read_at: Callable[[int, int], bytes], size: int, limits: Limits) -> MemberTable:
