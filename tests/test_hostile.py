@@ -111,6 +111,9 @@ FOUND: dict[str, Callable[[], tuple[list[str], bytes, int]]] = {
         pack(oci_layout({}, [{"digest": "sha256:" + "0" * 64, "annotations": {"a": [[[0]] * 1] * 1}}])),
         0,
     ),
+    "an index of layouts side by side that is no JSON": lambda: (
+        ["inspect", "-"], pack({"0/index.json": b"no JSON", "0/oci-layout": b"{}"}), 0
+    ),
     "two names in a hundred thousand": lambda: (
         ["inspect", "-", "--limit", "names=1M"],
         pack(docker_20([image(layer(), names=[f"a:{i}" for i in range(30_000)])] * 2)),

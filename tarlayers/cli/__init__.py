@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from contextlib import suppress
 
 
 def main() -> None:
@@ -14,13 +13,14 @@ def main() -> None:
     gc.disable()
     try:
         code = _run(sys.argv[1:])
-    except BaseException as error:  # noqa: BLE001 # a signal while modules are imported, or after the call is through
+    except BaseException as error:  # a signal while modules are imported, or after the call is through
+        if isinstance(error, Exception | SystemExit):
+            raise
         code = 128 + getattr(error, "number", 2)
-    with suppress(Exception):
-        sys.stderr.flush()
-    # No thread is waited for (an interrupted call leaves those that read a layer), a million entries are not
-    # taken apart one by one, and nothing that arrives from here on is a traceback.
-    os._exit(code)
+    if code > 128:
+        # Threads that still read a layer are not waited for; what is half done has been undone.
+        os._exit(code)
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -65,11 +66,13 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         complain(f"{error.format_message()} (see {command} --help)")
         return CALL_WRONG
     except (BrokenPipeError, SystemExit):  # the latter is what typer makes of the former, with a code of its own
+        _forget_output()
         return 0
     except TarlayersError as error:
         complain(f"{error}{_hint(error)}")
         return exit_code(error)
     except OSError as error:
+        _forget_output()
         complain(f"{error.filename or 'output'}: {error.strerror or error}")
         return INPUT_WRONG
     except (MemoryError, RecursionError) as error:
@@ -81,6 +84,12 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         complain(f"internal error: {type(error).__name__}: {error} (please report it, with what --verbose prints)")
         return INPUT_WRONG
     return code if isinstance(code, int) else 0
+
+
+def _forget_output() -> None:
+    """Python would flush standard output once more at exit, and complain where that cannot be written."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _hint(error: TarlayersError) -> str:

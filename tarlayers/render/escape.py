@@ -46,5 +46,5 @@ def raw_base64(path: str) -> str | None:
 
 
 def escape_markdown(text: str) -> str:
-    """Text for a markdown table's cell, on one line."""
-    return _MARKDOWN.sub(r"\\\1", escape_text(text))
+    """Text for a markdown table's cell, on one line. A name after an @ is nobody who has to be told."""
+    return _MARKDOWN.sub(r"\\\1", escape_text(text)).replace("@", "@<!-- -->")
