@@ -22,6 +22,8 @@ CALL_WRONG = 2
 INPUT_WRONG = 3
 INTERRUPTED = 130
 
+_PATIENCE = 2.0  # seconds; far longer than it takes to remove a temporary file
+
 
 class Terminated(BaseException):
     """A signal that asks the process to end, and which one. What is half done is undone as after Ctrl-C."""
@@ -32,14 +34,25 @@ class Terminated(BaseException):
 
 
 def heed_signals() -> None:
-    """Have the signals that end a process end it as Ctrl-C does, unless it was started to ignore them (nohup)."""
+    """Have the signals that end a process end it as Ctrl-C does, unless it was started to ignore them (nohup).
+
+    Python drops what a handler raises when it happens to run inside a destructor or a callback of the import system,
+    and the signal is lost. So it is raised again if the process is still there after a while.
+    """
+    came: list[int] = []
 
     def end(number: int, _frame: object) -> NoReturn:
-        raise Terminated(number)
+        came.append(number)
+        signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+        first = next((other for other in came if other != signal.SIGALRM), number)
+        if first == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise Terminated(first)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, end)
+    signal.signal(signal.SIGALRM, end)
 
 
 def replace_closed_streams() -> None:
