@@ -32,8 +32,8 @@ class Limits:
     index_depth: int = 16
     # Manifests reached from all indexes of one archive, and images of a manifest.json. diffoci stops at 4096.
     manifests: int = 4096
-    # Names of one image. A registry may have more tags of it, a producer writes those that were asked for.
-    names: int = 4096
+    # Names of one image. Producers write those that were asked for, and nobody asks for hundreds.
+    names: int = 1024
     # Layers of one image. Docker stops at 125 (moby layer.go), umoci and crane have no limit.
     layers: int = 20_000
     # One PAX record block or GNU long name, bytes: maxSpecialFileSize of Go's archive/tar. Extended attributes
