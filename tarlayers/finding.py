@@ -24,6 +24,7 @@ SEVERITIES = {
     "V016": "note",  # layers without a diff ID to check
     "V017": "warning",  # several members of one name
     "V018": "note",  # a table of contents that cannot be compared
+    "V019": "warning",  # a document that has a key twice
 }
 """Every code and its severity."""
 

@@ -244,6 +244,12 @@ def test_other_processes_see_the_same(tmp_path: Path) -> None:
 # -- codes -----------------------------------------------------------------------------------------
 
 
+def put_before(keys: bytes) -> Files:
+    """A manifest.json whose object begins with other keys."""
+    files = FLAVOURS["docker-25"]([APP])
+    return {**files, "manifest.json": bytes_of(files, "manifest.json").replace(b"{", b"{" + keys, 1)}
+
+
 def oci(*plain: bytes, flavour: str = "oci-gzip") -> Files:
     return FLAVOURS[flavour]([image(*plain) if plain else APP])
 
@@ -298,6 +304,8 @@ PROVOKED: Sequence[tuple[str, str, str, Files]] = [
     ("V014", "encrypted", "layer 1", edit_manifest(oci(), set_layer(1, mediaType=f"{LAYER}+gzip+encrypted"))),
     ("V015", "sha512 diff ID", "layer 1", edit_config(oci(), sha512_diff_id)),
     ("V016", "no diff IDs", "app:v1", edit_config(oci(), lambda c: c.pop("rootfs"))),
+    ("V019", "key twice", "manifest.json", put_before(b'"Layers":[],')),
+    ("V019", "key in lower case", "manifest.json", put_before(b'"repotags":[],')),
     ("V018", "table gone", "layer 0", edit_manifest(oci(flavour="oci-none"), set_layer(0, annotations=STALE))),
 ]  # fmt: skip
 

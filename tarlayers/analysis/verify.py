@@ -16,6 +16,7 @@ import orjson
 from tarlayers.digest import Digest, name_algorithm
 from tarlayers.errors import MalformedInput, TarlayersError
 from tarlayers.finding import SEVERITIES, Finding, sort_findings
+from tarlayers.formats.documents import find_repeated_keys
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer, open_pool
 from tarlayers.imagearchive import ImageArchive
@@ -34,6 +35,8 @@ _CLAIMANTS = {
 }
 """Who claims something of a blob, by the claim's role."""
 
+_INDEXES = {"index.json", "manifest.json", "repositories"}
+_SHOWN_KEYS = 5
 _TOC_CODES = {"digest": "V007", "content": "V008", "unchecked": "V018"}
 
 
@@ -175,6 +178,20 @@ class _Verifying:
             if name in self._blobs or name in self._store.documents:
                 message = f"{count} members have this name; the last counts, as for docker, others take the first"
                 self._add("V017", self._user(name), None, count, message, name)
+
+        for name in self._documents():
+            keys = find_repeated_keys(self._store.documents[name])
+            if keys:
+                message = f"a key stands twice, the last counts, as for docker: {' '.join(keys[:_SHOWN_KEYS])}"
+                self._add("V019", self._user(name), None, len(keys), message, name)
+
+    def _documents(self) -> Iterator[str]:
+        """The documents that tell of images."""
+        told = {self._follow(claim.blob) for claim in self._archive.layout.claims if claim.blob is not None}
+        told |= {image.config_blob for image in self._archive.layout.images if image.config_blob is not None}
+        for name in sorted(told.difference(self._layers) | _INDEXES):
+            if name in self._store.documents:
+                yield name
 
     # -- claims about blobs ------------------------------------------------------------------------
 
