@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import io
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -20,6 +21,7 @@ from tarlayers.formats.documents import measure_depth
 from tarlayers.sources.names import known_among, merge_names
 from tests.build import BLOCK, FLAVOURS, Link, archive, compact, docker_20, file, image, layer, pack
 from tests.edit import edit_config
+from tests.fuzz import go_reader
 from tests.mutations import APP, BASE, BYTES, mutant, seeds
 from tests.oci_flavours import oci_layout
 from tests.questions import LIMITS, ask_everything, path_of
@@ -174,3 +176,40 @@ def test_links_in_the_archive_do_not_leave_it() -> None:
             ran = run(*command, stdin=data)
             assert ran.code in (1, 3)
             assert "root:" not in ran.stdout.decode()
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "/", "..", "etc/", "etc", "nowhere", "../../../etc/passwd", "/etc/passwd", "l"]
+)
+def test_what_a_manifest_names_has_to_be_a_member(name: str) -> None:
+    """Directories, links to nowhere, names that climb: none of them is a layer, and nothing outside is opened."""
+    files = {"etc/": b"", "l": Link("/etc/passwd"), **docker_20([image(layer(file("x")))])}
+    config = next(each for each in files if each.endswith(".json") and each != "manifest.json")
+    as_layer = pack({**files, "manifest.json": compact([{"Config": config, "RepoTags": None, "Layers": [name]}])})
+    as_config = pack({**files, "manifest.json": compact([{"Config": name, "RepoTags": None, "Layers": []}])})
+    for data in (as_layer, as_config):
+        for words in (["ls", "-"], ["verify", "-"], ["cat", "-", "/x"]):
+            ran = run(*words, stdin=data)
+            assert ran.code in (1, 3), (words, ran)
+            assert b"root:" not in ran.stdout
+
+
+def test_two_documents_of_one_digest() -> None:
+    """The same bytes as configuration and as manifest: they are read as each, and refused or shown as what they are."""
+    files = FLAVOURS["oci-gzip"]([APP])
+    blob = next(name for name, content in files.items() if name.startswith("blobs/") and b"diff_ids" in bytes(content))  # type: ignore[arg-type] # they are bytes
+    entry = {"digest": f"sha256:{blob[-64:]}", "size": 1, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
+    ran = run("verify", "-", stdin=pack({**files, "index.json": compact({"manifests": [entry, {**entry, "size": 2}]})}))
+    assert ran.code in (1, 3)
+    assert "V002" in ran.stdout.decode() or ran.code == 3
+
+
+@pytest.mark.conformance
+@pytest.mark.skipif(shutil.which("tar-split") is None, reason="no tar-split in PATH (Debian: tar-split)")
+def test_go_reads_the_same_members() -> None:
+    known = ("duplicates of file paths", "a size where there is no content", "the sparse map does not fit the stored")
+    for number in range(150):
+        _, data = go_reader.damaged(number)
+        ours, go = go_reader.read_ours(data), go_reader.read_go(data)
+        if ours[0] != go[0]:
+            assert any(words in go_reader.explain(*ours, *go) for words in known), number

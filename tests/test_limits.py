@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -36,6 +37,7 @@ from tests.build import (
 from tests.edit import with_layers
 from tests.lazy import estargz
 from tests.oci_flavours import INDEX, nested
+from tests.paths import ROOT
 from tests.run import run
 from tests.splits import CONTENT, LONG_MAP, REGIONS, gnu_sparse, pax_sparse
 
@@ -266,3 +268,14 @@ def test_limits_reach_the_library() -> None:
     found = open_image(io.BytesIO(archive("oci-gzip", image(layer(file("a/b"))))), limits=Limits(implied_bytes=1))
     with pytest.raises(LimitExceeded, match=r"layer 0 .*limit implied_bytes"):
         merge_layers(found.layers)
+
+
+def test_the_documentation_lists_every_limit() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    told = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", text, re.MULTILINE))
+    defaults = {field.name: getattr(DEFAULT_LIMITS, field.name) for field in fields(Limits)}
+    assert "`ratio_grace_bytes` (1G)" in text
+    assert defaults.pop("ratio_grace_bytes") == 1 << 30
+    assert {
+        name: getattr(change_limits(DEFAULT_LIMITS, [f"{name}={value}"]), name) for name, value in told.items()
+    } == defaults
