@@ -150,7 +150,7 @@ class Tree:
                 if not target.startswith("/"):
                     target = f"{at}/{target}"
                 more = clean_path(target).split("/")[1:]
-                # A target is looked through before it is cleaned, and each component makes a path as long as all before.
+                # A target is looked through to be cleaned, and each component makes a path as long as all before it.
                 self.effort.spend(1 + target.count("/") + len(more) * len(target) // _PAGE)
                 rest.extend(reversed(more))
                 at = ""
