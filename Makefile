@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: install test test-all lint types check conformance golden bench clean
+.PHONY: install test test-all lint types check conformance golden bench fuzz audit clean
 
 install: $(VENV)/ready
 
@@ -44,6 +44,18 @@ golden: install
 
 bench: install
 	$(BIN)/python -m pytest -q --benchmark-only tests/benchmarks
+
+# Damaged archives through every question; FUZZ=1000000 takes half a day. docs/security.md has the figures.
+FUZZ ?= 20000
+fuzz: install
+	$(BIN)/python -m tests.fuzz $(FUZZ)
+	for reader in tar compression documents tarsplit archive; do \
+	    $(BIN)/python -m tests.fuzz.coverage $$reader -max_total_time=3600 || exit 1; \
+	done
+
+# Known vulnerabilities of what is installed. Needs pip-audit, and the network.
+audit: install
+	pip-audit --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 clean:
 	rm -rf .venv .venv-* dist build .*_cache .hypothesis .benchmarks

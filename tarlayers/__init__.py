@@ -23,6 +23,8 @@ Inside a floor these edges are meant, and no others:
     formats.dive_rules -> formats.policy formats.sizes
     formats.tar_member -> formats.tar_fields
     formats.tar -> formats.tar_feed formats.tar_fields formats.tar_member
+    limits -> errors
+    formats.tar -> formats.tar_fields
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
     sources.* -> sources.archive sources.dataroot sources.filetree sources.layout sources.names sources.inventory

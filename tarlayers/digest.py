@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from tarlayers.errors import LimitExceeded, MalformedInput
+from tarlayers.errors import MalformedInput
 
 _HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
 _BY_LENGTH = {length: name for name, length in _HEX_LENGTH.items()}
@@ -62,24 +62,18 @@ class Meter:
     """Counts and, if asked, hashes the bytes of one stream as they pass.
 
     `size` and `digest()` are those of the bytes seen so far; whoever needs the whole stream's must
-    drain it first. A stream that passes `limit` bytes is LimitExceeded.
+    drain it first.
     """
 
-    def __init__(
-        self, *, hashed: bool = True, limit: int | None = None, what: str = "stream", algorithm: str = "sha256"
-    ) -> None:
+    def __init__(self, *, hashed: bool = True, algorithm: str = "sha256") -> None:
         self.size = 0
         self.algorithm = algorithm
         self._hash = hashlib.new(algorithm) if hashed else None
-        self._limit = limit
-        self._what = what
 
     def watch(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Pass `chunks` on unchanged, each counted and hashed before it is handed out."""
         for chunk in chunks:
             self.size += len(chunk)
-            if self._limit is not None and self.size > self._limit:
-                raise LimitExceeded(f"{self._what} is larger than {self._limit} bytes", offset=self.size)
             if self._hash is not None:
                 self._hash.update(chunk)
             yield chunk

@@ -31,12 +31,20 @@ class TarlayersError(Exception):
 
     def inside(self, outer: str) -> TarlayersError:
         """Give the same error with `outer` put in front of its place, for the caller who knows more."""
-        place = f"{outer}: {self.place}" if self.place else outer
-        return type(self)(self.reason, place=place, offset=self.offset)
+        return type(self)(self.reason, place=join_places(outer, self.place), offset=self.offset)
+
+
+def join_places(outer: str, inner: str) -> str:
+    """Put one place in front of another."""
+    return f"{outer}: {inner}" if inner else outer
 
 
 class MalformedInput(TarlayersError):
     """The bytes are not what they have to be: cut short, corrupt, or against the format's rules."""
+
+
+class ReadFailed(MalformedInput):
+    """The bytes cannot be had: the disk or whoever sends them failed, or the file has become shorter."""
 
 
 class UnsupportedInput(TarlayersError):
@@ -44,7 +52,16 @@ class UnsupportedInput(TarlayersError):
 
 
 class LimitExceeded(TarlayersError):
-    """Reading on would cost more than a bound of `limits.Limits` allows."""
+    """Reading on would cost more than a bound of `limits.Limits` allows; `limit` is the name of that bound."""
+
+    def __init__(self, reason: str, *, limit: str, place: str = "", offset: int | None = None) -> None:
+        super().__init__(reason, place=place, offset=offset)
+        self.limit = limit
+
+    def inside(self, outer: str) -> LimitExceeded:
+        """As for every error; it goes on naming the bound."""
+        place = join_places(outer, self.place)
+        return LimitExceeded(self.reason, limit=self.limit, place=place, offset=self.offset)
 
 
 class ContentAbsent(TarlayersError):

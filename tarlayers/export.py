@@ -68,7 +68,7 @@ def distinct_inodes(rootfs: RootFS, wanted: Callable[[str], bool] = bool) -> Ite
 def _read_layer(
     layer: Layer, files: dict[int, tuple[tuple[str, ...], Node]]
 ) -> Iterator[tuple[tuple[str, ...], Node, Iterator[bytes]]]:
-    walker = Walker(ChunkFeed(layer.open_plain() if files else ()))
+    walker = Walker(ChunkFeed(layer.open_plain() if files else ()), limits=layer.limits)
     for member in walker:
         found = files.pop(member.offset, None)
         if found is not None:

@@ -24,6 +24,8 @@ from tarlayers.rootfs import Node, RootFS
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MAX_DEVICE = (1 << 32) - 1
+_MAX_TIME = (1 << 63) - 1  # nanoseconds; headers may say more, and Python refuses it
 _SPECIAL = 0o6000  # set-uid and set-gid; the sticky bit takes rights away
 
 
@@ -177,6 +179,10 @@ class _Extraction:
                     other_parent, _, other = name.rpartition("/")
                     with self._directory(other_parent) as beside:
                         self._place(at, base, beside, other, name)
+            except OSError as error:
+                if isinstance(error.filename, str) and temporary not in error.filename:
+                    raise
+                raise OSError(error.errno, error.strerror, f"{self._destination.rstrip('/')}{names[0]}") from error
             finally:
                 with suppress(FileNotFoundError):
                     os.unlink(temporary, dir_fd=at)
@@ -188,8 +194,8 @@ class _Extraction:
         try:
             if self._force:
                 spare = f".tarlayers-{secrets.token_hex(8)}"
-                os.link(source, spare, src_dir_fd=source_at, dst_dir_fd=at, follow_symlinks=False)
                 try:
+                    os.link(source, spare, src_dir_fd=source_at, dst_dir_fd=at, follow_symlinks=False)
                     os.rename(spare, base, src_dir_fd=at, dst_dir_fd=at)
                 finally:
                     with suppress(FileNotFoundError):
@@ -222,13 +228,15 @@ class _Extraction:
             os.mkfifo(name, 0o600, dir_fd=at)
         else:
             kind = stat.S_IFCHR if entry.type == "char" else stat.S_IFBLK
-            os.mknod(name, kind | 0o600, os.makedev(*(entry.rdev or (0, 0))), dir_fd=at)
+            os.mknod(
+                name, kind | 0o600, os.makedev(*(number & _MAX_DEVICE for number in entry.rdev or (0, 0))), dir_fd=at
+            )
         if self._privileged:
             os.chown(name, entry.uid, entry.gid, dir_fd=at, follow_symlinks=False)
         if entry.type != "symlink":
             os.chmod(name, self._mode(entry), dir_fd=at)
         if entry.mtime is not None:
-            os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=at, follow_symlinks=False)
+            os.utime(name, ns=_times(entry.mtime), dir_fd=at, follow_symlinks=False)
 
     # -- attributes --------------------------------------------------------------------------------
 
@@ -251,4 +259,10 @@ class _Extraction:
             except OSError as error:
                 self._skipped.append(Skipped(path, f"its attribute {name} ({error.strerror})"))
         if entry.mtime is not None:
-            os.utime(descriptor, ns=(entry.mtime, entry.mtime))
+            os.utime(descriptor, ns=_times(entry.mtime))
+
+
+def _times(mtime: int) -> tuple[int, int]:
+    """Access and modification time as the kernel takes them."""
+    time = max(-_MAX_TIME, min(mtime, _MAX_TIME))
+    return time, time

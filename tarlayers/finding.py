@@ -26,6 +26,7 @@ SEVERITIES = {
     "V017": "warning",  # several members of one name
     "V018": "note",  # a table of contents that cannot be compared
     "V019": "note",  # an index, which has no contents to hash
+    "V024": "warning",  # a document that has a key twice
 }
 """Every code and its severity."""
 

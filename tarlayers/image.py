@@ -17,6 +17,7 @@ from tarlayers.formats.documents import Config, HistoryStep, Platform
 from tarlayers.formats.mediatypes import containerd_refusal
 from tarlayers.formats.toc import read_toc_claims
 from tarlayers.layer import Entry, LayerIndex, read_heads
+from tarlayers.limits import Limits
 from tarlayers.sources.dataroot import StoredContainer
 from tarlayers.sources.layout import OnDisk
 from tarlayers.store import OnRead, Store, tell_reading
@@ -67,6 +68,11 @@ class Layer:
     def is_container(self) -> bool:
         """It is what a container has written, and no layer of an image."""
         return self.on_disk is not None and self.on_disk.role == "container"
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds under which it is read, which those who open the archive choose."""
+        return self._store.limits
 
     @property
     def source(self) -> tuple[int, str | None]:
@@ -131,7 +137,7 @@ class Layer:
 
     def open_plain(self, on_read: OnRead | None = None) -> Iterator[bytes]:
         """Yield the uncompressed tar in chunks. ContentAbsent where the bytes are not kept (a stream)."""
-        return open_plain(tell_reading(self._store.open(self._readable_blob()), on_read))
+        return open_plain(tell_reading(self._store.open(self._readable_blob()), on_read), self.limits)
 
     def open_content(self, entry: Entry) -> Iterator[bytes]:
         """Yield the bytes of one of this layer's files."""
@@ -143,7 +149,7 @@ class Layer:
     ) -> Iterator[tuple[Entry, bytes]]:
         """Yield each wanted file of this layer with its first `size` bytes, in one pass."""
         with _named(self.name):
-            yield from read_heads(self.open_plain(on_read), size, wanted)
+            yield from read_heads(self.open_plain(on_read), size, wanted, self.limits)
 
     @property
     def blob_refusal(self) -> Refused | None:

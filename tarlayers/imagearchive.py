@@ -18,16 +18,16 @@ from typing import BinaryIO
 
 from tarlayers.cachedstore import CachedStore
 from tarlayers.digest import Meter
-from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, UnsupportedInput, naming
+from tarlayers.errors import ContentAbsent, MalformedInput, UnsupportedInput, naming
 from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
 from tarlayers.formats.mediatypes import read_layer_type, why_unreadable
 from tarlayers.formats.tlx import IndexFile, is_tlx, parse_tlx
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.indexstore import NO_CONTENTS, IndexStore
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.reference import choose_image
 from tarlayers.rootstore import RootStore
-from tarlayers.sources.archive import CHUNK, Archive, open_directory, open_tar
+from tarlayers.sources.archive import Archive, open_directory, open_tar, read_stream
 from tarlayers.sources.content_store import read_content_store
 from tarlayers.sources.dataroot import DataRoot, Fault, StoredContainer
 from tarlayers.sources.docker_root import read_docker_root
@@ -202,16 +202,7 @@ def _passes(head: bytes) -> bool:
 
 
 def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield a stream in chunks, as they come."""
-    read = getattr(stream, "read1", stream.read)
-    while True:
-        try:
-            chunk = read(CHUNK)
-        except OSError as error:
-            raise MalformedInput(f"cannot be read: {error.strerror or error}") from error
-        if not chunk:
-            return
-        yield chunk
+    return read_stream(getattr(stream, "read1", stream.read))
 
 
 def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limits) -> ImageArchive:
@@ -252,7 +243,7 @@ def _open_index(
     for chunk in plain:
         data += chunk
         if len(data) > limits.index_bytes:
-            raise LimitExceeded(f"an index of more than {limits.index_bytes} bytes (limit index_bytes)")
+            raise limit_exceeded(limits, "index_bytes", "a larger index than is allowed")
     index = parse_tlx(bytes(data), limits)
     store = IndexStore(index, limits)
     archive = _assemble(path, stored.size, compression, store, limits)

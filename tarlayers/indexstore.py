@@ -21,7 +21,7 @@ class IndexStore:
 
     def __init__(self, index: IndexFile, limits: Limits = DEFAULT_LIMITS) -> None:
         self._index = index
-        self._limits = limits
+        self.limits = limits
         self._indexes: dict[str, LayerIndex] = {}
         self._lock = Lock()
         self.sizes = index.sizes
@@ -56,7 +56,7 @@ class IndexStore:
         return known
 
     def _expand(self, layer: IndexedLayer, digest: Digest | None, *, contents: bool) -> LayerIndex:
-        rows = unpack_entries(layer, contents=contents, limits=self._limits)
+        rows = unpack_entries(layer, contents=contents, limits=self.limits)
         return LayerIndex(
             digest=digest,
             size=layer.size,

@@ -76,7 +76,9 @@ class _Application:
         """Remove what lower layers have below a directory."""
         todo = [directory]
         while todo:
-            for path, node in list(self._tree.dirs[todo.pop()].items()):
+            children = list(self._tree.dirs[todo.pop()].items())
+            self._tree.effort.spend(1 + len(children))
+            for path, node in children:
                 if path not in self._upper:
                     self._remove(path, cause, by)
                 elif node.entry.type == "dir":
@@ -121,6 +123,7 @@ class _Application:
                 was = node.entry
                 made = made._replace(mode=was.mode, uid=was.uid, gid=was.gid, mtime=was.mtime, xattrs=was.xattrs)
             missing.append((directory, made))
+            self._tree.effort.imply(directory)
             directory = directory.rpartition("/")[0]
         for path, entry in reversed(missing):
             self._put(path, Node(entry, self._index))

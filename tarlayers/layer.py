@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tarlayers.digest import Digest, Meter
-from tarlayers.errors import LimitExceeded, MalformedInput
+from tarlayers.errors import MalformedInput
 from tarlayers.formats import tar
 from tarlayers.formats.compression import Decompressor, sniff_chunks
 from tarlayers.formats.toc import FOOTER_SIZES, STARGZ_MEMBER, StoredToc, find_chunked, read_behind
 from tarlayers.formats.whiteout import clean_path, role_of
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
 _TYPES = {
     b"0": "file",
@@ -256,7 +256,7 @@ def decode_entries(
     """
     for count, member in enumerate(walker, 1):
         if count > limits.entries:
-            raise LimitExceeded(f"more than {limits.entries} entries (limit entries)", offset=member.offset)
+            raise limit_exceeded(limits, "entries", "one entry more than is allowed", offset=member.offset)
         entry = decode_entry(member, limits)
         if take is not None and entry.type == "file":
             entry = take(entry)
@@ -315,8 +315,9 @@ def decode_entry(member: tar.Member, limits: Limits = DEFAULT_LIMITS) -> Entry:
     """Decode one member: its name cleaned, its role told, its content not looked at."""
     raw, typeflag, linkname, size, mode, uid, gid, mtime, devmajor, devminor, pax, offset, _, _ = member
     name = raw.decode("utf-8", "surrogateescape")
-    if len(raw) > limits.path_bytes:
-        raise LimitExceeded(f"a name of {len(raw)} bytes (limit path_bytes)", offset=offset)
+    # A name of so many components has as many bytes at least.
+    if len(raw) >= limits.path_depth or len(raw) > limits.path_bytes or len(linkname) > limits.path_bytes:
+        _check_names(raw, linkname, offset, limits)
     kind = _TYPES.get(typeflag, "unknown")
     path = "/" + (name[:-1] if kind == "dir" and name[-1:] == "/" else name)
     if "/." in path or "//" in path or path[-1] == "/":
@@ -341,6 +342,15 @@ def decode_entry(member: tar.Member, limits: Limits = DEFAULT_LIMITS) -> Entry:
             None,
         ),
     )
+
+
+def _check_names(name: bytes, linkname: bytes, offset: int, limits: Limits) -> None:
+    for what, text in (("name", name), ("link target", linkname)):
+        if len(text) > limits.path_bytes:
+            raise limit_exceeded(limits, "path_bytes", f"a {what} of {len(text)} bytes", offset=offset)
+    depth = name.count(b"/") + 1
+    if depth > limits.path_depth:
+        raise limit_exceeded(limits, "path_depth", f"a name of {depth} components", offset=offset)
 
 
 def _xattrs(pax: Mapping[bytes, bytes]) -> Mapping[str, bytes] | None:

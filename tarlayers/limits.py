@@ -1,11 +1,20 @@
 """Every bound on untrusted input, in one value that all readers take.
 
-Each field says what it bounds, its unit, and a precedent for the default.
+Each field says what it bounds, its unit, and a precedent for the default. docs/security.md lists them for users, who
+change them with `--limit NAME=VALUE`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+
+from tarlayers.errors import LimitExceeded
+
+_VALUE = re.compile(r"([0-9]{1,19})([kMGT]?)", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_ENDLESS = 1 << 63
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -16,21 +25,37 @@ class Limits:
     document_bytes: int = 20 << 20
     # All documents kept of one archive, bytes: twelve times the largest single one.
     documents_bytes: int = 256 << 20
+    # Arrays and objects inside each other in one JSON document. Real ones nest eight deep. encoding/json of Go stops at
+    # 10 000, orjson at 1024 when it reads and at 254 when it writes.
+    document_depth: int = 200
     # Depth of nested indexes. Real archives have at most three (index, manifest list, manifest).
     index_depth: int = 16
-    # Manifests reached from all indexes of one archive. diffoci stops at 4096.
+    # Manifests reached from all indexes of one archive, and images of a manifest.json. diffoci stops at 4096.
     manifests: int = 4096
+    # Names of one image. Producers write those that were asked for, and nobody asks for hundreds.
+    names: int = 1024
     # Layers of one image. Docker stops at 125 (moby layer.go), umoci and crane have no limit.
     layers: int = 20_000
-    # One PAX record block or GNU long name, bytes: maxSpecialFileSize of Go's archive/tar.
+    # One PAX record block or GNU long name, bytes: maxSpecialFileSize of Go's archive/tar. Extended attributes
+    # stand in such a block, so it bounds them too; Linux takes 64 KiB of one (XATTR_SIZE_MAX).
     extension_bytes: int = 1 << 20
     # A layer's table of contents (eStargz, zstd:chunked), bytes, compressed or not. containers/storage stops at
     # 150 MiB (maxTocSize, pkg/chunked).
     toc_bytes: int = 150 << 20
     # Entries of one layer. The largest real layers seen hold about three million.
     entries: int = 50_000_000
-    # Bytes of a cleaned path. PATH_MAX of Linux is 4096; engines join it below a root of their own.
-    path_bytes: int = 1 << 20
+    # Entries of all layers of one image that are merged. A few times what one layer may have.
+    image_entries: int = 200_000_000
+    # Bytes of a name or link target. PATH_MAX of Linux is 4096; engines join it below a root of their own.
+    path_bytes: int = 1 << 16
+    # Components of a name. A path of PATH_MAX has no more than 2048.
+    path_depth: int = 1 << 11
+    # Bytes of the names of all directories that a merge makes because only their children are listed. A deep name costs
+    # the square of its length, as each of its parents has one. Real images have a few megabytes.
+    implied_bytes: int = 1 << 28
+    # Steps that a merge takes beyond one look at each entry: components of symlinks followed, lower layers searched for
+    # a directory, paths looked through for an opaque marker. Real images take a few million; here it is a minute.
+    merge_steps: int = 1 << 26
     # Headers and extensions of one tar entry when they are kept, bytes: three extensions and a long sparse map.
     segment_bytes: int = 8 << 20
     # One line of a tar-split file, bytes. tar-split before 2017 wrote all that follows a tar's end as one record.
@@ -61,3 +86,32 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+# The depth of documents stays: it is what the JSON encoder can write.
+NO_LIMITS = Limits(**{field.name: _ENDLESS for field in fields(Limits) if field.name != "document_depth"})
+
+
+def limit_exceeded(
+    limits: Limits, name: str, what: str, *, place: str = "", offset: int | None = None
+) -> LimitExceeded:
+    """Make the error for input that passes the bound `name`, and says so: `what (limit NAME = VALUE)`."""
+    return LimitExceeded(f"{what} (limit {name} = {getattr(limits, name)})", limit=name, place=place, offset=offset)
+
+
+def change_limits(limits: Limits, words: Iterable[str]) -> Limits:
+    """Apply `NAME=VALUE`, a whole number with an optional k, M, G or T (powers of 1024); of one name the last counts.
+
+    ValueError says what is wrong with a word, and which names there are.
+    """
+    names = [field.name for field in fields(Limits)]
+    changes: dict[str, int] = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        if name not in names:
+            raise ValueError(f"no limit is called {name!r}; there are {' '.join(names)}")
+        match = _VALUE.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is no value of {name}: give a whole number, with k, M, G or T if it is large")
+        changes[name] = int(match[1]) * _UNITS[match[2].lower()]
+        if name == "document_depth" and changes[name] > DEFAULT_LIMITS.document_depth:
+            raise ValueError(f"document_depth cannot be more than {DEFAULT_LIMITS.document_depth}")
+    return replace(limits, **changes)

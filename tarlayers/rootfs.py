@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from tarlayers.difference import name_differences
-from tarlayers.errors import NoSuchPath, Refused
+from tarlayers.errors import NoSuchPath, Refused, naming
 from tarlayers.inplace import OnChange, apply_in_place
 from tarlayers.layer import Entry
-from tarlayers.tree import Node, Refusal, Tree, implied_directory
+from tarlayers.limits import DEFAULT_LIMITS
+from tarlayers.tree import Effort, Node, Refusal, Tree, implied_directory
 from tarlayers.unpack import LayerTree, unpack_layer
 
 Log = dict[str, tuple[Node | None, str, str]]
@@ -341,17 +342,25 @@ class _Merging:
         self._visit = visit
         self.count: int = base.count if base else 0
         self.lower: list[LayerTree] = [*base.lower] if base else []
-        self.tree: Tree = Tree(base.tree if base else None)
+        self._effort = Effort()
+        self.tree: Tree = Tree(base.tree if base else None, self._effort)
         self.refused: list[Refusal] = [*base.refused] if base else []
 
     def add(self, layer: HasEntries, record: _Record | None = None) -> None:
         entries = layer.entries
+        # Bare entries have neither a name nor bounds of their own.
+        self._effort.limits = getattr(layer, "limits", DEFAULT_LIMITS)
+        with naming(getattr(layer, "name", f"layer {self.count}")):
+            self._effort.take_entries(len(entries))
+            self._add(layer, entries, record)
+
+    def _add(self, layer: HasEntries, entries: Sequence[Entry], record: _Record | None) -> None:
         index = self.count
         self.count += 1
         if self._engine == "oci":
             self._apply(entries, index, record)
             return
-        unpacked = unpack_layer(entries, index, self.lower, record.lose if record is not None else None)
+        unpacked = unpack_layer(entries, index, self.lower, record.lose if record is not None else None, self._effort)
         self.lower.append(unpacked)
         refused = unpacked.refused
         # Only layers of images carry a media type that an engine may refuse; bare entries do not.

@@ -12,14 +12,14 @@ from threading import Lock
 from types import MappingProxyType
 
 from tarlayers.digest import Digest
-from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, TarlayersError
+from tarlayers.errors import ContentAbsent, MalformedInput, TarlayersError
 from tarlayers.formats.assembly import assemble
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.crc64 import crc64
 from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.tarsplit import Record, Step, decode_records, walk_records
 from tarlayers.layer import Entry, LayerIndex, decode_entry, index_layer
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.archive import Blob, place_error
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import resolve_path
@@ -32,7 +32,7 @@ class RootStore:
 
     def __init__(self, root: DataRoot, limits: Limits = DEFAULT_LIMITS) -> None:
         self.root = root
-        self._limits = limits
+        self.limits = limits
         self._indexes: dict[str, LayerIndex] = {}
         self._checksums: dict[str, dict[int, int]] = {}
         self._parents: dict[str, tuple[str, str | None]] = {}
@@ -114,7 +114,7 @@ class RootStore:
         """Yield the members of a layer from its tar-split alone. ContentAbsent when there is none."""
         layer = self._layer(name)
         try:
-            yield from walk_records(self._records(layer), self._limits)
+            yield from walk_records(self._records(layer), self.limits)
         except TarlayersError as error:
             raise place_error(error, layer.tar_split or name) from error
 
@@ -145,11 +145,11 @@ class RootStore:
     def _read(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
         upper = self.root.uppers.get(name)
         if upper is not None:
-            entries = tuple(entry for _, entry in place_entries(read_upper(self.root.tree, upper, self._limits)))
+            entries = tuple(entry for _, entry in place_entries(read_upper(self.root.tree, upper, self.limits)))
             size = sum(entry.size for entry in entries)
             return self._make_index(name, entries, size, contents=contents)
         if hashed:
-            return index_layer(self.open(name), hashed=True, contents=contents, limits=self._limits)
+            return index_layer(self.open(name), hashed=True, contents=contents, limits=self.limits)
         found: list[Entry] = []
         checksums: dict[int, int] = {}
         size = 0
@@ -157,9 +157,9 @@ class RootStore:
             size += len(step.raw)
             if step.member is None:
                 continue
-            if len(found) >= self._limits.entries:
-                raise LimitExceeded(f"more than {self._limits.entries} entries (limit entries)")
-            found.append(decode_entry(step.member, self._limits))
+            if len(found) >= self.limits.entries:
+                raise limit_exceeded(self.limits, "entries", "more entries than are allowed")
+            found.append(decode_entry(step.member, self.limits))
             if step.record is not None and step.record.crc64 is not None:
                 checksums[step.member.offset] = step.record.crc64
                 size += step.member.stored
@@ -192,10 +192,10 @@ class RootStore:
         def open_content(name: bytes) -> Iterator[bytes]:
             return self.find_file(layer, name.decode("utf-8", "surrogateescape")).chunks()
 
-        return assemble(self._records(layer), open_content, self._limits)
+        return assemble(self._records(layer), open_content, self.limits)
 
     def _commit(self, upper: str) -> Iterator[bytes]:
-        for header, entry in place_entries(read_upper(self.root.tree, upper, self._limits)):
+        for header, entry in place_entries(read_upper(self.root.tree, upper, self.limits)):
             yield header
             if not entry.size:
                 continue
@@ -209,5 +209,5 @@ class RootStore:
     def _records(self, layer: StoredLayer) -> Iterator[Record]:
         if layer.tar_split is None:
             raise ContentAbsent("the layer has no tar-split: its headers are not known", place=layer.name)
-        chunks = open_plain(self.root.tree.blob(layer.tar_split).chunks(), self._limits)
-        return decode_records(chunks, self._limits)
+        chunks = open_plain(self.root.tree.blob(layer.tar_split).chunks(), self.limits)
+        return decode_records(chunks, self.limits)

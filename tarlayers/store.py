@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Protocol
 
 from tarlayers.digest import Digest, Meter, name_algorithm
-from tarlayers.errors import ContentAbsent, TarlayersError
+from tarlayers.errors import ContentAbsent, ReadFailed, TarlayersError
 from tarlayers.formats import tar
 from tarlayers.formats.compression import SNIFF_BYTES, open_plain, sniff
 from tarlayers.formats.toc import read_behind
@@ -32,6 +32,7 @@ from tarlayers.sources.archive import (
     Archive,
     Blob,
     clean_name,
+    count_members,
     ends_whole,
     find_top,
     link_targets,
@@ -66,6 +67,10 @@ class Store(Protocol):
     @property
     def documents(self) -> Mapping[str, bytes]:
         """The members that look like JSON."""
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds under which all is read."""
 
     @property
     def aliases(self) -> Mapping[str, str]:
@@ -115,7 +120,7 @@ class SeekStore:
 
     def __init__(self, archive: Archive, limits: Limits = DEFAULT_LIMITS) -> None:
         self.archive = archive
-        self._limits = limits
+        self.limits = limits
         self._indexes: dict[str, LayerIndex] = {}
         self._digests: dict[str, Digest] = {}
         self._lock = Lock()
@@ -144,7 +149,7 @@ class SeekStore:
         blob = self._blob(name)
         try:
             if not hashed and not contents and sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
-                index = hop_layer(blob.read_at, blob.size, limits=self._limits)
+                index = hop_layer(blob.read_at, blob.size, limits=self.limits)
             else:
                 index = self._read_layer(name, blob, hashed=hashed, contents=contents, on_read=on_read)
         except TarlayersError as error:
@@ -161,7 +166,7 @@ class SeekStore:
             hashed=hashed,
             contents=contents,
             algorithm=name_algorithm(name),
-            limits=self._limits,
+            limits=self.limits,
         )
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
@@ -171,8 +176,8 @@ class SeekStore:
             if sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
                 feed: tar.Feed = tar.SeekFeed(blob.read_at, blob.size)
             else:
-                feed = tar.ChunkFeed(open_plain(blob.chunks(), self._limits))
-            return hash_contents(tar.Walker(feed, limits=self._limits), offsets)
+                feed = tar.ChunkFeed(open_plain(blob.chunks(), self.limits))
+            return hash_contents(tar.Walker(feed, limits=self.limits), offsets)
         except TarlayersError as error:
             raise place_error(error, name or self.archive.path) from error
 
@@ -194,13 +199,14 @@ class SeekStore:
 
     def open_file(self, name: str, entry: Entry) -> Iterator[bytes]:
         """Read the layer up to the file."""
-        return read_content(open_plain(self.open(name), self._limits), entry.offset, self._limits)
+        return read_content(open_plain(self.open(name), self.limits), entry.offset, self.limits)
 
 
 class PassedStore:
     """What one pass over a stream left: documents, indexes and digests, but no contents."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
         self.sizes: dict[str, int] = {}
         self.documents: Mapping[str, bytes] = {}
         self.aliases: Mapping[str, str] = {}
@@ -219,7 +225,7 @@ class PassedStore:
         found = self.indexes.get(name)
         if found is None and name in self.documents:
             try:
-                return index_layer((self.documents[name],), hashed=hashed, contents=contents)
+                return index_layer((self.documents[name],), hashed=hashed, contents=contents, limits=self.limits)
             except TarlayersError as error:
                 raise error.inside(name) from error
         if found is None:
@@ -255,12 +261,12 @@ class _KeptDocuments(dict[str, bytes]):
 
     def __init__(self, limits: Limits) -> None:
         super().__init__()
-        self._limits = limits
+        self.limits = limits
         self.refused: dict[str, int] = {}
 
     def __missing__(self, name: str) -> bytes:
         if name in self.refused:
-            raise oversized(name, self.refused[name], self._limits)
+            raise oversized(name, self.refused[name], self.limits)
         raise KeyError(name)
 
     def __contains__(self, name: object) -> bool:
@@ -283,8 +289,8 @@ class _Pass:
     def __init__(self, *, hashed: bool, contents: bool, limits: Limits) -> None:
         self._hashed = hashed
         self._contents = contents
-        self._limits = limits
-        self._store = PassedStore()
+        self.limits = limits
+        self._store = PassedStore(limits)
         self._documents = _KeptDocuments(limits)
         self._kept = 0
         self._links: dict[str, tuple[str, ...]] = {}
@@ -293,14 +299,14 @@ class _Pass:
     def run(self, chunks: Iterable[bytes]) -> PassedStore:
         # What turns out to be a bare layer has no other identity than this; an archive stops it at its first member.
         meter = Meter()
-        walker = tar.Walker(tar.ChunkFeed(meter.watch(chunks)), limits=self._limits)
+        walker = tar.Walker(tar.ChunkFeed(meter.watch(chunks)), limits=self.limits)
         entries: list[Entry] = []
-        for member in walker:
+        for member in count_members(walker, self.limits):
             name = clean_name(member.name)
             if self._bare and _ARCHIVE_NAMES.match(name):
                 self._bare = False
                 meter.stop_hashing()
-            entry = decode_entry(member, self._limits)
+            entry = decode_entry(member, self.limits)
             sha256 = self._take(name, member, walker)
             entries.append(entry._replace(sha256=sha256) if sha256 and self._contents else entry)
         trailing, behind = read_behind(walker.tail(), 0)
@@ -358,7 +364,7 @@ class _Pass:
             self._store.digests.pop(name, None)
 
     def _keep_document(self, name: str, size: int, whole: Iterator[bytes]) -> None:
-        room = min(self._limits.document_bytes, self._limits.documents_bytes - self._kept)
+        room = min(self.limits.document_bytes, self.limits.documents_bytes - self._kept)
         if size > room:
             self._documents.refused[name] = size
             return
@@ -367,7 +373,9 @@ class _Pass:
 
     def _index(self, name: str, whole: Iterator[bytes], meter: Meter) -> None:
         try:
-            index = index_metered(whole, meter, hashed=self._hashed, contents=self._contents, limits=self._limits)
+            index = index_metered(whole, meter, hashed=self._hashed, contents=self._contents, limits=self.limits)
+        except ReadFailed:
+            raise  # nothing is wrong with this layer, but nothing follows it
         except TarlayersError as error:
             # A fresh one: that which was caught keeps the frames of its traceback, and most of these are never raised.
             self._store.indexes[name] = error.inside(name)

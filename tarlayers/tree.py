@@ -12,8 +12,10 @@ from typing import NamedTuple
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.layer import Entry
+from tarlayers.limits import DEFAULT_LIMITS, limit_exceeded
 
 MAX_LINKS = 255  # continuity fs/path.go: RootPath gives up beyond them
+_PAGE = 4096  # bytes that are copied in about the time of one step
 NAME_MAX = 255  # bytes of one component on every Linux file system
 
 
@@ -37,13 +39,45 @@ class Node(NamedTuple):
     layer: int
 
 
+class Effort:
+    """What one merge has cost so far beyond one look at each entry. Small layers can ask for a great deal: links that
+    lead through links, names of thousands of directories, markers that look through a large directory again and again.
+    """
+
+    def __init__(self) -> None:
+        self.limits = DEFAULT_LIMITS
+        """Of the layer that is being merged."""
+        self._steps = 0
+        self._implied = 0
+        self._entries = 0
+
+    def spend(self, steps: int) -> None:
+        """Take note of steps; LimitExceeded when they are too many."""
+        self._steps += steps
+        if self._steps > self.limits.merge_steps:
+            raise limit_exceeded(self.limits, "merge_steps", "more work to merge than is allowed")
+
+    def imply(self, path: str) -> None:
+        """Take note of a directory that only its children imply; LimitExceeded when their names are too long."""
+        self._implied += len(path)
+        if self._implied > self.limits.implied_bytes:
+            raise limit_exceeded(self.limits, "implied_bytes", "longer names of unlisted directories than are allowed")
+
+    def take_entries(self, count: int) -> None:
+        """Take note of a layer's entries; LimitExceeded when an image has too many."""
+        self._entries += count
+        if self._entries > self.limits.image_entries:
+            raise limit_exceeded(self.limits, "image_entries", "more entries in all layers than are allowed")
+
+
 class Tree:
     """A mutable tree of nodes."""
 
-    def __init__(self, origin: Tree | None = None) -> None:
+    def __init__(self, origin: Tree | None = None, effort: Effort | None = None) -> None:
         """Start empty, or as `origin` is now, which must not change afterwards. Directories of it are copied when
         they are first written to: those that two trees of one origin leave alone are one object in both.
         """
+        self.effort = effort or Effort()
         self._lent: dict[str, dict[str, Node]] = dict(origin.dirs) if origin is not None else {}
         self.dirs: dict[str, dict[str, Node]] = dict(self._lent) or {"": {}}
 
@@ -119,7 +153,10 @@ class Tree:
                 target = node.entry.link or ""
                 if not target.startswith("/"):
                     target = f"{at}/{target}"
-                rest.extend(reversed(clean_path(target).split("/")[1:]))
+                more = clean_path(target).split("/")[1:]
+                # A target is looked through to be cleaned, and each component makes a path as long as all before it.
+                self.effort.spend(1 + target.count("/") + len(more) * len(target) // _PAGE)
+                rest.extend(reversed(more))
                 at = ""
                 continue
             if strict and rest and kind not in ("", "dir"):

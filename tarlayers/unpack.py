@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX, clean_path
 from tarlayers.layer import Entry
-from tarlayers.tree import Node, Refusal, Tree, implied_directory, is_too_long
+from tarlayers.tree import Effort, Node, Refusal, Tree, implied_directory, is_too_long
 
 _MAX_ID = (1 << 32) - 1
 _MAX_TIME = 1 << 63
@@ -32,8 +32,8 @@ OnLost = Callable[[str, Node, str, str], object]
 class LayerTree(Tree):
     """What one layer's directory holds after it was unpacked."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, effort: Effort | None = None) -> None:
+        super().__init__(effort=effort)
         self.opaque: set[str] = set()
         self.whiteouts: set[str] = set()
         """Paths of nodes that hide a lower name."""
@@ -41,12 +41,16 @@ class LayerTree(Tree):
 
 
 def unpack_layer(
-    entries: Iterable[Entry], index: int, lower: Sequence[LayerTree], on_lost: OnLost | None = None
+    entries: Iterable[Entry],
+    index: int,
+    lower: Sequence[LayerTree],
+    on_lost: OnLost | None = None,
+    effort: Effort | None = None,
 ) -> LayerTree:
     """Unpack one layer. `lower` holds the trees of the layers below, base first: implied directories take
     their attributes from there (P2). Entries that the engine refuses are left out and listed in `refused`.
     """
-    return _Unpacking(index, lower, on_lost).run(entries)
+    return _Unpacking(index, lower, on_lost, effort or Effort()).run(entries)
 
 
 class _Group:
@@ -60,11 +64,12 @@ class _Group:
 class _Unpacking:
     """The state of unpacking one layer."""
 
-    def __init__(self, index: int, lower: Sequence[LayerTree], on_lost: OnLost | None) -> None:
+    def __init__(self, index: int, lower: Sequence[LayerTree], on_lost: OnLost | None, effort: Effort) -> None:
         self._index = index
         self._lower = lower
         self._on_lost = on_lost
-        self._tree = LayerTree()
+        self._effort = effort
+        self._tree = LayerTree(effort)
         self._first = index == 0
         self._groups: dict[str, _Group] = {}
         self._unpacked: set[str] | None = None
@@ -140,7 +145,9 @@ class _Unpacking:
         unpacked = self._unpacked if self._unpacked is not None else set()
         todo = [directory]  # B2
         while todo:
-            for path, node in list(self._tree.dirs[todo.pop()].items()):
+            children = list(self._tree.dirs[todo.pop()].items())
+            self._effort.spend(1 + len(children))
+            for path, node in children:
                 if path not in unpacked:
                     self._remove(path, "opaque", directory)
                 elif node.entry.type == "dir":
@@ -255,6 +262,7 @@ class _Unpacking:
                 kind = node.entry.type
                 raise Refused("not-a-directory", f"{at} is a {kind}", "W5" if kind == "whiteout" else "P6")
             missing.append(at)
+            self._effort.imply(at)
             at = at.rpartition("/")[0]
         for path in reversed(missing):
             if is_too_long(path.rpartition("/")[2]):
@@ -271,6 +279,7 @@ class _Unpacking:
         """Find the attributes of an implied directory: those of the next lower layer's that has it (P2)."""
         top = path[: path.find("/", 1)] if path.count("/") > 1 else path
         for tree in reversed(self._lower):
+            self._effort.spend(1)
             if top not in tree.dirs[""]:
                 continue  # ten thousand layers that have nothing of it cost what looking costs
             try:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 
-from tarlayers.errors import LimitExceeded, UnsupportedInput
+from tarlayers.errors import UnsupportedInput
 from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.whiteout import OPAQUE, PREFIX
 from tarlayers.layer import Entry
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.filetree import FileStatus, FileTree, join_path, walk_files
 
 _NAMESPACES = ("trusted.overlay.", "user.overlay.", "user.fuseoverlayfs.")
@@ -32,7 +32,7 @@ def read_upper(tree: FileTree, base: str, limits: Limits = DEFAULT_LIMITS) -> tu
     inodes: dict[object, str] = {}
     for path, status in walk_files(tree, base):
         if len(entries) >= limits.entries:
-            raise LimitExceeded(f"more than {limits.entries} entries (limit entries)", place=base)
+            raise limit_exceeded(limits, "entries", "more entries than are allowed", place=base)
         if status.kind == "socket":
             continue  # no layer can hold one
         entries += _entries(tree, join_path(base, path), f"/{path}", status, inodes, len(entries))

@@ -190,7 +190,10 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
         oci_layout({}, [{**absent("linux/s390x")[0], "size": "9"}]),
         {"error": "index.json: manifests[0].size: expected a number of bytes"},
     ),
-    "indexes too deep": (nested([INDEX] * 20)([app()]), {"error": "indexes nested deeper than 16 (limit index_depth)"}),
+    "indexes too deep": (
+        nested([INDEX] * 20)([app()]),
+        {"error": "indexes nested deeper than is allowed (limit index_depth = 16)"},
+    ),
     # A root file system may hold files that are called like an archive's documents.
     "root with a manifest.json": (
         {"manifest.json": b'{"name":"x"}', "etc/": b""},

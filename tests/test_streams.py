@@ -101,7 +101,7 @@ def start_cat(tmp: Path) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_nothing_is_left_of_a_spooled_stream(sent: signal.Signals, code: int, tmp_path: Path) -> None:
     """The run is stopped in the middle of the stream, when the spool has been written to."""
     with start_cat(tmp_path) as running:

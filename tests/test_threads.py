@@ -41,7 +41,8 @@ def test_an_interrupted_run_ends_the_process_without_its_threads(monkeypatch: py
     def leave(code: int) -> None:
         raise Ended(code)
 
-    monkeypatch.setattr(cli, "run_app", lambda *_: outcome.INTERRUPTED)
+    monkeypatch.setattr(outcome, "run_app", lambda *_: outcome.INTERRUPTED)
+    monkeypatch.setattr(outcome, "heed_signals", lambda: None)
     monkeypatch.setattr("os._exit", leave)
     monkeypatch.setattr("gc.disable", lambda: None)
     with pytest.raises(Ended, match="130"):

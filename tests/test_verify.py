@@ -244,6 +244,12 @@ def test_other_processes_see_the_same(tmp_path: Path) -> None:
 # -- codes -----------------------------------------------------------------------------------------
 
 
+def put_before(keys: bytes) -> Files:
+    """A manifest.json whose object begins with other keys."""
+    files = FLAVOURS["docker-25"]([APP])
+    return {**files, "manifest.json": bytes_of(files, "manifest.json").replace(b"{", b"{" + keys, 1)}
+
+
 def oci(*plain: bytes, flavour: str = "oci-gzip") -> Files:
     return FLAVOURS[flavour]([image(*plain) if plain else APP])
 
@@ -298,6 +304,8 @@ PROVOKED: Sequence[tuple[str, str, str, Files]] = [
     ("V014", "encrypted", "layer 1", edit_manifest(oci(), set_layer(1, mediaType=f"{LAYER}+gzip+encrypted"))),
     ("V015", "sha512 diff ID", "layer 1", edit_config(oci(), sha512_diff_id)),
     ("V016", "no diff IDs", "app:v1", edit_config(oci(), lambda c: c.pop("rootfs"))),
+    ("V024", "key twice", "manifest.json", put_before(b'"Layers":[],')),
+    ("V024", "key in lower case", "manifest.json", put_before(b'"repotags":[],')),
     ("V018", "table gone", "layer 0", edit_manifest(oci(flavour="oci-none"), set_layer(0, annotations=STALE))),
 ]  # fmt: skip
 
@@ -335,7 +343,7 @@ def test_of_two_members_with_one_name_the_last_counts(verify: Verify) -> None:
 
 
 def test_every_code_is_provoked_and_explained() -> None:
-    assert {row[0] for row in PROVOKED} | {"V017", "V019"} == set(SEVERITIES)
+    assert {row[0] for row in PROVOKED} | {"V017", "V019", "V024"} == set(SEVERITIES)
     text = (ROOT / "docs" / "findings.md").read_text()
     explained = re.findall(r"^### (V\d{3}) .+ \((error|warning|note)\)\n\n\S", text, re.MULTILINE)
     assert len(explained) == len(dict(explained))

@@ -6,17 +6,29 @@ import gc
 import os
 import sys
 
-from tarlayers.cli.app import build_app
-from tarlayers.cli.outcome import INTERRUPTED, run_app
-from tarlayers.cli.words import spell_help
-
 
 def main() -> None:
-    """Run the command line of this process."""
+    """Run the command line of this process, and end it."""
     # A run keeps what it makes, and makes no cycles: collecting among a million entries cost a fifth of its time.
     gc.disable()
-    arguments = spell_help(sys.argv[1:])
-    code = run_app(build_app(arguments), arguments)
-    if code == INTERRUPTED:
-        os._exit(code)  # what threads are still reading is of no use, and sys.exit would wait for them
+    try:
+        code = _run(sys.argv[1:])
+    except BaseException as error:  # a signal while modules are imported, or after the call is through
+        if isinstance(error, Exception | SystemExit):
+            raise
+        code = 128 + getattr(error, "number", 2)
+    if code > 128:
+        # Threads that still read a layer are not waited for; what is half done has been undone.
+        os._exit(code)
     sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    from tarlayers.cli.app import build_app
+    from tarlayers.cli.outcome import heed_signals, replace_closed_streams, run_app
+    from tarlayers.cli.words import spell_help
+
+    heed_signals()
+    replace_closed_streams()
+    arguments = spell_help(arguments)
+    return run_app(build_app(arguments), arguments)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tarlayers.cli.bounds import current_limits
 from tarlayers.cli.progress import watch_reading
 from tarlayers.cli.words import STREAM_MARK
 
@@ -131,8 +132,9 @@ def open_archive(
             spool=cache is True,
             tell=tell,
             cache=layers,
+            limits=current_limits(),
             on_read=on_read,
-        )  # fmt: skip
+        )
     return archive, reference
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 import typer
@@ -12,6 +15,7 @@ import typer
 from tarlayers.cli.words import ClosedPipe
 from tarlayers.errors import (
     DestinationRefused,
+    LimitExceeded,
     MalformedPolicy,
     NoSuchImage,
     NoSuchLayer,
@@ -27,6 +31,46 @@ CALL_WRONG = 2
 INPUT_WRONG = 3
 INTERRUPTED = 130
 
+_PATIENCE = 2.0  # seconds; far longer than it takes to remove a temporary file
+
+
+class Terminated(BaseException):
+    """A signal that asks the process to end, and which one. What is half done is undone as after Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def heed_signals() -> None:
+    """Have the signals that end a process end it as Ctrl-C does, unless it was started to ignore them (nohup).
+
+    Python drops what a handler raises when it happens to run inside a destructor or a callback of the import system,
+    and the signal is lost. So it is raised again if the process is still there after a while.
+    """
+    came: list[int] = []
+
+    def end(number: int, _frame: object) -> NoReturn:
+        came.append(number)
+        signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+        first = next((other for other in came if other != signal.SIGALRM), number)
+        if first == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise Terminated(first)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, end)
+    signal.signal(signal.SIGALRM, end)
+
+
+def replace_closed_streams() -> None:
+    """Have something stand for streams that were closed before we started: what is written to them is an error."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            stands = Path(os.devnull).open("w" if name == "stderr" else "r", encoding="utf-8")  # noqa: SIM115 # stays open
+            setattr(sys, name, stands)
+
 
 def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run the application and give the exit code. Nothing that bad input can cause gets out as a traceback."""
@@ -35,6 +79,8 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except typer.Exit as error:
         return error.exit_code
+    except Terminated as error:
+        return 128 + error.number
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except _UsageError as error:
@@ -45,13 +91,13 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         complain(f"{error.format_message()} (see {command} --help)")
         return CALL_WRONG
     except (ClosedPipe, BrokenPipeError):
-        # Python would flush standard output once more at exit, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 0
     except TarlayersError as error:
-        complain(str(error))
+        complain(f"{error}{_hint(error)}")
         return exit_code(error)
     except OSError as error:
+        _forget_output()
         complain(f"{error.filename or 'output'}: {error.strerror or error}")
         return INPUT_WRONG
     except (MemoryError, RecursionError) as error:
@@ -63,6 +109,16 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         complain(f"internal error: {type(error).__name__}: {error} (please report it, with what --verbose prints)")
         return INPUT_WRONG
     return code if isinstance(code, int) else 0
+
+
+def _forget_output() -> None:
+    """Python would flush standard output once more at exit, and complain where that cannot be written."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _hint(error: TarlayersError) -> str:
+    return f": raise it with --limit {error.limit}=..., or --no-limits" if isinstance(error, LimitExceeded) else ""
 
 
 def exit_code(error: TarlayersError) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,26 +69,17 @@ def replacing(path: str) -> Iterator[BinaryIO]:
         with target.open("wb") as out:
             yield out
         return
-    import tempfile
-
+    # Named before it is there: whatever comes when, Ctrl-C too, it is known what has to go.
+    temporary = target.parent / f".{target.name[:200]}.{secrets.token_hex(8)}"
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as error:  # of a name that nobody gave
-        raise OSError(error.errno, error.strerror, path) from error
-    try:
-        with os.fdopen(descriptor, "wb") as out:
+        with temporary.open("xb") as out:
             yield out
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.replace(target)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            raise OSError(error.errno, error.strerror, path) from error  # of a name that nobody gave
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def write_table(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tarlayers.cli.bounds import current_limits
 from tarlayers.cli.options import Format, FormatOption, ListFormat, ListFormatOption, QuietOption, VerboseOption
 from tarlayers.cli.outcome import answer_no, complain, warn
 from tarlayers.cli.output import write_bytes, write_file, write_json, write_json_list, write_lines
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from tarlayers.formats.tarsplit import FileRecord, Record
     from tarlayers.layer import Entry
 
-_CHUNK = 1 << 18
 _DEFAULT_FILE = "tar-data.json.gz"  # the reference's
 
 command = typer.Typer(
@@ -93,10 +93,11 @@ def disassemble_tar(
     if output == "-" and not no_stdout:
         raise typer.BadParameter("the records and the tar cannot both go to standard output", param_hint="--output")
     with naming(_place(tar)):
-        plain = open_plain(_read_chunks(tar))
+        limits = current_limits()
+        plain = open_plain(_read_chunks(tar), limits)
         if not no_stdout and not sys.stdout.isatty():
             plain = _pass_on(plain)
-        records = _watch_names(disassemble(plain), quiet=quiet)
+        records = _watch_names(disassemble(plain, limits), quiet=quiet)
         _write_output(output, compress_gzip(map(encode_record, records)), verbose=verbose)
     sys.stdout.flush()
 
@@ -123,7 +124,7 @@ def assemble_tar(
     if output == "-" and sys.stdout.isatty():
         raise typer.BadParameter("standard output is a terminal: redirect it, or give --output", param_hint="--output")
     with source as open_content, naming(_place(input)):
-        chunks = assemble(_read_records(input), open_content)
+        chunks = assemble(_read_records(input), open_content, current_limits())
         _write_output(output, compress_gzip(chunks) if compress else chunks, verbose=verbose)
 
 
@@ -145,7 +146,7 @@ def verify_split(
     from tarlayers.render.tarsplit import check_document, check_lines
 
     with _content_source(path, layer) as open_content, naming(_place(file)):
-        report = verify_contents(_read_records(file), open_content)
+        report = verify_contents(_read_records(file), open_content, current_limits())
     if format is Format.json:
         write_json("tarsplit-verify", check_document(report))
     else:
@@ -162,13 +163,13 @@ def _place(path: str) -> str:
 
 
 def _read_chunks(path: str) -> Iterator[bytes]:
+    from tarlayers.sources.archive import read_stream
+
     if path == "-":
-        while chunk := sys.stdin.buffer.read(_CHUNK):
-            yield chunk
+        yield from read_stream(getattr(sys.stdin.buffer, "read1", sys.stdin.buffer.read))
         return
     with Path(path).open("rb", buffering=0) as stream:
-        while chunk := stream.read(_CHUNK):
-            yield chunk
+        yield from read_stream(stream.read)
 
 
 def _read_records(path: str) -> Iterator[Record]:
@@ -179,7 +180,8 @@ def _read_records(path: str) -> Iterator[Record]:
     chunks = _read_chunks(path)
     if not (head := next(chunks, b"")):
         raise MalformedInput("the file is empty")
-    return decode_records(open_plain(chain((head,), chunks)))
+    limits = current_limits()
+    return decode_records(open_plain(chain((head,), chunks), limits), limits)
 
 
 def _content_source(path: str | None, layer: str | None) -> AbstractContextManager[OpenContent]:
@@ -188,7 +190,7 @@ def _content_source(path: str | None, layer: str | None) -> AbstractContextManag
     if path is not None and layer is None:
         return open_directory(path)
     if layer is not None and path is None:
-        return open_layer("/dev/stdin" if layer == "-" else layer)
+        return open_layer("/dev/stdin" if layer == "-" else layer, current_limits())
     raise typer.BadParameter("give one of them: where the contents are", param_hint="--path, --layer")
 
 
@@ -196,9 +198,10 @@ def _members(path: str) -> Iterator[tuple[Entry, FileRecord]]:
     from tarlayers.formats.tarsplit import walk_records
     from tarlayers.layer import decode_entry
 
-    for step in walk_records(_read_records(path)):
+    limits = current_limits()
+    for step in walk_records(_read_records(path), limits):
         if step.member is not None and step.record is not None:
-            entry = decode_entry(step.member)
+            entry = decode_entry(step.member, limits)
             if entry.type != "global":
                 yield entry, step.record
 

@@ -1,4 +1,6 @@
-"""Words of the command line that the option parser would misread, or show in a way of its own."""
+"""What all commands take: the options of `cli.bounds`, and words that the option parser would misread or show in a
+way of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from typer.core import TyperCommand
+
+from tarlayers.cli.bounds import bound_options, reading_within
 
 # Put before `-#REF`, which else looks like an option. No argument of a process can hold this character.
 STREAM_MARK = "\0"
@@ -16,12 +20,19 @@ class ClosedPipe(Exception):
 
 
 class Command(TyperCommand):
-    """A command whose arguments may be `-#REF` (an image of several on standard input) and that may be cut short."""
+    """A command whose arguments may be `-#REF` (an image of several on standard input), that may be cut short, and
+    that has the options of `cli.bounds`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 # typer's, whatever they are
+        super().__init__(*args, **kwargs)
+        self.params += bound_options()
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 # click's, vendored or not
-        """Run the command."""
+        """Run the command within the bounds that its options give."""
         try:
-            return super().invoke(ctx)
+            with reading_within(ctx):
+                return super().invoke(ctx)
         except BrokenPipeError as error:
             raise ClosedPipe from error
 

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tarlayers.errors import LimitExceeded, MalformedInput
+from tarlayers.errors import MalformedInput
 
 _PAGE = struct.Struct("<QHHI")
 _META = struct.Struct("<IIIIQQQQQQ")
@@ -125,7 +125,7 @@ class _File:
         """Bound what pages that name one another can make us read."""
         self._elements += 1
         if self._elements > _ELEMENTS:
-            raise LimitExceeded(f"more than {_ELEMENTS} pages and elements read from one database")
+            raise MalformedInput(f"more than {_ELEMENTS} pages and elements read from one database")
 
 
 def open_bolt(read_at: ReadAt, size: int) -> Bucket:

@@ -18,8 +18,8 @@ from typing import NamedTuple, Protocol
 import zstandard
 from isal import igzip_lib
 
-from tarlayers.errors import LimitExceeded, MalformedInput, UnsupportedInput
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.errors import MalformedInput, UnsupportedInput
+from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
 # bzip2 needs the most: "BZh", the level, and six bytes of block magic.
 SNIFF_BYTES = 10
@@ -143,9 +143,9 @@ class Decompressor:
     def _check_limits(self) -> None:
         limits = self._limits
         if self.produced > limits.plain_bytes:
-            raise LimitExceeded(f"expands to more than plain_bytes = {limits.plain_bytes}", offset=self.consumed)
+            raise limit_exceeded(limits, "plain_bytes", "expands to more bytes than are allowed", offset=self.consumed)
         if self.produced > limits.ratio_grace_bytes and self.produced > limits.ratio * self.consumed:
-            raise LimitExceeded(f"expands by more than ratio = {limits.ratio}", offset=self.consumed)
+            raise limit_exceeded(limits, "ratio", "expands by more than is allowed", offset=self.consumed)
 
     def _members(self, codec: _Codec) -> Iterator[bytes]:
         while self._member_follows(codec):

@@ -8,6 +8,8 @@ only one of the wrong type is MalformedInput, which says where (`layers[2].diges
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,6 +20,14 @@ from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
 
 Json = Any
+_KNOWN_KEYS = frozenset(
+    (
+        "annotations", "artifacttype", "config", "created_by", "diff_ids", "digest", "empty_layer", "history", "layers",
+        "layersources", "manifests", "mediatype", "platform", "repotags", "rootfs", "size", "subject", "urls",
+    )
+)  # fmt: skip
+"""Keys of the specifications, in lower case."""
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 class Platform(NamedTuple):
@@ -133,6 +143,43 @@ def parse_json(raw: bytes, place: str) -> Json:
         return orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
         raise MalformedInput(f"not JSON: {error}", place=place) from error
+
+
+def measure_depth(raw: bytes, most: int) -> int:
+    """Give how many arrays and objects of a document lie inside each other, as far as to the first that is deeper than
+    `most`; 0 where there are no more than `most` in all. What is no JSON may be given any depth.
+    """
+    if raw.count(b"[") + raw.count(b"{") <= most:
+        return 0
+    depth = deepest = 0
+    for match in _BRACKETS.finditer(raw):
+        opening = match[0] in b"[{"
+        depth += 1 if opening else -1 if match[0] in b"]}" else 0
+        deepest = max(deepest, depth)
+        if deepest > most:
+            break
+    return deepest
+
+
+def find_repeated_keys(raw: bytes) -> tuple[str, ...]:
+    """Give the keys that some object of a document has twice, exactly or, of keys that the specifications know, but for
+    upper and lower case. Here as in Go the last of equal keys counts, but Go takes either case for the same key.
+    """
+    repeated: dict[str, None] = {}
+
+    def note(pairs: list[tuple[str, Json]]) -> None:
+        seen: set[str] = set()
+        for key, _ in pairs:
+            spelled = key.lower() if key.lower() in _KNOWN_KEYS else key
+            if spelled in seen:
+                repeated[key] = None
+            seen.add(spelled)
+
+    try:
+        json.loads(raw, object_pairs_hook=note)
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(repeated)
 
 
 class _Node:

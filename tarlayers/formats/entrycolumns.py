@@ -165,7 +165,7 @@ def decode_entries(section: bytes, digests: Callable[[int], bytes] | None, most:
     taken = ColumnReader(section)
     count = taken.count()
     if count > most or count * ENTRY_COST > room:
-        raise LimitExceeded(f"{count} entries from {len(section)} bytes", offset=taken.offset)
+        raise LimitExceeded(f"{count} entries from {len(section)} bytes", limit="index_ratio", offset=taken.offset)
     kinds = _read_kinds(taken)
     numbers = taken.numbers(count)
     if count and max(numbers) >= len(kinds):
@@ -251,7 +251,8 @@ def _read_paths(taken: ColumnReader, count: int, room: int) -> list[str]:
     shared = taken.numbers(count)
     rests = taken.texts(count)
     if sum(shared) + sum(map(len, rests)) > room:
-        raise LimitExceeded(f"{count} paths of {sum(shared)} letters and more", offset=taken.offset)
+        reason = f"{count} paths of {sum(shared)} letters and more"
+        raise LimitExceeded(reason, limit="index_ratio", offset=taken.offset)
     paths = []
     path = ""
     for length, rest in zip(shared, rests, strict=True):

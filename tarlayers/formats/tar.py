@@ -19,12 +19,13 @@ import struct
 from collections.abc import Iterator
 from zlib import adler32
 
-from tarlayers.errors import LimitExceeded, MalformedInput
+from tarlayers.errors import MalformedInput
 from tarlayers.formats.tar_feed import ChunkFeed, Feed, SeekFeed
 from tarlayers.formats.tar_fields import (
     FieldError,
     HeaderCaches,
     ParsedPax,
+    TooManyRegions,
     check_signed_sum,
     parse_numeric,
     parse_pax,
@@ -35,7 +36,7 @@ from tarlayers.formats.tar_fields import (
     verify_sum,
 )
 from tarlayers.formats.tar_member import HEADER_ONLY, Member, Pending, global_member
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
 __all__ = ["BLOCK", "HEADER_ONLY", "ChunkFeed", "Feed", "Member", "SeekFeed", "Walker"]
 
@@ -164,8 +165,7 @@ class Walker:
             return
         holes = self._size - sum(length for _, length in self._sparse)
         if holes > self._limits.sparse_bytes:
-            limit = self._limits.sparse_bytes
-            raise LimitExceeded(f"holes of {holes} bytes in one file (limit sparse_bytes = {limit})", offset=self._base)
+            raise limit_exceeded(self._limits, "sparse_bytes", f"holes of {holes} bytes in one file", offset=self._base)
         for run in self.runs():
             if isinstance(run, bytes):
                 yield run
@@ -357,17 +357,15 @@ class Walker:
             raise self._error("negative size")
         if size > self._limits.extension_bytes:
             what = "extended header" if flag in (b"x", b"g") else "long name"
-            raise LimitExceeded(
-                f"{what} of {size} bytes (limit extension_bytes = {self._limits.extension_bytes})",
-                offset=self._base + self._pos,
-            )
+            offset = self._base + self._pos
+            raise limit_exceeded(self._limits, "extension_bytes", f"{what} of {size} bytes", offset=offset)
         if self._fill(size) < size:
             raise self._error("the archive ends inside an extended header")
         data = self._buf[self._pos : self._pos + size]
         if self._raw is not None:
             self._raw += data
             if len(self._raw) > self._limits.segment_bytes:
-                raise LimitExceeded(f"headers of more than {self._limits.segment_bytes} bytes (limit segment_bytes)")
+                raise limit_exceeded(self._limits, "segment_bytes", "more header bytes than are allowed")
         self._pos += size
         return data
 
@@ -386,11 +384,14 @@ class Walker:
                 size = pax.sparse_size if pax.sparse_size is not None else size
                 if self._unmapped and pax.sparse == "1.0" and not self._fill(BLOCK):
                     return header._replace(name=name, size=size, sparse=())
-                regions = parse_sparse_map(self._map_blocks(), most) if pax.sparse == "1.0" else parse_sparse_0x1(pax)
+                inside = pax.sparse == "1.0"
+                regions = parse_sparse_map(self._map_blocks(), most) if inside else parse_sparse_0x1(pax, most)
             if header.typeflag in HEADER_ONLY:
                 raise FieldError("a sparse map on an entry without content")
             if sparse_stored(regions, size) != self._left:
                 raise FieldError("the sparse map does not fit the stored content")
+        except TooManyRegions as error:
+            raise limit_exceeded(self._limits, "sparse_regions", error.reason, offset=header.offset) from error
         except FieldError as error:
             raise MalformedInput(error.reason, offset=header.offset) from error
         return header._replace(name=name, size=size, sparse=tuple(regions))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from tarlayers.errors import ReadFailed
+
 
 class Feed(Protocol):
     """The bytes of a tar, forward only."""
@@ -75,7 +77,10 @@ class SeekFeed:
 
     def read(self) -> tuple[bytes, int]:
         """Read the next window."""
-        chunk = self._read_at(self._position, min(self._window, self._size - self._position))
+        wanted = min(self._window, self._size - self._position)
+        chunk = self._read_at(self._position, wanted)
+        if wanted and not chunk:
+            raise ReadFailed("the source ends before it should: it has become shorter", offset=self._position)
         self._position += len(chunk)
         self._window = min(self._window * 2, self._MOST)
         return chunk, 0

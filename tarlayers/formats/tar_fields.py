@@ -24,6 +24,10 @@ class FieldError(Exception):
         self.reason = reason
 
 
+class TooManyRegions(FieldError):
+    """A sparse map that passes a bound, which the walker names."""
+
+
 def parse_octal(field: bytes) -> int:
     """Octal digits between blanks and NULs; an empty field is 0."""
     digits = field.strip(b" \0").partition(b"\0")[0]
@@ -277,20 +281,22 @@ def parse_sparse_blocks(block: bytes, following: Callable[[], bytes], most: int)
             if not table[i]:
                 break
             regions.append((parse_numeric(table[i : i + 12]), parse_numeric(table[i + 12 : i + 24])))
+        if len(regions) > most:
+            raise TooManyRegions("a sparse file of more regions than are allowed")
         if not table[count * 24]:
             return regions
-        if len(regions) > most:
-            raise FieldError(f"a sparse file with more than {most} regions (limit sparse_regions)")
         table, count = following(), 21
 
 
-def parse_sparse_0x1(pax: ParsedPax) -> list[tuple[int, int]]:
+def parse_sparse_0x1(pax: ParsedPax, most: int) -> list[tuple[int, int]]:
     """PAX 0.0 and 0.1: the map is a record."""
     count = _integer(pax.records.get(b"GNU.sparse.numblocks"))
     text = pax.records.get(b"GNU.sparse.map", b"")
     numbers = text.split(b",") if text else []
     if count is None or count < 0 or len(numbers) != 2 * count:
         raise FieldError("the sparse map has another length than it claims")
+    if count > most:
+        raise TooManyRegions(f"a sparse file of {count} regions")
     return _pairs(numbers)
 
 
@@ -304,8 +310,10 @@ def parse_sparse_map(blocks: Iterator[bytes], most: int) -> list[tuple[int, int]
         lines += block.count(b"\n")
         if count < 0 and lines:
             count = _integer(b"".join(pieces).partition(b"\n")[0]) or 0
-            if not 0 <= count <= most:
-                raise FieldError(f"a sparse file with {count} regions (limit sparse_regions = {most})")
+            if count > most:
+                raise TooManyRegions(f"a sparse file of {count} regions")
+            if count < 0:
+                raise FieldError("a sparse map of less than no regions")
         if count >= 0 and lines >= 1 + 2 * count:
             text = b"".join(pieces)
             return _pairs(text.split(b"\n", 1 + 2 * count)[1:-1])

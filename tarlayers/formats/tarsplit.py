@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tarlayers.errors import LimitExceeded, MalformedInput
+from tarlayers.errors import MalformedInput
 from tarlayers.formats.tar import HEADER_ONLY, ChunkFeed, Member, Walker
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
 _FILE, _SEGMENT = 1, 2
 _CRC_BYTES = 8
@@ -73,11 +73,11 @@ def decode_records(chunks: Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> 
     that names the record; a line longer than `record_bytes` is LimitExceeded. The reference ignores a last line
     that is cut short; here it is an error like any other.
     """
-    for position, line in enumerate(_lines(chunks, limits.record_bytes)):
+    for position, line in enumerate(_lines(chunks, limits)):
         yield _decode_record(line, position)
 
 
-def _lines(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
+def _lines(chunks: Iterable[bytes], limits: Limits) -> Iterator[bytes]:
     parts: list[bytes] = []
     size = number = 0
     for chunk in chunks:
@@ -85,20 +85,20 @@ def _lines(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
         for end in complete:
             line = b"".join((*parts, end)) if parts else end
             parts, size = [], 0
-            _check_line(len(line), most, number)
+            _check_line(len(line), limits, number)
             yield line
             number += 1
         if rest:
             parts.append(rest)
             size += len(rest)
-            _check_line(size, most, number)
+            _check_line(size, limits, number)
     if parts:
         yield b"".join(parts)
 
 
-def _check_line(size: int, most: int, number: int) -> None:
-    if size > most:
-        raise LimitExceeded(f"a line of more than {most} bytes (limit record_bytes)", place=f"record {number}")
+def _check_line(size: int, limits: Limits, number: int) -> None:
+    if size > limits.record_bytes:
+        raise limit_exceeded(limits, "record_bytes", "a longer line than is allowed", place=f"record {number}")
 
 
 def _decode_record(line: bytes, position: int) -> Record:
@@ -185,7 +185,7 @@ def walk_records(records: Iterable[Record], limits: Limits = DEFAULT_LIMITS) -> 
     No content is needed. Steps without a member follow where bytes follow the last entry. What a Walker raises
     of the headers is raised here; a file record that does not belong to the header before it is MalformedInput.
     """
-    feed = _RecordFeed(records, limits.record_bytes)
+    feed = _RecordFeed(records, limits)
     walker = Walker(feed, limits=limits, unmapped=True)
     for member in walker:
         record = feed.take_file(member, walker.data_offset)
@@ -201,9 +201,9 @@ class _RecordFeed(ChunkFeed):
     not expected the feed ends.
     """
 
-    def __init__(self, records: Iterable[Record], most: int) -> None:
+    def __init__(self, records: Iterable[Record], limits: Limits) -> None:
         super().__init__(())
-        self._most = most
+        self._limits = limits
         self._records = iter(records)
         self._file: FileRecord | None = None
         self._drawn = 0
@@ -218,9 +218,9 @@ class _RecordFeed(ChunkFeed):
             return None
         self._drawn += len(record.payload)
         self._raw += record.payload
-        if len(self._raw) > self._most:
-            reason = f"headers of more than {self._most} bytes (limit record_bytes)"
-            raise LimitExceeded(reason, place=f"record {record.position}")
+        if len(self._raw) > self._limits.record_bytes:
+            what, place = "more header bytes than are allowed", f"record {record.position}"
+            raise limit_exceeded(self._limits, "record_bytes", what, place=place)
         return record.payload
 
     def take_file(self, member: Member, offset: int) -> FileRecord:

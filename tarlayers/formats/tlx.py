@@ -21,7 +21,7 @@ from tarlayers.errors import LimitExceeded, MalformedInput, UnsupportedInput, na
 from tarlayers.formats.columns import ColumnReader, ColumnWriter
 from tarlayers.formats.compression import Decompressor
 from tarlayers.formats.entrycolumns import DIGEST_BYTES, Row, decode_entries, encode_entries
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
 # As PNG's: a byte that is no text, the name, and line ends that transfers as text would change.
 MAGIC = b"\x89TLX\r\n\x1a\n"
@@ -61,7 +61,8 @@ class Section:
     def expand(self, room: int) -> bytes:
         """Decompress to at most `room` bytes; what is not as large as it has to be is MalformedInput."""
         if self.plain_size > room:
-            raise LimitExceeded(f"{len(self.stored)} bytes that expand to {self.plain_size} (limit index_ratio)")
+            reason = f"{len(self.stored)} bytes that expand to {self.plain_size} (limit index_ratio)"
+            raise LimitExceeded(reason, limit="index_ratio")
         bounded = Limits(plain_bytes=self.plain_size)
         plain = b"".join(Decompressor("zstd", bounded).run((self.stored,)))
         if len(plain) != self.plain_size:
@@ -305,7 +306,7 @@ class _Head:
         if len(document) != size:
             raise self._taken.fail(f"a document of {len(document)} bytes, but its member {name!r} has {size}")
         if len(document) > self._limits.document_bytes:
-            raise LimitExceeded(f"a document of {len(document)} bytes (limit document_bytes)", place=name)
+            raise limit_exceeded(self._limits, "document_bytes", f"a document of {len(document)} bytes", place=name)
         return document
 
     def _layers(self, count: int) -> Iterator[IndexedLayer]:

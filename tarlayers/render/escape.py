@@ -47,8 +47,8 @@ def raw_base64(path: str) -> str | None:
 
 
 def escape_markdown(text: str) -> str:
-    """Text for a line or a table's cell of markdown, on one line."""
-    return _MARKDOWN.sub(r"\\\1", escape_text(text))
+    """Text for a line or a table's cell of markdown, on one line. A name after an @ is nobody who has to be told."""
+    return _MARKDOWN.sub(r"\\\1", escape_text(text)).replace("@", "@<!-- -->")
 
 
 def quote_markdown(text: str) -> str:

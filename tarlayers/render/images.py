@@ -200,7 +200,7 @@ def inspect_lines(archive: ImageArchive, images: Mapping[int, Image]) -> Iterato
         yield ""
         yield "not images:"
         for other in archive.others:
-            platform = f" {other.platform}" if other.platform else ""
+            platform = f" {escape_text(str(other.platform))}" if other.platform else ""
             names = " ".join(escape_text(name) for name in other.names)
             media_type = escape_text(other.media_type or "-")
             yield f"  {other.kind:12} {shorten(other.digest)} {media_type}{platform} {names}".rstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -149,8 +150,9 @@ def _dump(value: object) -> bytes:
     try:
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:
-        # A document of the archive (a label, a tag) may hold a lone surrogate, which JSON in UTF-8 cannot.
-        return orjson.dumps(_replace_surrogates(value), option=orjson.OPT_NON_STR_KEYS)
+        # A document of the archive (a label, a tag) may hold a lone surrogate, which JSON in UTF-8 cannot; a sum of
+        # claimed sizes may have more than 64 bits, which orjson cannot.
+        return json.dumps(_replace_surrogates(value), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _replace_surrogates(value: Any) -> Any:  # noqa: ANN401 # any JSON value

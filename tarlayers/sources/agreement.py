@@ -121,15 +121,19 @@ def _compare_names(place: str, tags: Sequence[str], names: Sequence[str]) -> Ite
     """Either may give an image no name at all."""
     if not tags or not names:
         return
-    alone = [tag for tag in tags if not any(_is_same(tag, name) for name in names)]
-    alone += [name for name in names if not any(_is_same(tag, name) for tag in tags)]
+    known = {*map(_in_full, names), *(name for name in names if "/" not in name)}
+    told = {spelling for tag in tags for spelling in _spellings(tag)}
+    alone = [tag for tag in tags if not known & _spellings(tag)]
+    alone += [name for name in names if not told & {_in_full(name), *([] if "/" in name else [name])}]
     if alone:
         message = f"manifest.json and index.json name this image differently: {' '.join(dict.fromkeys(alone))}"
         yield Disagreement(place, " ".join(tags), " ".join(names), message)
 
 
-def _is_same(tag: str, name: str) -> bool:
-    return _in_full(tag) == _in_full(name) or ("/" not in name and tag.endswith(f":{name}"))
+def _spellings(tag: str) -> set[str]:
+    """What the index may call what `manifest.json` calls so: in full, or by the end alone."""
+    head, _, end = tag.rpartition(":")
+    return {_in_full(tag), end, f"{head.rpartition(':')[2]}:{end}"}
 
 
 def _in_full(name: str) -> str:

@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, TarlayersError, UnsupportedInput
+from tarlayers.errors import ContentAbsent, LimitExceeded, ReadFailed, TarlayersError, UnsupportedInput
 from tarlayers.formats import tar
 from tarlayers.formats.whiteout import clean_path
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
 # Hashing is fastest with chunks that stay in the second-level cache; larger ones cost page faults.
 CHUNK = 1 << 18
@@ -67,12 +67,12 @@ class Blob:
         )
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the blob from front to back. A source that has become shorter is MalformedInput."""
+        """Yield the blob from front to back. A source that has become shorter is ReadFailed."""
         position = 0
         while position < self.size:
             chunk = self.read_at(position, min(CHUNK, self.size - position))
             if not chunk:
-                raise MalformedInput("the source ends before the blob does", place=self.name, offset=position)
+                raise ReadFailed("the source ends before the blob does", place=self.name, offset=position)
             position += len(chunk)
             yield chunk
 
@@ -146,8 +146,9 @@ class Documents(Mapping[str, bytes]):
 
 
 def oversized(name: str, size: int, limits: Limits) -> LimitExceeded:
-    """The error for a document that is too large to be kept."""
-    return LimitExceeded(f"a document of {size} bytes (limit document_bytes = {limits.document_bytes})", place=name)
+    """The error for a document that is too large to be kept, by itself or with the others."""
+    limit = "document_bytes" if size > limits.document_bytes else "documents_bytes"
+    return limit_exceeded(limits, limit, f"a document of {size} bytes", place=name)
 
 
 def looks_like_json(head: bytes) -> bool:
@@ -164,7 +165,7 @@ def open_tar(path: str, descriptor: int, limits: Limits = DEFAULT_LIMITS) -> Arc
     size = os.fstat(descriptor).st_size
 
     def read_at(offset: int, count: int) -> bytes:
-        return os.pread(descriptor, count, offset)
+        return read_descriptor(descriptor, offset, count, path)
 
     whole = Blob(path, size, read_at, partial(os.fstat, descriptor))
     try:
@@ -176,12 +177,32 @@ def open_tar(path: str, descriptor: int, limits: Limits = DEFAULT_LIMITS) -> Arc
     return Archive("tar", path, size, table, whole)
 
 
+def read_descriptor(descriptor: int, offset: int, count: int, place: str) -> bytes:
+    """Read from anywhere in an open file; ReadFailed where the device or the network refuses."""
+    try:
+        return os.pread(descriptor, count, offset)
+    except OSError as error:
+        raise ReadFailed(f"cannot be read: {error.strerror or error}", place=place, offset=offset) from error
+
+
+def read_stream(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    """Yield a stream in chunks, as they come; ReadFailed where it cannot be read on."""
+    while True:
+        try:
+            chunk = read(CHUNK)
+        except OSError as error:
+            raise ReadFailed(f"cannot be read: {error.strerror or error}") from error
+        if not chunk:
+            return
+        yield chunk
+
+
 def _member_table(whole: Blob, limits: Limits) -> MemberTable:
     walker = tar.Walker(tar.SeekFeed(whole.read_at, whole.size), limits=limits)
     blobs: dict[str, Blob] = {}
     links: dict[str, tuple[str, ...]] = {}
     duplicates: dict[str, int] = {}
-    for member in walker:
+    for member in count_members(walker, limits):
         name = clean_name(member.name)
         if blobs.pop(name, None) is not None or links.pop(name, None) is not None:
             duplicates[name] = duplicates.get(name, 1) + 1
@@ -201,6 +222,14 @@ def _member_table(whole: Blob, limits: Limits) -> MemberTable:
         {name.removeprefix(top): count for name, count in duplicates.items()},
         ends_whole(walker, whole.size),
     )
+
+
+def count_members(members: Iterable[tar.Member], limits: Limits) -> Iterator[tar.Member]:
+    """Pass members on, and refuse more of them than an archive may have: it may be one layer."""
+    for count, member in enumerate(members, 1):
+        if count > limits.entries:
+            raise limit_exceeded(limits, "entries", "one member more than is allowed", offset=member.offset)
+        yield member
 
 
 def ends_whole(walker: tar.Walker, size: int) -> bool:
@@ -319,7 +348,7 @@ class PassingMember:
 def scan_stream(chunks: Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> Iterator[PassingMember]:
     """Yield the members of an uncompressed tar stream as they pass, then read it to its end."""
     walker = tar.Walker(tar.ChunkFeed(chunks), limits=limits)
-    for member in walker:
+    for member in count_members(walker, limits):
         yield PassingMember(clean_name(member.name), member, walker.content())
     walker.drain()
 

@@ -20,7 +20,7 @@ from tarlayers.formats import tar
 from tarlayers.formats.assembly import OpenContent
 from tarlayers.formats.compression import SNIFF_BYTES, open_plain, sniff
 from tarlayers.limits import DEFAULT_LIMITS, Limits
-from tarlayers.sources.archive import CHUNK, clean_name
+from tarlayers.sources.archive import CHUNK, clean_name, read_descriptor, read_stream
 
 _LINK_HOPS = 40  # ELOOP of Linux
 
@@ -72,6 +72,8 @@ class _Unpacked:
             raise ContentAbsent(f"cannot be read: {reason}", place=path) from error
         try:
             yield from _read_file(descriptor)
+        except OSError as error:
+            raise ContentAbsent(f"cannot be read: {error.strerror or error}", place=path) from error
         finally:
             os.close(descriptor)
 
@@ -169,11 +171,11 @@ def open_layer(path: str, limits: Limits = DEFAULT_LIMITS) -> Iterator[OpenConte
         plain = stored.fileno()
         with naming(path):
             if not stored.seekable() or sniff(os.pread(plain, SNIFF_BYTES, 0)) != "none":
-                for chunk in open_plain(iter(lambda: stored.read(CHUNK), b""), limits):
+                for chunk in open_plain(read_stream(stored.read), limits):
                     spool.write(chunk)
                 spool.flush()
                 plain = spool.fileno()
-            table = _Table(plain, limits)
+            table = _Table(plain, path, limits)
         yield table.open_content
 
 
@@ -188,8 +190,9 @@ class _Place(NamedTuple):
 class _Table:
     """The contents of an uncompressed tar by name, found by hopping over them."""
 
-    def __init__(self, descriptor: int, limits: Limits) -> None:
+    def __init__(self, descriptor: int, path: str, limits: Limits) -> None:
         self._descriptor = descriptor
+        self._path = path
         self._places: dict[str, deque[_Place]] = {}
         walker = tar.Walker(tar.SeekFeed(self._read_at, os.fstat(descriptor).st_size), limits=limits)
         for member in walker:
@@ -199,7 +202,7 @@ class _Table:
                 self._places.setdefault(clean_name(member.name), deque()).append(place)
 
     def _read_at(self, offset: int, count: int) -> bytes:
-        return os.pread(self._descriptor, count, offset)
+        return read_descriptor(self._descriptor, offset, count, self._path)
 
     def open_content(self, name: bytes) -> Iterator[bytes | int]:
         """Read one file."""

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest
-from tarlayers.errors import LimitExceeded, MalformedInput
-from tarlayers.limits import Limits
+from tarlayers.errors import MalformedInput
+from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.filetree import FileTree, read_line, read_small
 from tarlayers.sources.layout import BlobClaim, ImageRecord, OtherRecord
 
@@ -111,8 +111,7 @@ class RootDocuments:
         data = read_small(self._tree, path, self._limits)
         self._read += len(data or b"")
         if self._read > self._limits.documents_bytes:
-            reason = f"documents of more than {self._limits.documents_bytes} bytes (limit documents_bytes)"
-            raise LimitExceeded(reason, place=path)
+            raise limit_exceeded(self._limits, "documents_bytes", "larger documents than are allowed", place=path)
         return data
 
 

@@ -24,7 +24,7 @@ from tarlayers.formats.documents import (
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.sources.inventory import Inventory, digest_of_name
 from tarlayers.sources.layout import Disagreement, ImageRecord, LayerRecord, pair_layers
-from tarlayers.sources.names import is_same_name, merge_names
+from tarlayers.sources.names import known_among
 
 _V1_DOCUMENT = re.compile(r"([0-9a-f]{64})/json")
 
@@ -36,6 +36,7 @@ def read_docker_archive(found: Inventory) -> None:
     }
     for i, item in enumerate(parse_docker_manifest(found.documents["manifest.json"], "manifest.json")):
         place = f"manifest.json[{i}]"
+        found.count_manifest(place)
         found.check_layer_count(len(item.layers), place)
         config_blob = clean_path(item.config)[1:]
         config, image_id = found.read_config(config_blob)
@@ -58,8 +59,7 @@ def _compare(found: Inventory, image: ImageRecord, item: DockerManifestItem, pla
     if all(layer.blob for layer in image.layers) and len(item.layers) != count:
         message = "manifest.json lists other layers than the OCI manifest"
         found.disagreements.append(Disagreement(place, f"{len(item.layers)} layers", f"{count} layers", message))
-    shared = any(is_same_name(name, tag) for tag in item.repo_tags for name in image.names)
-    if image.names and item.repo_tags and not shared:
+    if image.names and item.repo_tags and not known_among(image.names, item.repo_tags):
         message = "manifest.json and the index have no name of the image in common"
         found.disagreements.append(Disagreement(place, " ".join(item.repo_tags), " ".join(image.names), message))
 
@@ -82,7 +82,7 @@ def _make_image(
                 urls=source.urls if source else (),
             )
         )
-    return _docker_record(merge_names((), item.repo_tags), image_id, config, config_blob, layers)
+    return _docker_record(found.merge_names((), item.repo_tags), image_id, config, config_blob, layers)
 
 
 def _docker_record(
@@ -119,7 +119,7 @@ def read_v1_images(found: Inventory) -> None:
         config = chain_v1_config(chain[-1].config, [image.step for image in chain])
         blobs = [f"{image.id}/layer.tar" for image in chain]
         layers = [LayerRecord(blob if blob in found.sizes else None, None, None, None, None, {}, ()) for blob in blobs]
-        found.images[top] = _docker_record(tuple(names), None, config, f"{top}/json", layers)
+        found.images[top] = _docker_record(found.merge_names((), names), None, config, f"{top}/json", layers)
 
 
 def _find_v1_tops(found: Inventory) -> dict[str, list[str]]:

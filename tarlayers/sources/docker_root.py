@@ -19,9 +19,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from tarlayers.digest import Digest, chain_ids
-from tarlayers.errors import LimitExceeded, MalformedInput
+from tarlayers.errors import MalformedInput
 from tarlayers.formats.documents import Config, parse_config, parse_json
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.dataroot import (
     ContainerImage,
     DataRoot,
@@ -195,7 +195,7 @@ class _Reader:
     def _layer_records(self, layerdb: str, config: Config) -> Iterator[LayerRecord]:
         diff_ids = config.diff_ids or ()
         if len(diff_ids) > self.limits.layers:
-            raise LimitExceeded(f"{len(diff_ids)} layers (limit layers = {self.limits.layers})", place=layerdb)
+            raise limit_exceeded(self.limits, "layers", f"{len(diff_ids)} layers", place=layerdb)
         for diff_id, chain_id in zip(diff_ids, chain_ids(diff_ids), strict=True):
             name = f"{layerdb}/{chain_id.algorithm}/{chain_id.hex}"
             yield make_record(self.layers.get(name), diff_id)

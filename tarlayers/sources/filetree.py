@@ -13,9 +13,9 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from tarlayers.errors import ContentAbsent, LimitExceeded, UnsupportedInput
+from tarlayers.errors import ContentAbsent, UnsupportedInput
 from tarlayers.formats import tar
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.archive import Archive, Blob, clean_name
 
 _HOPS = 40  # ELOOP of Linux
@@ -94,8 +94,7 @@ def read_small(tree: FileTree, path: str, limits: Limits = DEFAULT_LIMITS) -> by
     if found is None or found.kind != "file":
         return None
     if found.size > limits.document_bytes:
-        reason = f"a document of {found.size} bytes (limit document_bytes = {limits.document_bytes})"
-        raise LimitExceeded(reason, place=path)
+        raise limit_exceeded(limits, "document_bytes", f"a document of {found.size} bytes", place=path)
     return b"".join(tree.blob(path).chunks())
 
 
@@ -312,7 +311,7 @@ def read_tar_tree(archive: Archive, limits: Limits = DEFAULT_LIMITS) -> TarTree:
     files: dict[str, _Kept] = {}
     for count, member in enumerate(walker):
         if count > limits.entries:
-            raise LimitExceeded(f"more than {limits.entries} entries (limit entries)", place=whole.name)
+            raise limit_exceeded(limits, "entries", "more entries than are allowed", place=whole.name)
         name = clean_name(member.name)
         if member.typeflag == b"1":
             target = clean_name(member.linkname)

@@ -6,13 +6,13 @@ Blobs that a document names and the archive lacks are normal (a saved platform o
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tarlayers.digest import Digest
-from tarlayers.errors import LimitExceeded, MalformedInput
-from tarlayers.formats.documents import Config, Descriptor, parse_config
-from tarlayers.limits import Limits
+from tarlayers.errors import MalformedInput
+from tarlayers.formats.documents import Config, Descriptor, measure_depth, parse_config
+from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.layout import BlobClaim, Disagreement, ImageRecord, Layout, OtherRecord
 from tarlayers.sources.names import merge_names
 
@@ -21,11 +21,42 @@ _SHARED_NAME = re.compile(r"(?:.*/)?(sha256|sha512)/([0-9a-f]{64,128})")
 _HEX_NAME = re.compile(r"(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
 
 
+class _BoundedDocuments(Mapping[str, bytes]):
+    """Documents, none of them nested too deep, and not read over and over: each reading counts."""
+
+    def __init__(self, documents: Mapping[str, bytes], limits: Limits) -> None:
+        self._documents = documents
+        self._limits = limits
+        self._read = 0
+        self._measured: set[str] = set()
+
+    def __getitem__(self, name: str) -> bytes:
+        raw = self._documents[name]
+        self._read += len(raw)
+        if self._read > self._limits.documents_bytes:
+            raise limit_exceeded(self._limits, "documents_bytes", "more to read than is allowed", place=name)
+        if name not in self._measured:
+            depth = measure_depth(raw, self._limits.document_depth)
+            if depth > self._limits.document_depth:
+                raise limit_exceeded(self._limits, "document_depth", f"nested {depth} deep or deeper", place=name)
+            self._measured.add(name)
+        return raw
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._documents
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._documents)
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+
 class Inventory:
     """One archive: the documents and members it has, and what has been made of them so far."""
 
     def __init__(self, documents: Mapping[str, bytes], sizes: Mapping[str, int], limits: Limits) -> None:
-        self.documents = documents
+        self.documents: Mapping[str, bytes] = _BoundedDocuments(documents, limits)
         self.sizes = sizes
         self.limits = limits
         self.images: dict[object, ImageRecord] = {}
@@ -71,25 +102,32 @@ class Inventory:
         """Take note of one more manifest that an index lists."""
         self._manifests += 1
         if self._manifests > self.limits.manifests:
-            raise LimitExceeded(f"more than {self.limits.manifests} manifests (limit manifests)", place=place)
+            raise limit_exceeded(self.limits, "manifests", "one manifest more than is allowed", place=place)
 
     def check_layer_count(self, count: int, place: str) -> None:
         """Refuse an image of more layers than anybody makes."""
         if count > self.limits.layers:
-            raise LimitExceeded(f"{count} layers (limit layers = {self.limits.layers})", place=place)
+            raise limit_exceeded(self.limits, "layers", f"{count} layers", place=place)
 
     # -- what is found -----------------------------------------------------------------------------
 
     def add_names(self, key: object, names: tuple[str, ...]) -> None:
         """Give a known image more names."""
         image = self.images[key]
-        self.images[key] = replace(image, names=merge_names(image.names, names))
+        self.images[key] = replace(image, names=self.merge_names(image.names, names))
+
+    def merge_names(self, known: tuple[str, ...], more: Sequence[str]) -> tuple[str, ...]:
+        """Put names together, and refuse more than anybody gives one image."""
+        names = merge_names(known, more)
+        if len(names) > self.limits.names:
+            raise limit_exceeded(self.limits, "names", f"{len(names)} names of one image", place=names[0])
+        return names
 
     def add_other(self, descriptor: Descriptor, kind: str, names: tuple[str, ...]) -> None:
         """Take in what is no image."""
         known = self._others.get(descriptor.digest)
         if known is not None:
-            names = merge_names(known.names, names)
+            names = self.merge_names(known.names, names)
         self._others[descriptor.digest] = OtherRecord(
             descriptor.digest, descriptor.media_type, kind, descriptor.platform, descriptor.annotations, names
         )

@@ -51,6 +51,7 @@ def _read_indexes(found: Inventory) -> bool:
     if "manifest.json" in found.sizes:
         return False
     names = sorted(name for name in found.sizes if name.count("/") == 1 and name.endswith("/index.json"))
+    names = [name for name in names if name in found.documents]
     places = [name for name in names if f"{name.removesuffix('index.json')}oci-layout" in found.sizes]
     if places:
         found.share_blobs()

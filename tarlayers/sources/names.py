@@ -7,7 +7,7 @@ writes what.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 REF_NAME = "org.opencontainers.image.ref.name"
 FULL_NAME = "io.containerd.image.name"
@@ -30,12 +30,18 @@ def tag_of(name: str) -> str:
     return name.rpartition("/")[2].partition(":")[2]
 
 
-def is_same_name(known: str, full: str) -> bool:
-    """Say whether `known` means the full name: spelled otherwise, or as its bare tag."""
-    return spell_out(known) == spell_out(full) or (":" not in known and tag_of(full) == known)
+def known_among(known: Iterable[str], full: Iterable[str]) -> list[str]:
+    """Give those of the known names that mean one of the full ones: spelled otherwise, or as the bare tag.
+
+    An archive may have thousands of either, so each is looked at once.
+    """
+    full = list(full)
+    spelled, tags = {spell_out(name) for name in full}, {tag_of(name) for name in full}
+    return [name for name in known if spell_out(name) in spelled or (":" not in name and name in tags)]
 
 
 def merge_names(known: tuple[str, ...], more: Sequence[str]) -> tuple[str, ...]:
     """Add names that are new; one that is spelled otherwise, and a bare tag, give way to the new full name."""
-    kept = [name for name in known if not any(is_same_name(name, full) and ":" in full for full in more)]
+    given_way = set(known_among(known, [name for name in more if ":" in name]))
+    kept = dict.fromkeys(name for name in known if name not in given_way)
     return (*kept, *(name for name in dict.fromkeys(more) if name and name not in kept))

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tarlayers.digest import Digest
-from tarlayers.errors import LimitExceeded, MalformedInput
+from tarlayers.errors import MalformedInput
 from tarlayers.formats.documents import Descriptor, Manifest, Platform, parse_index, parse_json, parse_manifest
 from tarlayers.formats.mediatypes import ARTIFACT_LAYERS, IMAGE_CONFIGS
+from tarlayers.limits import limit_exceeded
 from tarlayers.sources.inventory import Inventory
 from tarlayers.sources.layout import ImageRecord, LayerRecord, pair_layers
 from tarlayers.sources.names import names_of
@@ -40,9 +41,8 @@ def read_index(found: Inventory, place: str) -> None:
 
 def _read_index(found: Inventory, place: str, raw: bytes, above: _Above) -> bool:
     """Read an index; say whether there is an image below it."""
-    depth = found.limits.index_depth
-    if len(above.indexes) > depth:
-        raise LimitExceeded(f"indexes nested deeper than {depth} (limit index_depth)", place=place)
+    if len(above.indexes) > found.limits.index_depth:
+        raise limit_exceeded(found.limits, "index_depth", "indexes nested deeper than is allowed", place=place)
     index = parse_index(raw, place)
     images = 0
     for i, descriptor in enumerate(index.manifests):
