@@ -111,7 +111,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 ARCHIVES = ("docker.tar", "oci.tar", "layer.tar", "broken.tar", "dir", "nowhere.tar")
-REPORTS = ("text", "markdown", "github", "json")
+REPORTS = ("text", "markdown", "github")
 QUESTIONS: dict[str, list[list[str]]] = {
     # What follows the archive; {} stands for the second one.
     "inspect": [[], ["-v"]],

@@ -11,10 +11,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from threading import Event
 
 import pytest
 
@@ -299,13 +298,6 @@ def test_who_was_started_to_ignore_a_signal_ignores_it(small: Path) -> None:
         timeout=60, check=False,
     )  # fmt: skip
     assert (ran.returncode, ran.stdout) == (0, b"/etc\n/y\n")
-
-
-@pytest.fixture
-def release() -> Iterator[Event]:
-    event = Event()
-    yield event
-    event.set()
 
 
 def test_ctrl_c_among_threads_ends_the_process(large: Path) -> None:
