@@ -93,6 +93,12 @@ def ask_everything(data: bytes, step: int, destination: str | None = None) -> Co
     return asked
 
 
+def _inspect(archive: tarlayers.ImageArchive) -> None:
+    meant = dict(enumerate(archive.images))
+    _json(images.inspect_document(archive, meant))
+    list(images.inspect_lines(archive, meant))
+
+
 def _ask(asked: Counter[str], what: str, question: Callable[[], Any]) -> Any:
     try:
         answer = question()
@@ -109,7 +115,7 @@ def _ask_archive(asked: Counter[str], open_it: Callable[[], ImageArchive], desti
     archive = _ask(asked, "open", open_it)
     if archive is None:
         return
-    _ask(asked, "inspect", lambda: (_json(images.inspect_document(archive)), list(images.inspect_lines(archive))))
+    _ask(asked, "inspect", lambda: _inspect(archive))
     report = _ask(asked, "verify", lambda: tarlayers.verify_archive(archive))
     if report is not None:
         _json(findings.verify_document(report))
@@ -129,7 +135,7 @@ def _ask_image(asked: Counter[str], each: Image, destination: str | None) -> Non
         _ask(asked, "changes", lambda: _json(changes.changes_document(tarlayers.list_changes(each, engine=engine))))  # noqa: B023 # called at once
         _ask(asked, "merge", lambda: _merge(each, engine, destination))  # noqa: B023 # as above
     _ask(asked, "log", lambda: _json(log.log_document(tarlayers.trace_path(each, "/l/x"))))
-    _ask(asked, "blame", lambda: _json(blame.blame_document(tarlayers.blame_paths(each))))
+    _ask(asked, "blame", lambda: _json({"entries": list(blame.blame_rows(tarlayers.blame_paths(each)))}))
     _ask(asked, "waste", lambda: _waste(each))
     _ask(asked, "hidden", lambda: _hidden(each))
     _ask(asked, "lint", lambda: (_json(lint.lint_document(r := tarlayers.lint_image(each))), list(lint.lint_lines(r))))

@@ -43,7 +43,7 @@ def test_a_long_step_is_cut_after_its_frame_is_gone() -> None:
     [
         ("/a/b-c_d.py", "`/a/b-c_d.py`", "/a/b-c\\_d.py"),
         ("a | b", r"`a \| b`", r"a \| b"),
-        ("<b>@you #1", "`<b>@you #1`", r"\<b\>@you #1"),
+        ("<b>@you #1", "`<b>@you #1`", r"\<b\>@<!-- -->you #1"),
         ("a`b|", r"a\`b\|", r"a\`b\|"),
         ("a\\|b", r"a\\\|b", r"a\\\|b"),
         ("\n# x", r"\\x0a# x", r"\\x0a# x"),

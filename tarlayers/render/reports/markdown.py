@@ -31,7 +31,7 @@ def render_markdown(report: CheckReport) -> str:
 
 def _verdict_lines(verdict: Verdict) -> Iterator[str]:
     mark = _MARKS["pass" if verdict.ok else "fail"]
-    yield f"### {mark} {_cell(title_of(verdict))}: {summarize(verdict)}"
+    yield f"### {mark} {escape_markdown(title_of(verdict))}: {summarize(verdict)}"
     yield ""
     yield from _table(
         ("", "code", "rule", "setting", "result"),
@@ -74,13 +74,8 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator
     yield f"| {' | '.join(header)} |"
     yield "|" + "---|" * len(header)
     for row in rows:
-        yield f"| {' | '.join(map(_cell, row))} |"
+        yield f"| {' | '.join(map(escape_markdown, row))} |"
     yield ""
-
-
-def _cell(text: str) -> str:
-    """Markdown that reads as the text: nobody is mentioned by a path that starts with an at sign."""
-    return escape_markdown(text).replace("@", "&#64;")
 
 
 def _html(text: str) -> str:
