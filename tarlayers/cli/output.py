@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -55,32 +56,47 @@ def write_file(path: str, chunks: Iterable[bytes]) -> None:
     """Write chunks to a file that gets its name when all of them are there: a failure leaves no half of it."""
     with replacing(path) as out:
         for chunk in chunks:
-            out.write(chunk)
+            try:
+                out.write(chunk)
+            except OSError as error:  # of the disk, not of what the chunks are read from
+                raise _named(error, path) from error
 
 
 @contextmanager
 def replacing(path: str) -> Iterator[BinaryIO]:
-    """Give a file beside `path`, which takes its place when the block ends well.
+    """Give a file beside `path`, which takes its place, and its mode, when the block ends well.
 
-    Something that is no regular file (`/dev/null`, a named pipe) is written as it is.
+    A symlink stays: the file that it leads to is replaced. Something that is no regular file (`/dev/null`, a named
+    pipe) is written as it is. Errors name `path`, never a name that nobody gave.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         with target.open("wb") as out:
             yield out
         return
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as error:  # of a name that nobody gave
-        raise OSError(error.errno, error.strerror, path) from error
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name[:200]}.", dir=target.parent)
+    except OSError as error:
+        raise _named(error, path) from error
+    out = os.fdopen(descriptor, "wb")
     try:
-        with os.fdopen(descriptor, "wb") as out:
-            yield out
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(target)
+        yield out
+        try:
+            out.close()
+            Path(temporary).chmod(mode)
+            Path(temporary).replace(target)
+        except OSError as error:
+            raise _named(error, path) from error
     except BaseException:
+        with suppress(OSError):  # a disk that is full says so once more
+            out.close()
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _named(error: OSError, path: str) -> OSError:
+    return OSError(error.errno, error.strerror, path)
 
 
 def _umask() -> int:
