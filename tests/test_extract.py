@@ -31,6 +31,7 @@ from tests.build import (
     xattrs,
 )
 from tests.conformance.test_engines import describe_disk, describe_merged, needs_root
+from tests.run import run
 
 GOOD = layer(
     directory("etc", mode=0o750), file("etc/passwd", b"root", mode=0o640), file("usr/bin/su", b"su", mode=0o4755),
@@ -256,3 +257,9 @@ def test_a_directory_that_becomes_a_link_meanwhile_is_not_followed(tmp_path: Pat
         done.set()
         swapping.join()
     assert list(tmp_path.rglob(".tarlayers-*")) == []
+
+
+def test_verbose_counts_what_was_written(tmp_path: Path) -> None:
+    (tmp_path / "image.tar").write_bytes(archive("docker-25", image(layer(directory("etc"), file("etc/a", b"1")))))
+    ran = run("extract", tmp_path / "image.tar", tmp_path / "dest", "-v", "/etc")
+    assert (ran.code, ran.stderr.splitlines()[-1]) == (0, "tarlayers: 1 file, 1B, 1 new directory")
