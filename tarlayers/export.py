@@ -1,8 +1,11 @@
 """The merged file system as one tar, made while each layer is read once.
 
-Order: all directories, sorted; then, layer by layer from the base, the files as their layers hold them, each followed
-by its other names as hard links; then everything without content, sorted. So nothing is kept but the listing, and a
-layer of which nothing is visible is not read. Equal images give equal bytes.
+Order: everything without content, as a walk of the tree comes to it; then, layer by layer from the base, the files as
+their layers hold them, each followed by its other names as hard links; then the directories, each after all that is
+in it. So nothing is kept but the listing, and a layer of which nothing is visible is not read. Directories are last
+because GNU tar sets the time of one as soon as it leaves it, and whatever is made in it later changes that time; links
+are first because it replaces some of them at the very end, and only if their directory was made for them are its times
+set after that. Equal images give equal bytes.
 """
 
 from __future__ import annotations
@@ -26,18 +29,19 @@ def export_rootfs(rootfs: RootFS, layers: Sequence[Layer], *, mtime: int | None 
     their time, which no layer tells. `mtime` (nanoseconds) replaces every time. What is wrong with a layer is raised
     when it is come to, so a consumer that must not keep half a tar has to hold it back until the end.
     """
-    for path, node in rootfs.sorted_nodes():
-        if node.entry.type == "dir":
-            yield _header(path, node.entry, mtime)
+    nodes = sorted(rootfs.sorted_nodes(), key=_walk_order)
+    for path, node in nodes:
+        if node.entry.type not in ("dir", "file"):
+            yield _without_content(rootfs, path, node, mtime)
     for names, node, content in read_files(rootfs, layers):
         yield _header(names[0], node.entry, mtime)
         yield from content
         yield padding(node.entry.size)
-        yield from _links(names, node, mtime)
-    for names, node in distinct_inodes(rootfs):
-        if node.entry.type not in ("dir", "file"):
-            yield _header(names[0], node.entry, mtime)
-            yield from _links(names, node, mtime)
+        for name in names[1:]:
+            yield _link(name, node, names[0], mtime)
+    for path, node in reversed(nodes):
+        if node.entry.type == "dir":
+            yield _header(path, node.entry, mtime)
     yield END_OF_ARCHIVE
 
 
@@ -79,9 +83,18 @@ def _read_layer(
         raise MalformedInput(f"no member at offset {min(files)}, where there was one before", place=layer.name)
 
 
-def _links(names: tuple[str, ...], node: Node, mtime: int | None) -> Iterator[bytes]:
-    for name in names[1:]:
-        yield _header(name, node.entry._replace(type="hardlink", link=names[0][1:], size=0), mtime)
+def _walk_order(item: tuple[str, Node]) -> list[bytes]:
+    """A directory comes right before all that is in it."""
+    return path_key(item[0]).split(b"/")
+
+
+def _without_content(rootfs: RootFS, path: str, node: Node, mtime: int | None) -> bytes:
+    first = min((path, *rootfs.other_names(path, node)), key=lambda name: _walk_order((name, node)))
+    return _header(path, node.entry, mtime) if path == first else _link(path, node, first, mtime)
+
+
+def _link(name: str, node: Node, target: str, mtime: int | None) -> bytes:
+    return _header(name, node.entry._replace(type="hardlink", link=target[1:], size=0), mtime)
 
 
 def _header(path: str, entry: Entry, mtime: int | None) -> bytes:

@@ -162,7 +162,10 @@ class Layer:
 
     def _readable_blob(self) -> str:
         if self.unreadable or self.blob is None:
-            raise ContentAbsent(f"content not readable: {self.unreadable}", place=self.name)
+            why = f"content not readable: {self.unreadable}"
+            if self.on_disk is not None and self.unreadable == "absent":
+                why = f"the copy lacks the files of this {self.on_disk.role} layer ({self.on_disk.cache_id}/diff)"
+            raise ContentAbsent(why, place=self.name)
         return self.blob
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tarlayers import merge_layers, open_image
+from tarlayers.cli.export_command import parse_time
 from tarlayers.export import export_rootfs
 from tarlayers.formats import tar
 from tarlayers.formats.tar_writer import Fields, encode_header
@@ -19,7 +20,8 @@ from tarlayers.rootfs import RootFS
 from tests.build import archive, device, directory, fifo, file, hardlink, image, layer, symlink, whiteout, xattrs
 from tests.conformance.test_engines import describe_disk, describe_merged, needs, needs_root
 from tests.conformance.test_semantics import describe, load_cases
-from tests.paths import CASES
+from tests.paths import CASES, TESTDATA
+from tests.run import run as call
 
 LONG = "d/" * 40 + "x" * 120
 NET_RAW = bytes.fromhex("01000002" + "00200000" + "00" * 12)  # cap_net_raw=ep, as setcap writes it
@@ -117,6 +119,44 @@ def test_others_unpack_what_is_listed(program: str, rich: Path, tmp_path: Path) 
     else:
         run(program, "-xpf", exported, "-C", root)
     assert describe_disk(root) == describe_merged(merged(rich)[1])
+
+
+@pytest.mark.conformance
+@needs_root
+@pytest.mark.parametrize("program", [pytest.param(name, marks=needs(name)) for name in ("tar", "bsdtar")])
+def test_others_set_the_times_that_are_listed(program: str, tmp_path: Path) -> None:
+    """Directories of several layers, with links that GNU tar makes at the very end, because they lead elsewhere."""
+    lower = layer(
+        directory("etc"), directory("etc/alternatives"), symlink("etc/alternatives/vi", "/usr/bin/vim"),
+        symlink("etc/up", "../srv"), symlink("etc/zz", "alternatives"), directory("usr"), directory("usr/bin"),
+        file("usr/bin/vim", b"v"), symlink("usr/bin/vi", "/etc/alternatives/vi"), directory("usr-local"),
+    )  # fmt: skip
+    upper = layer(
+        file("etc/alternatives/README", b"r"),
+        file("usr/bin/ex", b"e"),
+        directory("usr/lib"),
+        fifo("etc/f"),
+    )
+    (tmp_path / "app.tar").write_bytes(archive("oci-gzip", image(lower, upper)))
+    (tmp_path / "rootfs.tar").write_bytes(export(tmp_path / "app.tar", mtime=86_400_000_000_000))
+    (tmp_path / "root").mkdir()
+    run(program, "-xpf", tmp_path / "rootfs.tar", "-C", tmp_path / "root")
+    found = {str(path.relative_to(tmp_path / "root")): path.lstat().st_mtime for path in (tmp_path / "root").rglob("*")}
+    assert found == dict.fromkeys(found, 86_400) and len(found) == 14
+
+
+TIMES = {"2020-01-01T00:00:00.5Z": 1_577_836_800_500_000_000, "@1577836800": 1_577_836_800_000_000_000}
+
+
+@pytest.mark.parametrize("text", TIMES)
+def test_a_time_is_kept_to_the_microsecond(text: str) -> None:
+    assert parse_time(text) == TIMES[text]
+
+
+@pytest.mark.parametrize("options", [["--mtime", "@9" * 20], ["--mtime", "today"], ["--mtime", "@1", "--strip-mtime"]])
+def test_a_wrong_time_is_a_wrong_call(options: list[str]) -> None:
+    ran = call("export", TESTDATA / "shop.docker.tar#v1", *options)
+    assert (ran.code, ran.stdout) == (2, b"") and "--mtime" in ran.stderr
 
 
 def run(*command: str | Path) -> None:

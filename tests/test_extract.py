@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from tests.build import (
     xattrs,
 )
 from tests.conformance.test_engines import describe_disk, describe_merged, needs_root
+from tests.run import run
 
 GOOD = layer(
     directory("etc", mode=0o750), file("etc/passwd", b"root", mode=0o640), file("usr/bin/su", b"su", mode=0o4755),
@@ -223,3 +226,40 @@ def test_hostile_images_stay_inside(tmp_path: Path, name: str) -> None:
     assert tree(outside) == {"secret": b"secret"}
     assert (outside / "secret").stat().st_nlink == links
     assert {path.name for path in tmp_path.iterdir()} <= {"outside", "dest", "image.tar"}
+
+
+def test_a_directory_that_becomes_a_link_meanwhile_is_not_followed(tmp_path: Path) -> None:
+    """Somebody else swaps a directory for a link to elsewhere, all the time."""
+    outside, dest, done = tmp_path / "outside", tmp_path / "dest", threading.Event()
+    outside.mkdir()
+    inner, moved = dest / "a" / "b", dest / "a" / "moved"
+
+    def swap() -> None:
+        while not done.is_set():
+            with suppress(OSError):
+                inner.rename(moved)
+                inner.symlink_to(outside)
+                done.wait(0.0005)
+                inner.unlink()
+                moved.rename(inner)
+            done.wait(0.001)
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    try:
+        files = [file(f"a/b/f{number}", b"x" * 100) for number in range(100)]
+        for force in (False, True) * 10:
+            shutil.rmtree(dest, ignore_errors=True)
+            with suppress(DestinationRefused, FileNotFoundError):
+                extract(tmp_path, layer(*files, symlink("a/b/link", "f0")), force=force)
+            assert list(outside.iterdir()) == []
+    finally:
+        done.set()
+        swapping.join()
+    assert list(tmp_path.rglob(".tarlayers-*")) == []
+
+
+def test_verbose_counts_what_was_written(tmp_path: Path) -> None:
+    (tmp_path / "image.tar").write_bytes(archive("docker-25", image(layer(directory("etc"), file("etc/a", b"1")))))
+    ran = run("extract", tmp_path / "image.tar", tmp_path / "dest", "-v", "/etc")
+    assert (ran.code, ran.stderr.splitlines()[-1]) == (0, "tarlayers: 1 file, 1B, 1 new directory")

@@ -255,7 +255,7 @@ class _LayerCheck:
         if self._is_lost(entry):
             return
         what = "a whiteout" if entry.type == "whiteout" else f"a {entry.type}"
-        self._add_file("V102", path, entry.type, None, f"the layer has {what} here, but it is not there")
+        self._add_file("V102", path, entry.type, None, f"{what} of the layer is missing")
 
     def _is_lost(self, entry: Entry) -> bool:
         """Say whether the copy has lost all files of this kind."""
@@ -307,7 +307,7 @@ class _LayerCheck:
             extra[top] = extra.get(top, -1) + 1
         for path, below in extra.items():
             more = f", with {below} more below it" if below else ""
-            self._add_file("V103", path, None, None, f"the layer has no such file{more}")
+            self._add_file("V103", path, None, None, f"the layer never had it{more}")
 
 
 def _topmost(path: str, known: dict[str, int]) -> str:

@@ -25,7 +25,7 @@ def command(
 
     archive, _ = open_archive(root, quiet=quiet, verbose=verbose)
     if archive.kind == "containerd-root":
-        raise UnsupportedInput("of containerd's store images are read, not containers", place=root)
+        raise UnsupportedInput("a containerd store: its images are read, its containers are not", place=root)
     if archive.root is None:
         raise UnsupportedInput(
             f"is no data root ({archive.kind}): only engines' own directories know containers", place=root

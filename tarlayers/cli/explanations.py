@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_PAGES = {"P": ("policy.md",), "L": ("lint.md",), "V": ("findings.md", "findings-data-roots.md")}
+_PAGES = {"P": ("policy.md",), "L": ("lint.md",), "V": ("findings.md", "findings-data-roots.md", "tar-split.md")}
 _HEADING = re.compile(r"^#{2,4} ([PLV]\d{3})\b", re.MULTILINE)
 
 

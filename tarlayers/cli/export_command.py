@@ -48,8 +48,9 @@ def command(
 
     if output == "-" and sys.stdout.isatty():
         raise typer.BadParameter("a tar is not for a terminal: give --output FILE, or a pipe")
-    text = "@0" if strip_mtime else mtime
-    time = parse_time(text) if text is not None else None
+    if strip_mtime and mtime is not None:
+        raise typer.BadParameter("--strip-mtime is a time of its own: give one of the two", param_hint="--mtime")
+    time = 0 if strip_mtime else parse_time(mtime) if mtime is not None else None
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, keep=True, hashed=False)
     rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at)
     warn_refused(rootfs.refused, quiet=quiet)
@@ -62,13 +63,12 @@ def command(
 
 def parse_time(text: str) -> int:
     """Nanoseconds since the epoch."""
-    from datetime import UTC, datetime
+    from datetime import UTC, datetime, timedelta
 
     try:
-        if text.startswith("@"):
-            return int(text[1:]) * 1_000_000_000
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        seconds = int(text[1:]) if text.startswith("@") else None
+        moment = datetime.fromisoformat(text) if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError) as error:
         raise typer.BadParameter(f"{text!r} is no time (RFC 3339, or @SECONDS)", param_hint="--mtime") from error
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(aware.timestamp()) * 1_000_000_000
+    return (aware - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1) * 1000

@@ -61,6 +61,7 @@ def command(
 def _tell(report: ExtractReport, *, verbose: bool, quiet: bool) -> None:
     """What was written, and what was left out: each with --verbose, else the first and how many."""
     from tarlayers.cli.outcome import complain, warn
+    from tarlayers.render.findings import count_noun
     from tarlayers.render.values import human_size
 
     shown = report.skipped if verbose else report.skipped[:1]
@@ -68,4 +69,5 @@ def _tell(report: ExtractReport, *, verbose: bool, quiet: bool) -> None:
         more = f", and {len(report.skipped) - 1} more (-v tells)" if len(report.skipped) > len(shown) else ""
         warn(f"{path}: left out {why}{more}", quiet=quiet)
     if verbose:
-        complain(f"{report.files} files, {human_size(report.bytes)}, {report.directories} new directories")
+        made = "1 new directory" if report.directories == 1 else f"{report.directories} new directories"
+        complain(f"{count_noun(report.files, 'file')}, {human_size(report.bytes)}, {made}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -55,31 +56,43 @@ def write_file(path: str, chunks: Iterable[bytes]) -> None:
     """Write chunks to a file that gets its name when all of them are there: a failure leaves no half of it."""
     with replacing(path) as out:
         for chunk in chunks:
-            out.write(chunk)
+            try:
+                out.write(chunk)
+            except OSError as error:  # of the disk, not of what the chunks are read from
+                raise _named(error, path) from error
 
 
 @contextmanager
 def replacing(path: str) -> Iterator[BinaryIO]:
-    """Give a file beside `path`, which takes its place when the block ends well.
+    """Give a file beside `path`, which takes its place, and its mode, when the block ends well.
 
-    Something that is no regular file (`/dev/null`, a named pipe) is written as it is.
+    A symlink stays: the file that it leads to is replaced. Something that is no regular file (`/dev/null`, a named
+    pipe) is written as it is. Errors name `path`, never a name that nobody gave.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         with target.open("wb") as out:
             yield out
         return
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
     # Named before it is there: whatever comes when, Ctrl-C too, it is known what has to go.
     temporary = target.parent / f".{target.name[:200]}.{secrets.token_hex(8)}"
     try:
         with temporary.open("xb") as out:
             yield out
+        if mode is not None:
+            temporary.chmod(mode)
         temporary.replace(target)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
-            raise OSError(error.errno, error.strerror, path) from error  # of a name that nobody gave
+            raise _named(error, path) from error  # of a name that nobody gave
         raise
+
+
+def _named(error: OSError, path: str) -> OSError:
+    return OSError(error.errno, error.strerror, path)
 
 
 def write_table(

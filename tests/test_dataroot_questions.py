@@ -1,0 +1,130 @@
+"""A data root answers every question as the archive that the same daemon saved of it; every command, both images."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.paths import TESTDATA
+from tests.run import run
+
+ROOT, SAVED = TESTDATA / "shop.dataroot.tar", TESTDATA / "shop.docker.tar"
+IMAGES = ("example.org/shop:v1", "example.org/shop:v2")
+
+# What says where layers lie, not what they are: as on disk in a root, as stored in an archive.
+PLACES = {"archive", "cache_id", "parent", "role", "compression", "size_on_disk", "checked"}
+
+QUESTIONS = (
+    "inspect",
+    "layers",
+    "history",
+    "history --no-size",
+    "history --no-trunc",
+    "ls",
+    "ls -R --digests",
+    "ls -lR --at 1",
+    "ls --tree",
+    "ls --du",
+    "ls --only 0 --digests",
+    "ls --only 1 --digests",
+    "ls --only 2 --digests",
+    "ls --type file --match *.py",
+    "ls /nowhere",
+    "cat /srv/app/run.sh",
+    "cat /etc/passwd --only 0",
+    "cat /nowhere",
+    "changes",
+    "changes --all",
+    "changes --layer 1",
+    "log /etc/passwd",
+    "log /nowhere",
+    "blame",
+    "blame -l",
+    "waste",
+    "waste --digests",
+    "hidden",
+    "hidden --secrets",
+    "lint",
+    "verify",
+    "export",
+    "export --at 0",
+)
+
+
+def ask(archive: Path, name: str, words: Sequence[str], *more: str) -> tuple[int, bytes, str]:
+    command, *options = words
+    ran = run(command, f"{archive}#{name}", *options, *more)
+    return ran.code, ran.stdout, ran.stderr.replace(str(archive), "ARCHIVE")
+
+
+def without_places(value: object) -> object:
+    """A layer's size is that of its files on disk in a root, and that of its tar in an archive."""
+    if isinstance(value, dict):
+        left_out = PLACES | ({"size"} if "chain_id" in value else set())
+        return {key: without_places(each) for key, each in value.items() if key not in left_out}
+    return [without_places(each) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_root_answers_as_the_archive_that_was_saved_of_it(question: str, name: str) -> None:
+    words = question.split()
+    raw = words[0] in ("cat", "export")
+    here, there = (ask(archive, name, words, *() if raw else ("-f", "json")) for archive in (ROOT, SAVED))
+    assert (here[0], here[2]) == (there[0], there[2])
+    if raw or not here[1]:
+        assert here[1] == there[1]
+    else:
+        assert without_places(json.loads(here[1])) == without_places(json.loads(there[1]))
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_a_root_does_not_differ_from_what_was_saved_of_it(name: str) -> None:
+    ran = run("diff", f"{ROOT}#{name}", f"{SAVED}#{name}", "--exit-code", "--mtime", "-f", "json")
+    assert ran.code == 0 and ran.json["identical"] is True
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_a_root_is_held_to_a_policy_as_the_archive_is(name: str) -> None:
+    verdicts = []
+    for archive in (ROOT, SAVED):
+        words = (
+            "--policy",
+            TESTDATA / "shop-policy.toml",
+            "--baseline",
+            f"{archive}#example.org/shop:v1",
+            "-f",
+            "json",
+        )
+        ran = run("check", f"{archive}#{name}", *words)
+        verdicts.append((ran.code, [{**rule, "image": ""} for rule in ran.json["rules"]]))
+    assert verdicts[0] == verdicts[1]
+
+
+def test_no_command_writes_to_a_root(tmp_path: Path) -> None:
+    """Nor through what is made beside a file: not one time of an inode or directory changes."""
+    with tarfile.open(ROOT) as packed:
+        packed.extractall(tmp_path / "root", filter="fully_trusted", members=[m for m in packed if not m.isdev()])
+    before = look(tmp_path)
+    for question in QUESTIONS:
+        ask(tmp_path / "root", IMAGES[1], question.split())
+    assert run("containers", tmp_path / "root").code == 0
+    assert run("changes", "--all", f"{tmp_path / 'root'}#container:web").code == 0
+    assert look(tmp_path) == before
+
+
+def look(where: Path) -> dict[Path, tuple[int, ...]]:
+    found = ((path, path.lstat()) for path in sorted(where.rglob("*")))
+    return {path: (s.st_ino, s.st_mode, s.st_nlink, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in found}
+
+
+def test_a_container_whose_files_were_not_copied_is_said_to_lack_them(tmp_path: Path) -> None:
+    with tarfile.open(ROOT) as packed:
+        kept = [member for member in packed if not member.name.startswith("docker/overlay2/")]
+        packed.extractall(tmp_path / "root", filter="fully_trusted", members=kept)
+    ran = run("changes", f"{tmp_path / 'root'}#container:web")
+    assert ran.code == 3 and "the copy lacks the files of this" in ran.stderr and "/diff)" in ran.stderr
