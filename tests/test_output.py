@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_errors_name_what_was_asked_for(fault: str, tmp_path: Path, monkeypatch:
         def __init__(self, path: Path, mode: str) -> None:
             self._file = real(path, mode)
 
-        def __enter__(self) -> Full:
+        def __enter__(self) -> Self:
             return self
 
         def __exit__(self, *_: object) -> None:
@@ -90,7 +91,10 @@ def test_errors_name_what_was_asked_for(fault: str, tmp_path: Path, monkeypatch:
     def replace(source: Path, _: Path) -> None:
         raise OSError(number, os.strerror(number), str(source))
 
-    monkeypatch.setattr(Path, "open", lambda path, mode: Full(path, mode))
+    def open_full(path: Path, mode: str) -> Full:
+        return Full(path, mode)
+
+    monkeypatch.setattr(Path, "open", open_full)
     if step == "replace":
         monkeypatch.setattr(Path, "replace", replace)
     with pytest.raises(OSError, match=os.strerror(number)) as caught:
