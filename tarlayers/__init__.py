@@ -9,8 +9,8 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits threads
     1  formats
     2  sources
-    3  layer layerfile store cachedstore indexstore upperdir rootstore windows image reference imagearchive
-    4  imageindex difference tree comparison unpack inplace rootfs toc finding shipped imagepair losses
+    3  layer stores windows image recordedimage reference imagearchive
+    4  imageindex merging rootfs comparison imagepair shipped toc finding
     5  analysis export extract
     6  render
     7  cli
@@ -18,49 +18,44 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
 Inside a floor these edges are meant, and no others:
 
     digest -> errors
+    limits -> errors
+    formats.tar_member -> formats.tar_fields
+    formats.tar -> formats.tar_feed formats.tar_fields formats.tar_member
+    formats.tarsplit -> formats.tar
+    formats.assembly -> formats.crc64 formats.tar formats.tarsplit
+    formats.toc -> formats.tar formats.compression
+    formats.entrycolumns -> formats.columns formats.tar formats.whiteout
+    formats.tlx -> formats.columns formats.entrycolumns formats.compression
+    formats.config_keys -> formats.documents
+    formats.secrets -> formats.glob
     formats.toml_values -> formats.toml_lines
     formats.policy -> formats.sizes formats.toml_values
     formats.dive_rules -> formats.policy formats.sizes
-    formats.tar_member -> formats.tar_fields
-    formats.tar -> formats.tar_feed formats.tar_fields formats.tar_member
-    limits -> errors
-    formats.tar -> formats.tar_fields
-    formats.tarsplit -> formats.tar
-    formats.assembly -> formats.crc64 formats.tar formats.tarsplit
     sources.* -> sources.archive sources.dataroot sources.filetree sources.layout sources.names sources.inventory
-    formats.toc -> formats.tar formats.compression
-    sources.inventory -> sources.layout sources.names
-    sources.oci -> sources.inventory sources.layout sources.names
-    sources.docker_archive -> sources.inventory sources.layout sources.names
-    sources.skopeo_dir -> sources.inventory sources.oci
-    sources.locate -> sources.inventory sources.layout sources.oci sources.docker_archive sources.skopeo_dir
-    sources.agreement -> sources.layout sources.locate
-    formats.secrets -> formats.glob
-    formats.config_keys -> formats.documents
-    layerfile -> layer
-    store -> layer
-    cachedstore -> layer layerfile store
-    upperdir -> layer
-    rootstore -> layer store upperdir
+    sources.skopeo_dir -> sources.oci
+    sources.locate -> sources.oci sources.docker_archive sources.skopeo_dir
+    sources.agreement -> sources.locate
+    stores.* -> layer stores.store
+    stores.cachedstore -> stores.layerfile
+    stores.rootstore -> stores.upperdir
+    stores.losses -> stores.rootstore
     windows -> layer
-    image -> layer store windows
+    image -> layer stores.store windows
+    recordedimage -> image stores.store
     reference -> image
-    imagearchive -> cachedstore image indexstore reference rootstore store
-    comparison -> difference tree
-    formats.entrycolumns -> formats.columns formats.tar formats.whiteout
-    formats.tlx -> formats.columns formats.entrycolumns formats.compression
-    indexstore -> layer store
-    unpack -> tree
-    inplace -> tree
-    rootfs -> difference tree unpack inplace
+    imagearchive -> image recordedimage reference stores.*
+    merging.* -> merging.tree
+    merging.overlay -> merging.unpack
+    rootfs -> merging.*
+    comparison -> merging.*
+    imagepair -> comparison rootfs
     shipped -> rootfs
     extract -> export
+    analysis.lint.* -> analysis.lint.*
     analysis.policy.* -> analysis.policy.*
     analysis.policy.evidence -> analysis.dive analysis.lint.report analysis.secrets
     analysis.policy.evidence -> analysis.verify analysis.verify_root
     analysis.policy.paths -> analysis.secrets
-    analysis.lint.* -> analysis.lint.*
-    imagepair -> comparison rootfs
     render.* -> render.*
     cli.* -> cli.*
 """

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 
-from tarlayers.difference import name_differences
 from tarlayers.digest import Digest
 from tarlayers.image import Layer, run_each
-from tarlayers.store import OnRead
-from tarlayers.tree import Node
+from tarlayers.merging.difference import name_differences
+from tarlayers.merging.tree import Node
+from tarlayers.stores.store import OnRead
 
 Stack = tuple[Layer, ...]
 Source = tuple[int, str | None]

@@ -20,7 +20,7 @@ from tarlayers.layer import Entry, LayerIndex, read_heads
 from tarlayers.limits import Limits
 from tarlayers.sources.dataroot import StoredContainer
 from tarlayers.sources.layout import OnDisk
-from tarlayers.store import OnRead, Store, tell_reading
+from tarlayers.stores.store import OnRead, Store, tell_reading
 from tarlayers.threads import run_threads
 from tarlayers.windows import find_parts, show_files
 

@@ -16,27 +16,27 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from tarlayers.cachedstore import CachedStore
 from tarlayers.digest import Meter
 from tarlayers.errors import ContentAbsent, MalformedInput, UnsupportedInput, naming
 from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
-from tarlayers.formats.mediatypes import read_layer_type, why_unreadable
 from tarlayers.formats.tlx import IndexFile, is_tlx, parse_tlx
-from tarlayers.image import HistoryRow, Image, Layer
-from tarlayers.indexstore import NO_CONTENTS, IndexStore
+from tarlayers.image import Image
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
+from tarlayers.recordedimage import make_bare_image, make_image
 from tarlayers.reference import choose_image
-from tarlayers.rootstore import RootStore
 from tarlayers.sources.archive import Archive, open_directory, open_tar, read_stream
 from tarlayers.sources.content_store import read_content_store
-from tarlayers.sources.dataroot import DataRoot, Fault, StoredContainer
+from tarlayers.sources.dataroot import DataRoot, Fault
 from tarlayers.sources.docker_root import read_docker_root
 from tarlayers.sources.filetree import DirectoryTree, FileTree, join_path, read_tar_tree
 from tarlayers.sources.layercache import LayerCache
-from tarlayers.sources.layout import ImageRecord, LayerRecord, Layout, OtherRecord, map_history
+from tarlayers.sources.layout import Layout, OtherRecord
 from tarlayers.sources.locate import locate_images
 from tarlayers.sources.podman_root import read_podman_root
-from tarlayers.store import WHOLE, OnRead, PassedStore, SeekStore, Store, pass_stream, tell_reading
+from tarlayers.stores.cachedstore import CachedStore
+from tarlayers.stores.indexstore import NO_CONTENTS, IndexStore
+from tarlayers.stores.rootstore import RootStore
+from tarlayers.stores.store import OnRead, PassedStore, SeekStore, Store, pass_stream, tell_reading
 
 # What members are called that no root file system has: without the documents they are no image, and no layer either.
 _IMAGE_MEMBER = re.compile(
@@ -300,10 +300,10 @@ def _assemble(
         reason = f"{cut}members of an image, but no index.json or manifest.json that tells of one"
         raise MalformedInput(reason, place="standard input" if path == "-" else path)
     if kind == "none":
-        images: tuple[Image, ...] = (_bare_image(store, size if isinstance(store, SeekStore) else None),)
+        images: tuple[Image, ...] = (make_bare_image(store, size if isinstance(store, SeekStore) else None),)
         kind = "layer"
     else:
-        images = tuple(_make_image(record, store) for record in layout.images)
+        images = tuple(make_image(record, store) for record in layout.images)
     if directory and kind == "oci-archive":
         kind = "oci-dir"
     return ImageArchive(path, kind, size, compression, images, layout.others, layout, store)
@@ -368,14 +368,14 @@ def _is_directory(tree: FileTree, path: str) -> bool:
 
 def _assemble_unpacked(path: str, size: int | None, compression: str, root: DataRoot, limits: Limits) -> ImageArchive:
     store = RootStore(root, limits)
-    parents = [_make_image(record, store) for record in root.parents]
-    containers = [_make_image(each.record, store, each.container) for each in root.containers]
+    parents = [make_image(record, store) for record in root.parents]
+    containers = [make_image(each.record, store, each.container) for each in root.containers]
     return ImageArchive(
         path=path,
         kind=root.kind,
         size=sum(store.sizes.values()) if size is None else size,
         compression=compression,
-        images=tuple(_make_image(record, store) for record in root.images),
+        images=tuple(make_image(record, store) for record in root.images),
         others=root.others,
         layout=Layout(root.kind, root.images, root.others, root.claims),
         store=store,
@@ -383,76 +383,3 @@ def _assemble_unpacked(path: str, size: int | None, compression: str, root: Data
         faults=root.faults,
         root=root,
     )
-
-
-def _bare_image(store: Store, size: int | None) -> Image:
-    """Make the image that one layer without any document is."""
-    if not isinstance(store, SeekStore):
-        size = store.index(WHOLE, hashed=False, contents=False).plain_size
-    layer = Layer(
-        index=0,
-        claimed_digest=None,
-        claimed_diff_id=None,
-        media_type=None,
-        compression="none",
-        size=size,
-        claimed_size=None,
-        created_by=None,
-        annotations={},
-        urls=(),
-        blob=WHOLE,
-        unreadable=None,
-        on_disk=None,
-        bare=True,
-        _store=store,
-    )
-    return Image((), None, None, None, None, None, (layer,), (), {})
-
-
-def _make_image(record: ImageRecord, store: Store, container: StoredContainer | None = None) -> Image:
-    # A container's own layers lie on top of those that the image's history speaks of.
-    from_image = [layer for layer in record.layers if layer.on_disk is None or layer.on_disk.role == "image"]
-    rows = tuple(HistoryRow(step, layer) for step, layer in map_history(record.config, len(from_image)))
-    steps = {row.layer: row.step.created_by for row in rows}
-    windows = record.platform is not None and record.platform.os == "windows"
-    layers = tuple(_make_layer(i, layer, steps.get(i), store, windows) for i, layer in enumerate(record.layers))
-    return Image(
-        names=record.names,
-        image_id=record.image_id,
-        manifest_digest=record.manifest_digest,
-        platform=record.platform,
-        config=record.config,
-        config_blob=record.config_blob,
-        layers=layers,
-        history=rows,
-        annotations=record.annotations,
-        container=container,
-    )
-
-
-def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: Store, windows: bool) -> Layer:
-    return Layer(
-        index=index,
-        claimed_digest=record.claimed_digest,
-        claimed_diff_id=record.claimed_diff_id,
-        media_type=record.media_type,
-        compression=store.compression(record.blob) if record.blob is not None else None,
-        size=store.sizes.get(record.blob) if record.blob is not None else record.claimed_size,
-        claimed_size=record.claimed_size,
-        created_by=created_by,
-        annotations=record.annotations,
-        urls=record.urls,
-        blob=record.blob,
-        unreadable=_why_unreadable(record, store),
-        on_disk=record.on_disk,
-        bare=False,
-        _store=store,
-        windows=windows,
-    )
-
-
-def _why_unreadable(record: LayerRecord, store: Store) -> str | None:
-    if record.blob is not None:
-        return why_unreadable(record.media_type, store.compression(record.blob))
-    claimed = read_layer_type(record.media_type)
-    return "foreign" if record.urls or (claimed and claimed.foreign) else "absent"

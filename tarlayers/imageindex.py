@@ -15,7 +15,7 @@ from tarlayers.image import Image, Layer, load_layers
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.sources.agreement import compare_documents
 from tarlayers.sources.locate import locate_images
-from tarlayers.store import WHOLE, OnRead, Store
+from tarlayers.stores.store import WHOLE, OnRead, Store
 
 
 def write_index(

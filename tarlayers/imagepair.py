@@ -15,7 +15,7 @@ from tarlayers.comparison import Source, Stack, is_same_layer
 from tarlayers.errors import TarlayersError
 from tarlayers.image import Image, Layer, load_layers, run_each
 from tarlayers.rootfs import RootFS, merge_forks
-from tarlayers.store import OnRead
+from tarlayers.stores.store import OnRead
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from tarlayers.difference import name_differences
 from tarlayers.errors import NoSuchPath, Refused, naming
-from tarlayers.inplace import OnChange, apply_in_place
 from tarlayers.layer import Entry
 from tarlayers.limits import DEFAULT_LIMITS
-from tarlayers.tree import Effort, Node, Refusal, Tree, implied_directory
-from tarlayers.unpack import LayerTree, unpack_layer
-
-Log = dict[str, tuple[Node | None, str, str]]
-"""Of each path that a layer touched: the node before, and why and by what it changed."""
+from tarlayers.merging.difference import name_differences
+from tarlayers.merging.inplace import OnChange, apply_in_place
+from tarlayers.merging.overlay import Log, Overlay
+from tarlayers.merging.tree import Effort, Node, Refusal, Tree, implied_directory
+from tarlayers.merging.unpack import LayerTree, unpack_layer
 
 ENGINES = ("containerd", "oci")
 
@@ -375,71 +373,10 @@ class _Merging:
                 record.lost.clear()
             self._apply(entries, index, record, known=True)
         else:
-            _Overlay(self.tree, unpacked, record.log if record is not None else None).run()
+            Overlay(self.tree, unpacked, record.log if record is not None else None).run()
 
     def _apply(self, entries: Sequence[Entry], index: int, record: _Record | None, *, known: bool = False) -> None:
         """Put a layer on in place; what it refuses counts unless the layer is `known` to be refused."""
         refused = apply_in_place(self.tree, entries, index, record.note_in_place(index) if record is not None else None)
         if not known:
             self.refused += refused
-
-
-class _Overlay:
-    """One unpacked layer laid over the merged tree, as overlayfs shows the two."""
-
-    def __init__(self, tree: Tree, layer: LayerTree, log: Log | None) -> None:
-        self._tree = tree
-        self._layer = layer
-        self._log = log
-
-    def run(self) -> None:
-        layer, dirs = self._layer, self._tree.dirs
-        whiteouts: dict[str, list[str]] = {}
-        for path in layer.whiteouts:
-            whiteouts.setdefault(path.rpartition("/")[0], []).append(path)
-        # A directory stands before its children: they can only have been made after it.
-        for directory, children in layer.dirs.items():
-            lower = dirs.get(directory)
-            if directory in layer.opaque and lower:
-                self._clear(directory)
-                lower = dirs[directory]
-            hidden = whiteouts.get(directory, ())
-            shown = {p: n for p, n in children.items() if n.entry.type != "whiteout"} if hidden else children
-            for path in hidden if lower else ():
-                self._remove(path, "whiteout")
-            lower = dirs.get(directory)
-            if self._log is not None:
-                self._note(shown, lower or {})
-            if not lower:
-                self._tree.borrow(directory, shown)
-                continue
-            for path in lower.keys() & shown.keys():
-                if lower[path].entry.type == "dir" and shown[path].entry.type != "dir":
-                    self._remove(path, "replaced")
-            if shown:
-                self._tree.own(directory).update(shown)
-
-    def _note(self, children: Mapping[str, Node], lower: Mapping[str, Node]) -> None:
-        log = self._log
-        if log is not None:
-            for path in children:
-                log.setdefault(path, (lower.get(path), "entry", path))
-
-    def _clear(self, directory: str) -> None:
-        self._tree.clear(directory, self._hear("opaque", directory))
-
-    def _remove(self, path: str, cause: str) -> None:
-        self._tree.remove(path, self._hear(cause, path))
-
-    def _hear(self, cause: str, by: str) -> Callable[[str, Node], object] | None:
-        log = self._log
-        if log is None:
-            return None
-
-        def hear(path: str, node: Node) -> None:
-            if path in log:
-                log[path] = log[path][0], cause, by
-            else:
-                log[path] = node, cause, by
-
-        return hear

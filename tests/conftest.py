@@ -30,7 +30,10 @@ def run() -> Callable[..., bytes]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def heed_ctrl_c() -> None:
-    """A shell starts what runs in its background with Ctrl-C ignored, and programs that tests start inherit that."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def heed_signals() -> None:
+    """A shell starts what runs in its background with Ctrl-C ignored, and nohup with hanging up; programs that tests
+    start would inherit that.
+    """
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)

@@ -62,9 +62,9 @@ def ask(archive: Path, name: str, words: Sequence[str], *more: str) -> tuple[int
 
 
 def without_places(value: object) -> object:
-    """A layer's size is that of its files on disk in a root, and that of its tar in an archive."""
+    """A layer has in a root the size of its files on disk, and no digest; in an archive those of its tar."""
     if isinstance(value, dict):
-        left_out = PLACES | ({"size"} if "chain_id" in value else set())
+        left_out = PLACES | ({"size", "digest"} if "chain_id" in value else set())
         return {key: without_places(each) for key, each in value.items() if key not in left_out}
     return [without_places(each) for each in value] if isinstance(value, list) else value
 

@@ -25,7 +25,7 @@ from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.imagepair import ImagePair, merge_pair, pair_images
 from tarlayers.layer import Entry
 from tarlayers.rootfs import Node, Refusal, RootFS, pair_nodes, path_key
-from tarlayers.store import OnRead
+from tarlayers.stores.store import OnRead
 
 SECTIONS = ("files", "config", "history", "layers")
 _MOST_PAIRS = 4_000_000  # of build steps to hold against each other: a second of difflib

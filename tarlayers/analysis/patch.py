@@ -13,7 +13,7 @@ from tarlayers.image import Image, Layer
 from tarlayers.imagepair import merge_pair, pair_images
 from tarlayers.layer import Entry
 from tarlayers.rootfs import Refusal, RootFS
-from tarlayers.store import OnRead
+from tarlayers.stores.store import OnRead
 
 MOST_BYTES = 1 << 20  # of a file that is shown by lines; difflib takes seconds beyond that
 _MOST_LINES = 20_000

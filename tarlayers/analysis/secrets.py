@@ -12,7 +12,7 @@ from tarlayers.formats.secrets import SCAN_BYTES, Match, is_scanned, match_conte
 from tarlayers.image import Image, Layer
 from tarlayers.rootfs import path_key
 from tarlayers.shipped import ShippedFile, trace_files
-from tarlayers.store import OnRead
+from tarlayers.stores.store import OnRead
 
 _TEXT_CHARACTERS = 1 << 16  # of one variable, label or step: real ones have some hundred
 

@@ -22,7 +22,7 @@ from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import LayerIndex
 from tarlayers.sources.agreement import Disagreement, compare_documents
 from tarlayers.sources.layout import BlobClaim
-from tarlayers.store import WHOLE, OnRead, Store
+from tarlayers.stores.store import WHOLE, OnRead, Store
 from tarlayers.threads import run_threads
 from tarlayers.toc import check_toc
 

@@ -18,11 +18,11 @@ from tarlayers.formats.assembly import ContentMeter, is_unmapped, store_content
 from tarlayers.formats.tarsplit import Step
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import Entry
-from tarlayers.losses import Losses, find_losses, is_opaque
-from tarlayers.rootstore import RootStore
+from tarlayers.merging.unpack import LayerTree, unpack_layer
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import FileStatus, walk_files
-from tarlayers.unpack import LayerTree, unpack_layer
+from tarlayers.stores.losses import Losses, find_losses, is_opaque
+from tarlayers.stores.rootstore import RootStore
 
 SEVERITIES = {
     "V001": "error",  # digest of a document

@@ -190,8 +190,8 @@ def _naming_archive(archive: ImageArchive) -> Iterator[None]:
 def _warn_of_losses(archive: ImageArchive, image: Image, *, contents: bool) -> None:
     """Say what a copied data root cannot tell about an image or a container."""
     from tarlayers.cli.outcome import warn
-    from tarlayers.losses import find_losses
-    from tarlayers.rootstore import RootStore
+    from tarlayers.stores.losses import find_losses
+    from tarlayers.stores.rootstore import RootStore
 
     lacking = sum(layer.on_disk is not None and not layer.on_disk.files for layer in image.built_layers)
     if contents and lacking:

@@ -9,8 +9,8 @@ from tarlayers.analysis.lint.names import climbs
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import clean_path, whiteout_target
 from tarlayers.layer import Entry
+from tarlayers.merging.unpack import LayerTree
 from tarlayers.rootfs import Stratum
-from tarlayers.unpack import LayerTree
 
 
 def find_hard_link_faults(stratum: Stratum) -> Iterator[Finding]:

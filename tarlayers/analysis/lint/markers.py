@@ -12,8 +12,8 @@ from tarlayers.analysis.lint.codes import Finding, found
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX
 from tarlayers.layer import Entry
+from tarlayers.merging.unpack import LayerTree, unpack_layer
 from tarlayers.rootfs import Stratum
-from tarlayers.unpack import LayerTree, unpack_layer
 
 _AUFS = "/.wh..wh."
 

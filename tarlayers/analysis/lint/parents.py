@@ -9,8 +9,8 @@ from tarlayers.analysis.lint.codes import Finding, found
 from tarlayers.analysis.lint.names import climbs
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.layer import Entry
+from tarlayers.merging.tree import MAX_LINKS, Tree
 from tarlayers.rootfs import Stratum
-from tarlayers.tree import MAX_LINKS, Tree
 
 _KERNEL_LINKS = 40  # MAXSYMLINKS of Linux, beyond which open(2) says ELOOP
 

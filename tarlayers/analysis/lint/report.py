@@ -22,7 +22,7 @@ from tarlayers.errors import MalformedInput
 from tarlayers.image import Image, Layer, load_layers
 from tarlayers.layer import Entry
 from tarlayers.rootfs import Stratum, path_key, visit_layers
-from tarlayers.store import OnRead
+from tarlayers.stores.store import OnRead
 
 _RULES: tuple[Callable[[Stratum], Iterator[Finding]], ...] = (
     find_marker_faults,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, OPAQUE, PREFIX, clean_path
 from tarlayers.layer import Entry
-from tarlayers.tree import Node, Refusal, Tree, implied_directory, is_too_long
+from tarlayers.merging.tree import Node, Refusal, Tree, implied_directory, is_too_long
 
 OnChange = Callable[[str, Node | None, str, str], object]
 """Hears (path, node before, cause, by) before a path changes."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX, clean_path
 from tarlayers.layer import Entry
-from tarlayers.tree import Effort, Node, Refusal, Tree, implied_directory, is_too_long
+from tarlayers.merging.tree import Effort, Node, Refusal, Tree, implied_directory, is_too_long
 
 _MAX_ID = (1 << 32) - 1
 _MAX_TIME = 1 << 63

@@ -23,8 +23,8 @@ from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.archive import Blob, place_error
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import resolve_path
-from tarlayers.store import OnRead
-from tarlayers.upperdir import place_entries, read_upper
+from tarlayers.stores.store import OnRead
+from tarlayers.stores.upperdir import place_entries, read_upper
 
 
 class RootStore:

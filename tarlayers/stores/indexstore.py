@@ -11,7 +11,7 @@ from tarlayers.formats.tlx import IndexedLayer, IndexFile, unpack_entries
 from tarlayers.formats.toc import StoredToc
 from tarlayers.layer import Entry, LayerIndex
 from tarlayers.limits import DEFAULT_LIMITS, Limits
-from tarlayers.store import OnRead
+from tarlayers.stores.store import OnRead
 
 NO_CONTENTS = "an index holds no contents; ask the archive that it was made from"
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from tarlayers.errors import ContentAbsent
 from tarlayers.formats.whiteout import OPAQUE, PREFIX
 from tarlayers.layer import Entry
-from tarlayers.rootstore import RootStore
 from tarlayers.sources.filetree import FileStatus, FileTree, resolve_path
+from tarlayers.stores.rootstore import RootStore
 
 OPAQUE_ATTRIBUTES = ("trusted.overlay.opaque", "user.overlay.opaque", "user.fuseoverlayfs.opaque")
 

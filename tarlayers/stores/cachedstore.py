@@ -13,11 +13,11 @@ from dataclasses import replace
 
 from tarlayers.digest import Digest, Meter, name_algorithm
 from tarlayers.layer import LayerIndex, index_metered
-from tarlayers.layerfile import FileDigests, decode_digests, decode_layer, encode_digests, encode_layer
 from tarlayers.limits import DEFAULT_LIMITS
 from tarlayers.sources.archive import Archive, Blob, Origin
 from tarlayers.sources.layercache import LayerCache
-from tarlayers.store import OnRead, SeekStore, tell_reading
+from tarlayers.stores.layerfile import FileDigests, decode_digests, decode_layer, encode_digests, encode_layer
+from tarlayers.stores.store import OnRead, SeekStore, tell_reading
 
 _CLAIM = re.compile(r"([0-9a-f]{64}|[0-9a-f]{128})(\.tar(\.gz)?)?$")
 

@@ -1,0 +1,1 @@
+"""Floor 4: layers unpacked and laid on one another, as engines do it."""
