@@ -192,6 +192,11 @@ STRUCTURES = {
     "link to a directory": ([directory("d"), hardlink("b", "d")], [], ("L041", 0, "/b")),
     "link to nothing": ([hardlink("b", "")], [], ("L041", 0, "/b")),
     "link to a whiteout": ([file("a")], [whiteout("a"), hardlink("b", "a")], ("L042", 1, "/b")),
+    "a marker's directory, reached by a link that is gone": (
+        [file("x")],
+        [symlink("a/a", "../../c"), whiteout("a/a/a"), file("a")],
+        ("L019", 1, "/c"),
+    ),
     "link to a whiteout that is gone again": (
         [file("a")],
         [whiteout("a"), hardlink("b", "a"), file("a")],

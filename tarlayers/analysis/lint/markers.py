@@ -60,7 +60,9 @@ def _find_upper(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[Finding]
 def _find_made_by_markers(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[Finding]:
     """Find directories that are there for a marker alone (or shown where a lower layer has a file)."""
     unpacked, below = stratum.unpacked, stratum.below
-    for directory in _marked_directories(unpacked, markers):
+    # Where a marker stood is asked of the tree itself: its name may lead elsewhere once the layer is through.
+    implied = [path for path in unpacked.dirs if path and unpacked.dirs[path].keys() <= unpacked.whiteouts]
+    for directory in dict.fromkeys((*_marked_directories(unpacked, markers), *implied)):
         node = unpacked.get(directory)
         if node is None or node.entry.offset >= 0 or _shows_something(unpacked, directory):
             continue
