@@ -197,6 +197,11 @@ STRUCTURES = {
         [symlink("a/a", "../../c"), whiteout("a/a/a"), file("a")],
         ("L019", 1, "/c"),
     ),
+    "directory listed after its marker": (
+        [directory("b", pax={"SCHILY.xattr.user.x": b"1"})],
+        [opaque("b"), directory("b"), file("b/a")],
+        ("L033", 1, "/b"),
+    ),
     "link to a whiteout that is gone again": (
         [file("a")],
         [whiteout("a"), hardlink("b", "a"), file("a")],

@@ -10,6 +10,7 @@ from tarlayers.analysis.lint.names import climbs
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.layer import Entry
 from tarlayers.merging.tree import MAX_LINKS, Tree
+from tarlayers.merging.unpack import unpack_layer
 from tarlayers.rootfs import Stratum
 
 _KERNEL_LINKS = 40  # MAXSYMLINKS of Linux, beyond which open(2) says ELOOP
@@ -56,6 +57,7 @@ def _find_attributes(stratum: Stratum) -> Iterator[Finding]:
             yield from _find_inherited(stratum.layer, directory, node.entry)
         elif node is not None and stratum.layer:
             yield from _find_lost(stratum, directory, node.entry)
+    yield from _find_added(stratum)
 
 
 def _find_inherited(layer: int, directory: str, made: Entry) -> Iterator[Finding]:
@@ -76,6 +78,24 @@ def _find_lost(stratum: Stratum, directory: str, listed: Entry) -> Iterator[Find
     if lost:
         message = f"listed without {lost} of layer {stratum.below.layer_of(directory)}, which podman vfs keeps"
         yield found("L058", stratum.layer, directory, message)
+
+
+def _find_added(stratum: Stratum) -> Iterator[Finding]:
+    """Find what a directory inherited when something below it came first, and its own entry then left in place."""
+    unpacked = stratum.unpacked
+    listed = [node.entry for path in unpacked.dirs if (node := unpacked.get(path)) and node.entry.offset >= 0]
+    marked = [entry for entry in listed if entry.xattrs] if stratum.layer else []
+    if not marked:
+        return
+    alone = unpack_layer(stratum.entries, stratum.layer, [])
+    for entry in marked:
+        own = alone.get(entry.path)
+        added = sorted((entry.xattrs or {}).keys() - ((own.entry.xattrs if own else None) or {}).keys())
+        if added:
+            message = (
+                f"listed after what is below it: keeps {', '.join(added)} in containerd, lost in overlay2 and umoci"
+            )
+            yield found("L033", stratum.layer, entry.path, message)
 
 
 # -- symlinks of the layer itself ------------------------------------------------------------------
