@@ -202,6 +202,16 @@ STRUCTURES = {
         [opaque("b"), directory("b"), file("b/a")],
         ("L033", 1, "/b"),
     ),
+    "link whose target's directory is gone at the end": (
+        [file("b/a/a", uid=7), hardlink("a/a", "b/a/a"), file("b")],
+        [],
+        ("L043", 0, "/a/a"),
+    ),
+    "directory listed again after its opaque marker": (
+        [symlink("a/c/a", "a"), opaque("a"), directory("a/c")],
+        [],
+        ("L015", 0, "/a/c/a"),
+    ),
     "link to a whiteout that is gone again": (
         [file("a")],
         [whiteout("a"), hardlink("b", "a"), file("a")],

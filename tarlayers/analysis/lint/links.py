@@ -49,7 +49,7 @@ def _target(tree: LayerTree, link: str) -> str:
     try:
         return f"{tree.resolve(directory)}/{base}" if base else ""
     except Refused:
-        return ""
+        return clean_path(link)  # a later entry took a directory away: the name as it stood is the best that is known
 
 
 def _compare(layer: int, link: Entry, origin: Entry) -> Iterator[Finding]:

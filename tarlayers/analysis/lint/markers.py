@@ -37,7 +37,9 @@ def _find_first_layer(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[Fi
             message = f"{refusal.message}; in the first layer containerd allows it, overlay2 and podman refuse"
             yield found("L014", 0, refusal.path, message)
     for path in _lost(elsewhere, stratum.unpacked, _opaque_directories(stratum.unpacked, markers)):
-        yield found("L015", 0, path, "no entry lists it, so containerd lets the opaque marker above remove it again")
+        yield found(
+            "L015", 0, path, "it or its directory is not listed by then, so containerd lets the opaque marker remove it"
+        )
 
 
 def _find_upper(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[Finding]:
@@ -108,7 +110,7 @@ def _lost(kept: LayerTree, lossy: LayerTree, opaque: frozenset[str]) -> Iterator
     for directory, children in kept.dirs.items():
         if directory in lossy.dirs and opaque and _is_below(directory, opaque):
             for path, node in children.items():
-                if node.entry.type == "dir" and node.entry.offset < 0 and path not in lossy.dirs:
+                if node.entry.type != "whiteout" and lossy.get(path) is None:
                     yield path
 
 
