@@ -207,6 +207,11 @@ STRUCTURES = {
         [],
         ("L043", 0, "/a/a"),
     ),
+    "link to a file written through a symlink": (
+        [file("a/a"), symlink("b/a", "/a"), file("b/a/a", uid=7), hardlink("c", "b/a/a")],
+        [],
+        ("L043", 0, "/c"),
+    ),
     "directory listed again after its opaque marker": (
         [symlink("a/c/a", "a"), opaque("a"), directory("a/c")],
         [],

@@ -26,7 +26,7 @@ def find_hard_link_faults(stratum: Stratum) -> Iterator[Finding]:
             continue
         removed.discard(entry.path)
         if entry.type != "hardlink":
-            origins[entry.path] = entry
+            origins[_target(stratum.unpacked, entry.path)] = entry
             continue
         link = entry.link or ""
         if climbs(link):
@@ -40,16 +40,19 @@ def find_hard_link_faults(stratum: Stratum) -> Iterator[Finding]:
             continue
         origin = origins.get(target)
         if origin is not None:
-            origins[entry.path] = origin
+            origins[_target(stratum.unpacked, entry.path)] = origin
             yield from _compare(layer, entry, origin)
 
 
 def _target(tree: LayerTree, link: str) -> str:
-    directory, _, base = clean_path(link).rpartition("/")
+    path = clean_path(link)
+    directory, _, base = path.rpartition("/")
+    if directory in tree.dirs:
+        return path if base else ""
     try:
         return f"{tree.resolve(directory)}/{base}" if base else ""
     except Refused:
-        return clean_path(link)  # a later entry took a directory away: the name as it stood is the best that is known
+        return path  # a later entry took a directory away: the name as it stood is the best that is known
 
 
 def _compare(layer: int, link: Entry, origin: Entry) -> Iterator[Finding]:
