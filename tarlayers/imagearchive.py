@@ -35,8 +35,9 @@ from tarlayers.sources.locate import locate_images
 from tarlayers.sources.podman_root import read_podman_root
 from tarlayers.stores.cachedstore import CachedStore
 from tarlayers.stores.indexstore import NO_CONTENTS, IndexStore
+from tarlayers.stores.passedstore import PassedStore, pass_stream
 from tarlayers.stores.rootstore import RootStore
-from tarlayers.stores.store import OnRead, PassedStore, SeekStore, Store, pass_stream, tell_reading
+from tarlayers.stores.store import OnRead, SeekStore, Store, tell_reading
 
 # What members are called that no root file system has: without the documents they are no image, and no layer either.
 _IMAGE_MEMBER = re.compile(

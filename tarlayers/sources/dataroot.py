@@ -6,6 +6,7 @@ describes them, so that a message names a place that can be looked at.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,9 @@ from tarlayers.errors import MalformedInput
 from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.filetree import FileTree, read_line, read_small
 from tarlayers.sources.layout import BlobClaim, ImageRecord, OtherRecord
+
+STORED_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
+"""What an engine names its layers and containers by; anything else may lead out of the root, and is no name."""
 
 
 @dataclass(frozen=True, slots=True)

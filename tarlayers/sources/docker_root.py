@@ -14,7 +14,6 @@ small files are read here, and never one below a `diff`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +22,7 @@ from tarlayers.errors import MalformedInput
 from tarlayers.formats.documents import Config, parse_config, parse_json
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.dataroot import (
+    STORED_ID,
     ContainerImage,
     DataRoot,
     Fault,
@@ -37,7 +37,6 @@ from tarlayers.sources.dataroot import (
 from tarlayers.sources.filetree import FileTree, read_line
 from tarlayers.sources.layout import BlobClaim, ImageRecord, LayerRecord, OnDisk
 
-_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
 _DIFFS = {
     "overlay2": "overlay2/{}/diff",
     "fuse-overlayfs": "fuse-overlayfs/{}/diff",
@@ -122,7 +121,7 @@ class _Reader:
         parent = read_line(self.tree, f"{place}/parent")
         size = read_line(self.tree, f"{place}/size")
         try:
-            if cache_id is None or not _ID.fullmatch(cache_id):
+            if cache_id is None or not STORED_ID.fullmatch(cache_id):
                 raise MalformedInput(f"cache-id is {cache_id!r}", place=place)
             diff_id = Digest.parse(read_line(self.tree, f"{place}/diff"), f"{place}/diff")
             below = Digest.parse(parent, f"{place}/parent") if parent is not None else None
@@ -209,7 +208,7 @@ class _Reader:
             place = f"containers/{container_id}/config.v2.json"
             raw = self.source.read(place)
             try:
-                if raw is None or not _ID.fullmatch(container_id):
+                if raw is None or not STORED_ID.fullmatch(container_id):
                     continue
                 document = as_mapping(parse_json(raw, place), place)
             except MalformedInput as error:
@@ -251,7 +250,7 @@ class _Reader:
     def _read_id(self, place: str) -> str | None:
         """Read the name of a directory; one that would lead elsewhere is a fault."""
         found = read_line(self.tree, place)
-        if found is not None and not _ID.fullmatch(found):
+        if found is not None and not STORED_ID.fullmatch(found):
             self.faults.append(Fault(place, f"{found!r} is no ID"))
             return None
         return found

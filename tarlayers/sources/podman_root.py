@@ -23,6 +23,7 @@ from tarlayers.errors import MalformedInput
 from tarlayers.formats.documents import Config, Manifest, parse_config, parse_json, parse_manifest
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.dataroot import (
+    STORED_ID,
     ContainerImage,
     DataRoot,
     Fault,
@@ -37,7 +38,6 @@ from tarlayers.sources.dataroot import (
 from tarlayers.sources.filetree import FileTree
 from tarlayers.sources.layout import BlobClaim, ImageRecord, LayerRecord, OnDisk, OtherRecord
 
-_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
 _PLAIN_NAME = re.compile(r"[0-9.a-z]+")
 _IMAGELESS = ImageRecord((), None, None, None, None, None, (), {}, "podman-root")
 
@@ -268,7 +268,7 @@ def _on_disk(layer: StoredLayer) -> OnDisk:
 
 
 def _read_id(value: object, place: str) -> str:
-    if not isinstance(value, str) or not _ID.fullmatch(value):
+    if not isinstance(value, str) or not STORED_ID.fullmatch(value):
         raise MalformedInput(f"{value!r} is no ID", place=place)
     return value
 
