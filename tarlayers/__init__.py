@@ -8,7 +8,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
 
     0  errors digest limits threads
     1  formats
-    2  sources
+    2  entry sources
     3  layer stores windows image recordedimage reference imagearchive
     4  imageindex merging rootfs comparison imagepair shipped toc finding
     5  analysis export extract
@@ -20,7 +20,8 @@ Inside a floor these edges are meant, and no others:
     digest -> errors
     limits -> errors
     formats.tar_member -> formats.tar_fields
-    formats.tar -> formats.tar_feed formats.tar_fields formats.tar_member
+    formats.tar_headers -> formats.tar_fields formats.tar_member
+    formats.tar -> formats.tar_feed formats.tar_fields formats.tar_headers formats.tar_member
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
     formats.toc -> formats.tar formats.compression
@@ -39,7 +40,6 @@ Inside a floor these edges are meant, and no others:
     stores.cachedstore -> stores.layerfile
     stores.rootstore -> stores.upperdir
     stores.losses -> stores.rootstore
-    windows -> layer
     image -> layer stores.store windows
     recordedimage -> image stores.store
     reference -> image
@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from tarlayers.analysis.waste import measure_waste as measure_waste
     from tarlayers.digest import Digest as Digest
     from tarlayers.digest import chain_ids as chain_ids
+    from tarlayers.entry import Entry as Entry
     from tarlayers.errors import ContentAbsent as ContentAbsent
     from tarlayers.errors import LimitExceeded as LimitExceeded
     from tarlayers.errors import MalformedInput as MalformedInput
@@ -96,7 +97,6 @@ if TYPE_CHECKING:
     from tarlayers.imagearchive import ImageArchive as ImageArchive
     from tarlayers.imagearchive import open_image as open_image
     from tarlayers.imagearchive import open_images as open_images
-    from tarlayers.layer import Entry as Entry
     from tarlayers.layer import index_layer as index_layer
     from tarlayers.limits import Limits as Limits
     from tarlayers.reference import choose_image as choose_image
@@ -120,12 +120,13 @@ _HOME = {
     "analysis.secrets": "find_secrets",
     "analysis.waste": "measure_waste",
     "digest": "Digest chain_ids",
+    "entry": "Entry",
     "errors": "TarlayersError ContentAbsent LimitExceeded MalformedInput NoSuchImage NoSuchLayer NoSuchPath "
     "UnsupportedInput",
     "formats.policy": "parse_policy",
     "image": "Image Layer find_layer load_layers",
     "imagearchive": "ImageArchive open_image open_images",
-    "layer": "Entry index_layer",
+    "layer": "index_layer",
     "limits": "Limits",
     "reference": "choose_image",
     "rootfs": "RootFS merge_layers trace_layers",

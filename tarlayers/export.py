@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from tarlayers.entry import Entry
 from tarlayers.errors import MalformedInput
 from tarlayers.formats.tar import ChunkFeed, Walker
 from tarlayers.formats.tar_writer import END_OF_ARCHIVE, Fields, encode_header, padding
 from tarlayers.image import Layer
-from tarlayers.layer import Entry
 from tarlayers.rootfs import Node, RootFS, path_key, sort_paths
 
 _FLAGS = {"file": b"0", "symlink": b"2", "char": b"3", "block": b"4", "dir": b"5", "fifo": b"6"}

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from tarlayers.entry import Entry
 from tarlayers.errors import DestinationRefused
 from tarlayers.export import distinct_inodes, read_files
 from tarlayers.image import Layer
-from tarlayers.layer import Entry
 from tarlayers.rootfs import Node, RootFS
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

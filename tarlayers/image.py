@@ -11,12 +11,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest, chain_ids
+from tarlayers.entry import Entry
 from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.documents import Config, HistoryStep, Platform
 from tarlayers.formats.mediatypes import containerd_refusal
 from tarlayers.formats.toc import read_toc_claims
-from tarlayers.layer import Entry, LayerIndex, read_heads
+from tarlayers.layer import LayerIndex, read_heads
 from tarlayers.limits import Limits
 from tarlayers.sources.dataroot import StoredContainer
 from tarlayers.sources.layout import OnDisk

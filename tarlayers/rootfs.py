@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from tarlayers.entry import Entry
 from tarlayers.errors import NoSuchPath, Refused, naming
-from tarlayers.layer import Entry
 from tarlayers.limits import DEFAULT_LIMITS
 from tarlayers.merging.difference import name_differences
 from tarlayers.merging.inplace import OnChange, apply_in_place

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tarlayers.layer import Entry
+from tarlayers.entry import Entry
 from tarlayers.rootfs import Event, HasEntries, LayerTrace, Node, Refusal, path_key, trace_layers
 
 FILES = frozenset(("file",))

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tarlayers.digest import Digest
+from tarlayers.entry import Entry
 from tarlayers.errors import MalformedInput
 from tarlayers.formats.toc import STARGZ_MEMBER, StoredToc, Toc, TocClaims, TocEntry, parse_toc, read_toc_claims
 from tarlayers.formats.whiteout import clean_path
-from tarlayers.layer import Entry, LayerIndex
+from tarlayers.layer import LayerIndex, LayerScan
 
 _SECOND = 1_000_000_000
 _SHOWN = 5  # differing paths of one layer that are told one by one
@@ -30,20 +31,20 @@ class TocFault(NamedTuple):
     message: str
 
 
-def check_toc(index: LayerIndex, annotations: Mapping[str, str]) -> Iterator[TocFault]:
+def check_toc(scan: LayerScan, annotations: Mapping[str, str]) -> Iterator[TocFault]:
     """Compare a layer's table of contents with what its annotations claim, and with its tar.
 
-    Nothing comes for a layer that neither has nor claims one. The index has to be hashed.
+    Nothing comes for a layer that neither has nor claims one. One that has one has to be a LayerIndex, hashed.
     """
-    claims, toc = read_toc_claims(annotations), index.toc
+    claims, toc = read_toc_claims(annotations), scan.toc
     if toc is None:
-        if claims is not None and index.compression == "none":
+        if claims is not None and scan.compression == "none":
             yield TocFault("unchecked", claims.format, None, "the table of contents went when it was decompressed")
         elif claims is not None:
             yield TocFault("content", claims.format, None, "annotations claim a table of contents, but it has none")
         return
     if claims is not None:
-        yield from _check_claims(claims, toc, index)
+        yield from _check_claims(claims, toc, scan)
     if toc.limit is not None:
         message = f"its table of contents is larger than {toc.limit} bytes (limit toc_bytes)"
         yield TocFault("unchecked", toc.limit, None, message)
@@ -59,10 +60,11 @@ def check_toc(index: LayerIndex, annotations: Mapping[str, str]) -> Iterator[Toc
         yield TocFault("content", None, None, f"its table of contents: {error}")
         return
     yield from _check_tar_split(parsed, toc)
-    yield from _shorten(list(_compare(parsed, toc, index)))
+    if isinstance(scan, LayerIndex):
+        yield from _shorten(list(_compare(parsed, toc, scan)))
 
 
-def _check_claims(claims: TocClaims, toc: StoredToc, index: LayerIndex) -> Iterator[TocFault]:
+def _check_claims(claims: TocClaims, toc: StoredToc, scan: LayerScan) -> Iterator[TocFault]:
     if claims.format != toc.format:
         message = f"annotations claim {claims.format}, but the table of contents is that of {toc.format}"
         yield TocFault("content", claims.format, toc.format, message)
@@ -75,9 +77,9 @@ def _check_claims(claims: TocClaims, toc: StoredToc, index: LayerIndex) -> Itera
     if claims.position is not None and toc.position is not None and claims.position != toc.position:
         message = f"annotations place the table of contents at {claims.position}, the footer at {toc.position}"
         yield TocFault("content", claims.position, toc.position, message)
-    if claims.plain_size is not None and claims.plain_size != str(index.plain_size):
-        message = f"{index.plain_size} bytes uncompressed, annotations say {claims.plain_size}"
-        yield TocFault("content", claims.plain_size, index.plain_size, message)
+    if claims.plain_size is not None and claims.plain_size != str(scan.plain_size):
+        message = f"{scan.plain_size} bytes uncompressed, annotations say {claims.plain_size}"
+        yield TocFault("content", claims.plain_size, scan.plain_size, message)
 
 
 def _check_tar_split(parsed: Toc, toc: StoredToc) -> Iterator[TocFault]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from tarlayers.layer import Entry
+from tarlayers.entry import Entry
 
 FILES = "/Files"
 _PARTS = ("Files", "Hives", "UtilityVM")

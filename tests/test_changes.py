@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tarlayers.analysis.changes import Change, fold_events, list_changes
+from tarlayers.entry import Entry
 from tarlayers.errors import TarlayersError
 from tarlayers.image import Image
 from tarlayers.imagearchive import open_images
-from tarlayers.layer import Entry, LayerIndex, index_layer
+from tarlayers.layer import LayerIndex, index_layer
 from tarlayers.rootfs import ENGINES, merge_layers, trace_layers
 from tests.build import (
     Member,

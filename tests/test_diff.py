@@ -18,8 +18,8 @@ import tarlayers
 from tarlayers import Image, diff_images, load_layers, merge_layers, open_images
 from tarlayers.analysis.diff import FileChange, ImageDiff
 from tarlayers.cli import main
+from tarlayers.entry import Entry
 from tarlayers.errors import ContentAbsent, NoSuchPath
-from tarlayers.layer import Entry
 from tarlayers.render.diff_stat import group_changes
 from tests import build
 from tests.build import device, directory, fifo, file, hardlink, layer, opaque, symlink, whiteout, xattrs

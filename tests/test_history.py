@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tarlayers
-from tarlayers.layer import unpacked_size
+from tarlayers.entry import unpacked_size
 from tests.build import archive, directory, file, hardlink, image, layer, opaque, symlink, whiteout
 from tests.paths import needs_shared
 from tests.run import run

@@ -88,6 +88,71 @@ def python_tar(*members, fmt=tarfile.PAX_FORMAT):
 
 
 SAMPLE = python_tar(("a", b"x" * 700), ("b" * 150, b"y"), ("dir/empty", b""), ("c", b"z" * 5000))
+FILES = [(f"many/file{i}", b"%d" % i * (i % 5)) for i in range(3000)]
+MADE = {
+    "sample": SAMPLE,
+    "many": python_tar(*FILES),
+    "many, cut": python_tar(*FILES)[:-20_000],
+    "many, one header wrong": python_tar(*FILES)[:60_000] + b"?" * 512 + python_tar(*FILES)[60_416:],
+    "many, some with long names": python_tar(*FILES[:20], ("n" * 300, b"z" * 600), *FILES[20:40], ("m" * 300, b"")),
+    "empty": python_tar(),
+    "nothing": b"",
+    "no tar": b"?" * 2000,
+}
+
+
+def end_of(members):
+    """How an iteration ends."""
+    try:
+        for _ in members:
+            pass
+    except TarlayersError as error:
+        return type(error), str(error)
+    return None
+
+
+def read_lists(feed, ask):
+    """The members of a walk in lists, with the content of the last of each, and how it ends."""
+    walker = tar.Walker(feed)
+    found = []
+
+    def draw():
+        for batch in ask(walker):
+            digest = hashlib.sha256()
+            for piece in walker.content() if batch[-1].size < LARGEST_HASHED else ():
+                digest.update(piece)
+            found.append((batch, digest.hexdigest()))
+            yield
+
+    return found, end_of(draw()), walker
+
+
+def every_archive():
+    yield from (pytest.param(name, id=name) for name in MADE)
+    if SHARED_TAR.is_dir():
+        yield from (pytest.param(path, id=path.name) for path in sorted(SHARED_TAR.glob("*.tar")))
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+@pytest.mark.parametrize("archive", [*every_archive()])
+def test_lists_and_skimming_see_what_one_after_the_other_sees(archive, feed):
+    data = MADE[archive] if archive in MADE else archive.read_bytes()
+    alone, error = read(FEEDS[feed](data))
+    ends = (type(error), str(error)) if error else None
+
+    found, end, walker = read_lists(FEEDS[feed](data), tar.Walker.batches)
+    assert [member for batch, _ in found for member in batch] == [member for member, _ in alone]
+    members = {member.offset: (member, digest) for member, digest in alone}
+    assert all((batch[-1], digest) == members[batch[-1].offset] for batch, digest in found)
+    assert (end, walker.count) == (ends, len(alone))
+
+    skimmed, end, walker = read_lists(FEEDS[feed](data), tar.Walker.skim)
+    seen = [member for batch, _ in skimmed for member in batch]
+    assert all((batch[-1], digest) == members[batch[-1].offset] for batch, digest in skimmed)
+    assert all(member == members[member.offset][0] for member in seen)
+    assert all(member in seen for member, _ in alone if member.pax or member.sparse)
+    assert seen[-1:] == [member for member, _ in alone][-1:]
+    assert (end, walker.count) == (ends, len(alone))
 
 
 @pytest.mark.parametrize("cut", range(0, len(SAMPLE) - 10240 + 6000, 97))

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tarlayers.digest import Digest
+from tarlayers.entry import Entry
 from tarlayers.errors import LimitExceeded, MalformedInput, TarlayersError, UnsupportedInput
 from tarlayers.formats.columns import ColumnReader, ColumnWriter
 from tarlayers.formats.tlx import (
@@ -31,7 +32,6 @@ from tarlayers.formats.tlx import (
 )
 from tarlayers.imagearchive import open_images
 from tarlayers.imageindex import write_index
-from tarlayers.layer import Entry
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tests.paths import ROOT, TESTDATA
 

@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tarlayers.analysis.verify import verify_archive
-from tarlayers.errors import MalformedInput
+from tarlayers.errors import LimitExceeded, MalformedInput
 from tarlayers.formats.compression import Decompressor
-from tarlayers.formats.toc import parse_toc, read_behind, read_toc_claims
+from tarlayers.formats.toc import TOC_END_BYTES, may_have_toc, parse_toc, read_behind, read_toc_claims
 from tarlayers.imagearchive import open_images
-from tarlayers.layer import index_layer
+from tarlayers.layer import index_layer, scan_layer
 from tarlayers.limits import Limits
 from tests.build import END, directory, file, member_blocks, pack
 from tests.edit import with_layers
@@ -174,6 +174,26 @@ def test_nothing_of_a_table_is_kept_unless_digests_are_asked_for(kind: str) -> N
         assert bool(index.member_digests) == hashed
 
 
+@pytest.mark.parametrize("kind", LAZY)
+@pytest.mark.parametrize("plain", [False, True], ids=["stored", "plain"])
+def test_a_scan_sees_that_there_is_a_table(kind: str, plain: bool) -> None:
+    layer = LAZY[kind](*MEMBERS)
+    blob = layer.plain if plain else layer.blob
+    index, scan = index_layer((blob,)), scan_layer((blob,))
+    assert (scan.toc is None) == (index.toc is None) == (plain and kind == "zstd:chunked")
+    assert may_have_toc(blob[-TOC_END_BYTES:]) == (not plain and kind == "zstd:chunked")  # ours has no footer
+    for name in ("digest", "size", "compression", "diff_id", "plain_size", "trailing", "behind_gzip"):
+        assert getattr(scan, name) == getattr(index, name)
+
+
+def test_a_scan_keeps_the_bounds_of_names() -> None:
+    deep = member_blocks(file("a/" * 30 + "x", b"")) + END
+    scan_layer((deep,))
+    for limits in (Limits(path_depth=20), Limits(path_bytes=50), Limits(entries=0)):
+        with pytest.raises(LimitExceeded):
+            scan_layer((deep,), limits=limits)
+
+
 def test_layers_without_a_table_have_no_digests_of_members() -> None:
     plain = estargz(*MEMBERS).plain[: -len(END)]
     several = gzip.compress(plain[:512]) + gzip.compress(plain[512:2048] + END)
@@ -189,7 +209,11 @@ def test_tables_of_real_converters_fit_their_layers() -> None:
         seen = 0
         for member in corpus:
             if re.search(r"(estargz|chunked)\S*\.tar$", member.name) and (stream := corpus.extractfile(member)):
-                archive = open_images(io.BytesIO(stream.read()))
+                data = stream.read()
+                archive = open_images(io.BytesIO(data))
+                with tarfile.open(fileobj=io.BytesIO(data)) as image:
+                    blobs = [each.read() for each in map(image.extractfile, image) if each]
+                assert any(may_have_toc(blob[-TOC_END_BYTES:]) for blob in blobs)
                 assert archive.images[0].layers[0].read(hashed=True).toc is not None
                 assert verify_archive(archive).findings == (), member.name
                 seen += 1

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from tarlayers.comparison import Contents
 from tarlayers.digest import Digest
+from tarlayers.entry import Entry
 from tarlayers.errors import NoSuchPath
 from tarlayers.formats.config_keys import flatten_config
 from tarlayers.formats.documents import Config
@@ -23,7 +24,6 @@ from tarlayers.formats.glob import match_glob
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.imagepair import ImagePair, merge_pair, pair_images
-from tarlayers.layer import Entry
 from tarlayers.rootfs import Node, Refusal, RootFS, pair_nodes, path_key
 from tarlayers.stores.store import OnRead
 

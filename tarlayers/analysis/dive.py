@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from posixpath import normpath
 
+from tarlayers.entry import Entry
 from tarlayers.image import Image, load_layers
-from tarlayers.layer import Entry
 from tarlayers.rootfs import path_key
 
 _PREFIX = ".wh."

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tarlayers.entry import Entry
 from tarlayers.errors import NoSuchPath
 from tarlayers.formats.glob import compile_glob, match_glob
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Layer
-from tarlayers.layer import Entry
 from tarlayers.rootfs import Node, RootFS
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarlayers.comparison import Contents
+from tarlayers.entry import Entry
 from tarlayers.errors import NoSuchPath
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer, require_layers
-from tarlayers.layer import Entry
 from tarlayers.rootfs import Event, Node, Refusal, merge_layers, path_key, trace_layers
 
 _HINTS = 3

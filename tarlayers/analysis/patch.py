@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from difflib import diff_bytes, unified_diff
 from typing import NamedTuple
 
+from tarlayers.entry import Entry
 from tarlayers.errors import NoSuchPath
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer
 from tarlayers.imagepair import merge_pair, pair_images
-from tarlayers.layer import Entry
 from tarlayers.rootfs import Refusal, RootFS
 from tarlayers.stores.store import OnRead
 

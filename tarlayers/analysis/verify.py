@@ -19,7 +19,7 @@ from tarlayers.formats.documents import find_repeated_keys
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
-from tarlayers.layer import LayerIndex
+from tarlayers.layer import LayerScan
 from tarlayers.sources.agreement import Disagreement, compare_documents
 from tarlayers.sources.layout import BlobClaim
 from tarlayers.stores.store import WHOLE, OnRead, Store
@@ -57,7 +57,7 @@ class _Computed(NamedTuple):
     """What one blob turned out to be."""
 
     digest: Digest | None
-    layer: LayerIndex | None
+    layer: LayerScan | None
     error: TarlayersError | None
 
 
@@ -297,8 +297,8 @@ def _compute(store: Store, name: str, *, layer: bool, on_read: OnRead | None) ->
     """Read one blob, once."""
     try:
         if layer:
-            index = store.index(name, hashed=name != WHOLE, contents=False, on_read=on_read)
-            return _Computed(index.digest, index, None)
+            scan = store.scan(name, on_read)
+            return _Computed(scan.digest, scan, None)
         return _Computed(store.digest(name), None, None)
     except TarlayersError as error:
         return _Computed(_digest_anyway(store, name) if layer else None, None, error)

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from tarlayers.digest import Digest
+from tarlayers.entry import Entry
 from tarlayers.errors import TarlayersError
 from tarlayers.finding import Checked, CheckedBlob, Finding, VerifyReport
 from tarlayers.formats.assembly import ContentMeter, is_unmapped, store_content
 from tarlayers.formats.tarsplit import Step
 from tarlayers.imagearchive import ImageArchive
-from tarlayers.layer import Entry
 from tarlayers.merging.unpack import LayerTree, unpack_layer
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import FileStatus, walk_files

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tarlayers.entry import Entry
 from tarlayers.image import Image, Layer, load_layers
-from tarlayers.layer import Entry
 from tarlayers.rootfs import Refusal, path_key
 from tarlayers.shipped import ShippedFile, trace_files
 

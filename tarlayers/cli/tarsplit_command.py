@@ -19,9 +19,9 @@ from tarlayers.cli.output import write_bytes, write_file, write_json, write_json
 from tarlayers.cli.words import Command
 
 if TYPE_CHECKING:
+    from tarlayers.entry import Entry
     from tarlayers.formats.assembly import OpenContent
     from tarlayers.formats.tarsplit import FileRecord, Record
-    from tarlayers.layer import Entry
 
 _DEFAULT_FILE = "tar-data.json.gz"  # the reference's
 
@@ -195,8 +195,8 @@ def _content_source(path: str | None, layer: str | None) -> AbstractContextManag
 
 
 def _members(path: str) -> Iterator[tuple[Entry, FileRecord]]:
+    from tarlayers.entry import decode_entry
     from tarlayers.formats.tarsplit import walk_records
-    from tarlayers.layer import decode_entry
 
     limits = current_limits()
     for step in walk_records(_read_records(path), limits):

@@ -15,18 +15,14 @@ field says. Two zero blocks end the archive, as does the end of the stream at a 
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
-from zlib import adler32
+from collections.abc import Callable, Iterator
 
 from tarlayers.errors import MalformedInput
 from tarlayers.formats.tar_feed import ChunkFeed, Feed, SeekFeed
 from tarlayers.formats.tar_fields import (
     FieldError,
-    HeaderCaches,
     ParsedPax,
     TooManyRegions,
-    check_signed_sum,
     parse_numeric,
     parse_pax,
     parse_sparse_0x1,
@@ -35,17 +31,22 @@ from tarlayers.formats.tar_fields import (
     sparse_stored,
     verify_sum,
 )
+from tarlayers.formats.tar_headers import (
+    BLOCK,
+    HEADER_NAME_BYTES,
+    ZERO_BLOCK,
+    HeaderCaches,
+    HeaderRun,
+    decode_headers,
+)
 from tarlayers.formats.tar_member import HEADER_ONLY, Member, Pending, global_member
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
-__all__ = ["BLOCK", "HEADER_ONLY", "ChunkFeed", "Feed", "Member", "SeekFeed", "Walker"]
+__all__ = ["BLOCK", "HEADER_NAME_BYTES", "HEADER_ONLY", "ChunkFeed", "Feed", "Member", "SeekFeed", "Walker"]
 
-BLOCK = 512
-_ZERO = bytes(BLOCK)
-_HEADER = struct.Struct("100s24s12s12s8s356s")
-_SIMPLE = frozenset((b"0", *HEADER_ONLY))
 _META = frozenset((b"x", b"g", b"L", b"K"))
 _HOLE = 1 << 16
+_BATCH = 1 << 10
 _NO_TAR = "not a tar archive, compressed or not (its first header has a bad checksum)"
 
 
@@ -69,12 +70,14 @@ class Walker:
         self._pos = 0
         self._base = 0  # offset in the tar of _buf[0]
         self._left = 0  # content of the current member not yet consumed
-        self._pad = 0  # padding behind the records of a global header
+        self._pad = 0  # padding behind that content, or behind the records of a global header
         self._sparse: tuple[tuple[int, int], ...] | None = None
         self._size = 0
         self._pending: Pending | None = None
         self.end_mark = False
         """Two zero blocks were met. Go takes one of them, or none, for an end as well."""
+        self.count = 0
+        """The members that were met so far."""
         self._caches = HeaderCaches()
 
     # -- bytes -------------------------------------------------------------------------------------
@@ -225,70 +228,76 @@ class Walker:
     # -- members -----------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Member]:
-        unpack, new, zero = _HEADER.unpack_from, tuple.__new__, _ZERO
-        caches = self._caches
-        tails, owners, numbers, sums = caches.tails, caches.owners, caches.numbers, caches.sums
-        buf, pos = self._buf, self._pos
-        while True:
-            if len(buf) - pos < BLOCK:
-                self._pos = pos
-                if not self._fill(BLOCK):
-                    return
-                if len(self._buf) - self._pos < BLOCK:
-                    raise self._error("the archive ends inside a header")
-                buf, pos = self._buf, self._pos
-            name, owner, size_field, mtime_field, chksum, tail = unpack(buf, pos)
-            if not name[0] and buf[pos : pos + BLOCK] == zero:
-                self._pos = pos
-                self._end_of_archive()
-                return
-            try:
-                flag, link, devmajor, devminor, prefix, gnu, tail_sum = tails[tail]
-                # adler32's low half is 1 + the sum of up to 256 bytes: a checksum at C speed.
-                if (adler32(buf[pos : pos + 148]) & 0xFFFF) + tail_sum != sums[chksum]:
-                    check_signed_sum(buf[pos : pos + BLOCK])
-                mode, uid, gid = owners[owner]
-                size = numbers[size_field]
-                mtime = numbers[mtime_field] * 1_000_000_000
-            except FieldError as error:
-                self._pos = pos
-                raise self._header_error(error, buf[pos : pos + BLOCK]) from error
-            if self._raw is not None:
-                self._raw += buf[pos : pos + BLOCK]
-            name = name.partition(b"\0")[0]
-            if prefix:
-                name = prefix + b"/" + name
-            offset = self._base + pos
-            pos += BLOCK
-            self._pos = pos
-            if flag in _SIMPLE and self._pending is None and size >= 0:
-                stored = size if flag == b"0" else 0
-                self._left, self._sparse = stored, None
-                yield new(
-                    Member,
-                    (name, flag, link, size, mode, uid, gid, mtime, devmajor, devminor, None, offset, stored, None),
-                )
+        """Yield one member after the other; the content of each can be drawn before the next."""
+        while self._next_header():
+            yield from self._decode(1)
+
+    def batches(self, alone: Callable[[], bool] | None = None) -> Iterator[list[Member]]:
+        """Yield the members in lists, which costs a third less. The content of a list's last member can still be drawn,
+        those of the others have passed; `alone` is asked before each list whether it shall have one member.
+        """
+        while self._next_header():
+            if found := self._decode(1 if alone is not None and alone() else _BATCH):
+                yield found
+
+    def skim(self) -> Iterator[list[Member]]:
+        """Read to the end, as strictly as the others do, but yield only those members that are more than a plain
+        header, and the last of each stretch of plain ones. `count` says how many there were.
+        """
+        while self._next_header():
+            if found := self._decode(_BATCH, every=self._pending is not None):
+                yield found
+
+    def _next_header(self) -> bool:
+        """Pass what is left of the last member; say whether there is one more header."""
+        if self._left or self._pad:
+            end = self._pos + self._left + self._pad
+            if end <= len(self._buf) and self._raw is None:
+                self._pos = end
             else:
-                header = Member(
-                    name, flag, link, size, mode, uid, gid, mtime, devmajor, devminor, None, offset, 0, None
-                )
-                complete = self._complete(header, gnu, buf[pos - BLOCK : pos])
-                stored = 0
-                if complete is not None:
-                    stored = complete.stored
-                    yield complete
-                    self._take_padding(self._pad)
-            if stored:
-                end = self._pos + self._left + -stored % BLOCK
-                if end <= len(self._buf) and self._raw is None:
-                    self._pos = end
-                else:
-                    self._finish_payload(-stored % BLOCK)
-            buf, pos = self._buf, self._pos
+                self._finish_payload(self._pad)
+            self._left = self._pad = 0
+        count = self._fill(BLOCK)
+        if 0 < count < BLOCK:
+            raise self._error("the archive ends inside a header")
+        if count and self._buf[self._pos : self._pos + BLOCK] == ZERO_BLOCK:
+            self._end_of_archive()
+            return False
+        return count > 0
+
+    def _decode(self, most: int, *, every: bool = True) -> list[Member]:
+        """Decode headers at hand, of which there is one, and stop in front of the content of the last.
+
+        None comes of a header that only speaks of the next. Not `every`: only the last of plain headers.
+        """
+        most = most if self._pending is None else 1
+        try:
+            run = decode_headers(self._buf, self._pos, self._base, self._caches, most, every=every)
+        except FieldError as error:
+            raise self._header_error(error, self._buf[self._pos : self._pos + BLOCK]) from error
+        if not run.plain or self._pending is not None:
+            return self._take_unusual(run)
+        self._pos = run.at
+        if not every:
+            self.count += run.number - 1
+            return self._decode(1)
+        if self._raw is not None:
+            self._raw += self._buf[run.at : run.at + BLOCK]
+        self.count += run.number
+        self._pos += BLOCK
+        self._left, self._pad, self._sparse = run.stored, -run.stored % BLOCK, None
+        return run.members
+
+    def _take_unusual(self, run: HeaderRun) -> list[Member]:
+        """Take a header that speaks of the next, or one of which others or its own content speak."""
+        complete = self._complete(run.members[0], run.gnu, self._block())
+        if complete is None:
+            return []
+        self.count += 1
+        return [complete]
 
     def _complete(self, header: Member, gnu: bool, block: bytes) -> Member | None:
         """Take what stands before or behind an unusual header; None for one that only speaks of the next."""
-        self._pad = 0
         if header.typeflag in _META:
             return self._take_meta(header)
         if header.size < 0 and header.typeflag not in HEADER_ONLY:
@@ -305,6 +314,7 @@ class Walker:
         if header.typeflag == b"S" or (pax is not None and pax.sparse):
             header = self._sparse_file(header, gnu, block, pax)
         self._sparse, self._size = header.sparse, header.size
+        self._pad = -self._left % BLOCK
         return header._replace(stored=self._left)
 
     def _take_meta(self, header: Member) -> Member | None:
@@ -346,7 +356,7 @@ class Walker:
             return
         if count < BLOCK:
             raise self._error("the archive ends inside a header")
-        if self._block() != _ZERO:
+        if self._block() != ZERO_BLOCK:
             self._pos -= BLOCK
             raise self._error("a zero block is followed by a header")
         self.end_mark = True

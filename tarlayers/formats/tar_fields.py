@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 _INT = re.compile(rb"[+-]?[0-9]+")
 _OCTAL = re.compile(rb"[0-7]+")
@@ -48,90 +48,6 @@ def parse_numeric(field: bytes) -> int:
     if not -_INT64 <= value < _INT64:
         raise FieldError(f"{field!r} does not fit into 63 bits")
     return value
-
-
-class _Cache(dict[bytes, Any]):
-    """Decoded fields: most repeat from header to header, and a look-up costs a fraction of a decode."""
-
-    _MOST = 1 << 12
-
-    def __init__(self, decode: Callable[[bytes], Any]) -> None:
-        super().__init__()
-        self._decode = decode
-
-    def __missing__(self, field: bytes) -> Any:  # noqa: ANN401 # the values of one cache are of one type
-        if len(self) >= self._MOST:
-            self.clear()
-        value = self[field] = self._decode(field)
-        return value
-
-
-class HeaderCaches:
-    """The caches of one walk: by the tail of the header (all behind the checksum), by mode and owner in one
-    field, by single numbers, and by checksum field.
-    """
-
-    def __init__(self) -> None:
-        self.tails: dict[bytes, Tail] = _Cache(parse_tail)
-        self.owners: dict[bytes, tuple[int, int, int]] = _Cache(_parse_owner)
-        self.numbers: dict[bytes, int] = _Cache(parse_numeric)
-        self.sums: dict[bytes, int] = _Cache(_parse_expected_sum)
-
-
-class Tail(NamedTuple):
-    """What a header says behind its checksum."""
-
-    typeflag: bytes
-    linkname: bytes
-    devmajor: int
-    devminor: int
-    prefix: bytes
-    """Of the name; empty where the format has none."""
-    gnu: bool
-    sum: int
-    """Of the tail's own bytes."""
-
-
-def parse_tail(tail: bytes) -> Tail:
-    """Decode the 356 bytes from the type flag on, by the magic that stands among them."""
-    magic = tail[101:107]
-    major = minor = 0
-    prefix = b""
-    gnu = magic == b"ustar " and tail[107:109] == b" \0"
-    if gnu or magic == b"ustar\0":
-        major, minor = parse_numeric(tail[173:181]), parse_numeric(tail[181:189])
-        prefix = _gnu_prefix(tail[189:344]) if gnu else _ustar_prefix(tail[189:344], star=tail[352:] == b"tar\0")
-    return Tail(tail[:1], tail[1:101].partition(b"\0")[0], major, minor, prefix, gnu, sum(tail))
-
-
-def _ustar_prefix(prefix: bytes, *, star: bool) -> bytes:
-    """Star's prefix is 131 bytes, then access and change time, which have to be numbers."""
-    if star:
-        parse_numeric(prefix[131:143])
-        parse_numeric(prefix[143:155])
-        prefix = prefix[:131]
-    return prefix.partition(b"\0")[0]
-
-
-def _gnu_prefix(field: bytes) -> bytes:
-    """GNU keeps access and change time where ustar has the prefix; Go before 1.8 wrote a prefix there."""
-    try:
-        for time in (field[:12], field[12:24]):
-            if time[0]:
-                parse_numeric(time)
-    except FieldError:
-        text = field.partition(b"\0")[0]
-        return text if text.isascii() else b""
-    return b""
-
-
-def _parse_owner(field: bytes) -> tuple[int, int, int]:
-    return parse_numeric(field[:8]), parse_numeric(field[8:16]), parse_numeric(field[16:])
-
-
-def _parse_expected_sum(field: bytes) -> int:
-    """What the walker's sum has to be: the field itself counts as eight blanks, adler32 starts at 1."""
-    return parse_octal(field) - 255
 
 
 def check_signed_sum(block: bytes) -> None:

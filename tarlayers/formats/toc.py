@@ -30,6 +30,8 @@ _STARGZ_NAME = STARGZ_MEMBER.encode()
 
 FOOTER_SIZES = (40, 64)
 _FOOTER_MAGICS = (b"GnUlInUx", b"GNUlInUx")
+TOC_END_BYTES = 64
+"""As much of a blob's end as tells whether a table of contents may be in it."""
 # The header of the table behind the end mark, with room for extended headers before it.
 _LEAST_KEPT = 16 << 10
 
@@ -121,6 +123,14 @@ def read_toc_claims(annotations: Mapping[str, str]) -> TocClaims | None:
         chunked.get(_POSITION),
         annotations.get(_PLAIN_SIZE),
     )
+
+
+def may_have_toc(end: bytes) -> bool:
+    """Say, by a blob's last TOC_END_BYTES, whether it looks as if it had a table of contents.
+
+    eStargz ends in an empty gzip member whose extra field names the table's offset, then STARGZ.
+    """
+    return end.endswith(_FOOTER_MAGICS) or b"STARGZ" in end
 
 
 def find_chunked(frames: Mapping[int, bytes], limits: Limits) -> StoredToc | None:

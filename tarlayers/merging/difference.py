@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tarlayers.layer import Entry
+from tarlayers.entry import Entry
 
 ASPECTS = ("content", "mode", "owner", "mtime", "type", "link", "xattrs", "rdev")
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, OPAQUE, PREFIX, clean_path
-from tarlayers.layer import Entry
 from tarlayers.merging.tree import Node, Refusal, Tree, implied_directory, is_too_long
 
 OnChange = Callable[[str, Node | None, str, str], object]

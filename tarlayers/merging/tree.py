@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import clean_path
-from tarlayers.layer import Entry
 from tarlayers.limits import DEFAULT_LIMITS, limit_exceeded
 
 MAX_LINKS = 255  # continuity fs/path.go: RootPath gives up beyond them

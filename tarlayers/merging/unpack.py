@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX, clean_path
-from tarlayers.layer import Entry
 from tarlayers.merging.tree import Effort, Node, Refusal, Tree, implied_directory, is_too_long
 
 _MAX_ID = (1 << 32) - 1

@@ -9,8 +9,8 @@ import orjson
 
 from tarlayers.analysis.diff import ConfigChange, FileChange, HistoryChange, ImageDiff, LayerShare, Side, Summary
 from tarlayers.digest import Digest
+from tarlayers.entry import Entry
 from tarlayers.image import HistoryRow, Layer
-from tarlayers.layer import Entry
 from tarlayers.render.escape import escape_path, escape_text
 from tarlayers.render.images import layer_identity, refusals_document, shorten
 from tarlayers.render.steps import brief_step, cut_line

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tarlayers.digest import Digest
+from tarlayers.entry import unpacked_size
 from tarlayers.formats.tlx import IndexFile
 from tarlayers.image import HistoryRow, Image, Layer
 from tarlayers.imagearchive import ImageArchive
-from tarlayers.layer import unpacked_size
 from tarlayers.render.escape import escape_path, escape_text
 from tarlayers.render.steps import brief_step
 from tarlayers.render.values import human_size

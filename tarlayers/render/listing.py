@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from tarlayers.analysis.usage import Usage
-from tarlayers.layer import Entry
+from tarlayers.entry import Entry
 from tarlayers.render.escape import escape_text
 from tarlayers.render.values import format_time, human_size, mode_string
 

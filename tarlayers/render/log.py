@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tarlayers.analysis.log import LogEvent, PathLog
-from tarlayers.layer import Entry
+from tarlayers.entry import Entry
 from tarlayers.render.changes import cause_fields, layer_fields
 from tarlayers.render.escape import escape_text
 from tarlayers.render.images import refusals_document, shorten

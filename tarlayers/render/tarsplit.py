@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tarlayers.analysis.splitcheck import SplitReport
+from tarlayers.entry import Entry
 from tarlayers.formats.tarsplit import FileRecord
-from tarlayers.layer import Entry
 from tarlayers.render.escape import escape_text
 from tarlayers.render.listing import Row
 from tarlayers.render.values import human_size, raw_entry_dict

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from tarlayers.layer import Entry
+from tarlayers.entry import Entry
 from tarlayers.render.escape import escape_path, raw_base64
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator, Mapping
 from threading import Lock
 
 from tarlayers.digest import Digest, name_algorithm
+from tarlayers.entry import Entry
 from tarlayers.errors import ContentAbsent, naming
 from tarlayers.formats.tlx import IndexedLayer, IndexFile, unpack_entries
 from tarlayers.formats.toc import StoredToc
-from tarlayers.layer import Entry, LayerIndex
+from tarlayers.layer import LayerIndex, LayerScan
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.stores.store import OnRead
 
@@ -70,6 +71,10 @@ class IndexStore:
             behind_gzip=layer.behind_gzip,
             skippable_first=layer.skippable_first,
         )
+
+    def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:
+        """Give what was found when the index was made."""
+        return self.index(name, hashed=True, contents=False, on_read=on_read)
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Give the digests computed when the index was made."""

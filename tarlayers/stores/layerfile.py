@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import orjson
 import zstandard
 
+from tarlayers.entry import Entry
 from tarlayers.formats.toc import StoredToc
 from tarlayers.formats.whiteout import role_of
-from tarlayers.layer import Entry, LayerIndex
+from tarlayers.layer import LayerIndex
 
 _LEVEL = 1  # of zstd: a twelfth of the size for 0.1 microseconds an entry; level 3 is twice as slow, 5 % smaller
 _LENGTH = struct.Struct("<I")

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from tarlayers.entry import Entry
 from tarlayers.errors import ContentAbsent
 from tarlayers.formats.whiteout import OPAQUE, PREFIX
-from tarlayers.layer import Entry
 from tarlayers.sources.filetree import FileStatus, FileTree, resolve_path
 from tarlayers.stores.rootstore import RootStore
 

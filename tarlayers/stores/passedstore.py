@@ -7,18 +7,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from tarlayers.digest import Digest, Meter, name_algorithm
+from tarlayers.entry import Entry, decode_entry
 from tarlayers.errors import ContentAbsent, ReadFailed, TarlayersError
 from tarlayers.formats import tar
 from tarlayers.formats.compression import sniff
 from tarlayers.formats.toc import read_behind
-from tarlayers.layer import (
-    Entry,
-    LayerIndex,
-    decode_entry,
-    find_toc_member,
-    index_layer,
-    index_metered,
-)
+from tarlayers.layer import LayerIndex, LayerScan, find_toc_member, index_layer, index_metered
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import (
     clean_name,
@@ -74,6 +68,10 @@ class PassedStore:
         if (hashed and found.diff_id is None) or (contents and not found.contents):
             raise ContentAbsent("digests were not computed while the stream passed", place=name)
         return found
+
+    def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:
+        """Give the index made in passing: a table of contents, once it has passed, could not be compared."""
+        return self.index(name, hashed=name != WHOLE, contents=False, on_read=on_read)
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Give the digests computed in passing."""
@@ -156,9 +154,16 @@ class _Pass:
         store.documents = self._documents
         digest = meter.digest()
         store.indexes[WHOLE] = LayerIndex(
-            digest, meter.size, "none", digest, meter.size, tuple(entries), self._contents, trailing,
-            behind or find_toc_member(entries),
-        )  # fmt: skip
+            digest=digest,
+            size=meter.size,
+            compression="none",
+            diff_id=digest,
+            plain_size=meter.size,
+            trailing=trailing,
+            toc=behind or find_toc_member(entries),
+            entries=tuple(entries),
+            contents=self._contents,
+        )
         if digest is not None:
             store.digests[WHOLE] = digest
         return store

@@ -12,13 +12,14 @@ from threading import Lock
 from types import MappingProxyType
 
 from tarlayers.digest import Digest
+from tarlayers.entry import Entry, decode_entry
 from tarlayers.errors import ContentAbsent, MalformedInput, TarlayersError
 from tarlayers.formats.assembly import assemble
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.crc64 import crc64
 from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.tarsplit import Record, Step, decode_records, walk_records
-from tarlayers.layer import Entry, LayerIndex, decode_entry, index_layer
+from tarlayers.layer import LayerIndex, LayerScan, index_layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.archive import Blob, place_error
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
@@ -68,6 +69,10 @@ class RootStore:
         if on_read is not None:
             on_read(self.sizes.get(name, 0))
         return index
+
+    def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:
+        """Give what an index tells."""
+        return self.index(name, hashed=True, contents=False, on_read=on_read)
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Give the sha256 of some of a layer's files, by the offsets of their entries."""

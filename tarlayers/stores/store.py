@@ -10,17 +10,12 @@ from threading import Lock
 from typing import Protocol
 
 from tarlayers.digest import Digest, Meter, name_algorithm
+from tarlayers.entry import Entry
 from tarlayers.errors import TarlayersError
 from tarlayers.formats import tar
 from tarlayers.formats.compression import SNIFF_BYTES, open_plain, sniff
-from tarlayers.layer import (
-    Entry,
-    LayerIndex,
-    hash_contents,
-    hop_layer,
-    index_layer,
-    read_content,
-)
+from tarlayers.formats.toc import TOC_END_BYTES, may_have_toc
+from tarlayers.layer import LayerIndex, LayerScan, hash_contents, hop_layer, index_layer, read_content, scan_layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import (
     Archive,
@@ -67,6 +62,11 @@ class Store(Protocol):
 
     def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:
         """Index a layer blob; the result is kept. `on_read` hears how many stored bytes were just read."""
+
+    def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:
+        """Read a layer blob through and hash it: what `index` tells but for the entries, which come along only where
+        a table of contents has to be compared with them.
+        """
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Give the sha256 of a layer's files by the offsets of their headers, which `index` gave."""
@@ -137,6 +137,21 @@ class SeekStore:
             if index.digest is not None:
                 self._digests[name] = index.digest
         return index
+
+    def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:
+        """Keep entries only of a layer whose end, or what is found there, is that of a table of contents."""
+        name = self.aliases.get(name, name)
+        blob = self._blob(name)
+        if not may_have_toc(blob.read_at(max(0, blob.size - TOC_END_BYTES), TOC_END_BYTES)):
+            try:
+                scan = scan_layer(
+                    tell_reading(blob.chunks(), on_read), algorithm=name_algorithm(name), limits=self.limits
+                )
+            except TarlayersError as error:
+                raise place_error(error, name or self.archive.path) from error
+            if scan.toc is None:
+                return scan
+        return self.index(name, hashed=True, contents=False, on_read=on_read)
 
     def _read_layer(self, name: str, blob: Blob, *, hashed: bool, contents: bool, on_read: OnRead | None) -> LayerIndex:
         return index_layer(

@@ -11,10 +11,10 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 
+from tarlayers.entry import Entry
 from tarlayers.errors import UnsupportedInput
 from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.whiteout import OPAQUE, PREFIX
-from tarlayers.layer import Entry
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.filetree import FileStatus, FileTree, join_path, walk_files
 

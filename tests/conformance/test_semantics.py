@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tarlayers import TarlayersError, open_image
+from tarlayers.entry import Entry
 from tarlayers.image import load_layers
-from tarlayers.layer import Entry
 from tarlayers.rootfs import RootFS, merge_layers
 from tests.paths import CASES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tarlayers.analysis.lint.codes import Finding, found
-from tarlayers.layer import Entry
+from tarlayers.entry import Entry
 from tarlayers.rootfs import Stratum
 
 _MAX_TIME = 1 << 63  # nanoseconds: April 2262

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from tarlayers.analysis.lint.codes import Finding, found
 from tarlayers.analysis.lint.names import climbs
+from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import clean_path, whiteout_target
-from tarlayers.layer import Entry
 from tarlayers.merging.unpack import LayerTree
 from tarlayers.rootfs import Stratum
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from tarlayers.analysis.lint.codes import Finding, found
+from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX
-from tarlayers.layer import Entry
 from tarlayers.merging.unpack import LayerTree, unpack_layer
 from tarlayers.rootfs import Stratum
 

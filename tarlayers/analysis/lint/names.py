@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tarlayers.analysis.lint.codes import Finding, found
-from tarlayers.layer import Entry
+from tarlayers.entry import Entry
 from tarlayers.rootfs import Stratum
 
 

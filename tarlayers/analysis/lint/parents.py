@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from tarlayers.analysis.lint.codes import Finding, found
 from tarlayers.analysis.lint.names import climbs
+from tarlayers.entry import Entry
 from tarlayers.formats.whiteout import clean_path
-from tarlayers.layer import Entry
 from tarlayers.merging.tree import MAX_LINKS, Tree
 from tarlayers.merging.unpack import unpack_layer
 from tarlayers.rootfs import Stratum

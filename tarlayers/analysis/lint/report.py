@@ -18,9 +18,9 @@ from tarlayers.analysis.lint.markers import find_marker_faults
 from tarlayers.analysis.lint.names import find_name_faults
 from tarlayers.analysis.lint.parents import find_parent_faults
 from tarlayers.analysis.lint.visible import find_visible_faults
+from tarlayers.entry import Entry
 from tarlayers.errors import MalformedInput
 from tarlayers.image import Image, Layer, load_layers
-from tarlayers.layer import Entry
 from tarlayers.rootfs import Stratum, path_key, visit_layers
 from tarlayers.stores.store import OnRead
 

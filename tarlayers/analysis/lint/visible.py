@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tarlayers.analysis.lint.codes import Finding, found
-from tarlayers.layer import Entry
+from tarlayers.entry import Entry
 from tarlayers.rootfs import RootFS, path_key
 
 _SET_ID, _STICKY, _OTHERS_WRITE = 0o6000, 0o1000, 0o002

@@ -11,10 +11,10 @@ from tarlayers.analysis.lint.report import LintReport, lint_image
 from tarlayers.analysis.secrets import Secret, find_secrets
 from tarlayers.analysis.verify import verify_archive
 from tarlayers.analysis.verify_root import verify_root
+from tarlayers.entry import Entry
 from tarlayers.finding import VerifyReport
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
-from tarlayers.layer import Entry
 from tarlayers.rootfs import LayerTrace, Refusal, RootFS, merge_layers, trace_layers
 from tarlayers.shipped import Shipment, trace_files
 
