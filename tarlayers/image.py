@@ -6,7 +6,6 @@ image.layers[0].diff_id, image.chain_ids, image.history
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +21,7 @@ from tarlayers.limits import Limits
 from tarlayers.sources.dataroot import StoredContainer
 from tarlayers.sources.layout import OnDisk
 from tarlayers.stores.store import OnRead, Store, tell_reading
-from tarlayers.threads import run_threads
+from tarlayers.threads import count_cores, run_threads
 from tarlayers.windows import find_parts, show_files
 
 _COMPRESSED = frozenset(("gzip", "zstd", "xz", "bzip2"))
@@ -272,7 +271,7 @@ def run_each(layers: Sequence[Layer], work: Callable[[Layer], object], *, worker
             failed[number] = error
 
     todo = sorted(range(len(layers)), key=lambda number: -(layers[number].size or 0))
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or count_cores()
     if workers == 1 or len(todo) < 2:
         for number in todo:
             attempt(number)

@@ -22,6 +22,7 @@ from tarlayers.formats import tar
 from tarlayers.formats.compression import Decompressor, sniff_chunks
 from tarlayers.formats.toc import FOOTER_SIZES, STARGZ_MEMBER, StoredToc, find_chunked, read_behind
 from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.threads import run_ahead
 
 _TOC_PATH = f"/{STARGZ_MEMBER}"
 
@@ -74,23 +75,32 @@ def index_layer(
     hashed: bool = True,
     contents: bool = False,
     algorithm: str = "sha256",
+    ahead: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> LayerIndex:
     """Read a layer blob, compressed or not, from its first stored byte to its last.
 
-    With `hashed` both digests are computed (the blob's by `algorithm`), with `contents` that of every file.
+    With `hashed` both digests are computed (the blob's by `algorithm`), with `contents` that of every file. With
+    `ahead` threads of their own read and decompress, unless `hashed` asks for a table of contents too.
     MalformedInput, UnsupportedInput and LimitExceeded name the offset in the uncompressed tar, or in the blob
     where decompression failed.
     """
     stored = Meter(hashed=hashed, algorithm=algorithm)
-    return index_metered(stored.watch(chunks), stored, hashed=hashed, contents=contents, limits=limits)
+    watched = stored.watch(chunks)
+    return index_metered(watched, stored, hashed=hashed, contents=contents, ahead=ahead, limits=limits)
 
 
 def index_metered(
-    chunks: Iterator[bytes], stored: Meter, *, hashed: bool, contents: bool, limits: Limits = DEFAULT_LIMITS
+    chunks: Iterator[bytes],
+    stored: Meter,
+    *,
+    hashed: bool,
+    contents: bool,
+    ahead: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> LayerIndex:
     """Index a blob whose bytes `stored` already watches, so that its digest survives a failure here."""
-    reading = _Reading(chunks, stored, hashed=hashed, limits=limits)
+    reading = _Reading(chunks, stored, hashed=hashed, limits=limits, ahead=ahead)
     passing = _Contents(reading, contents=contents)
     entries: list[Entry] = []
     for batch in reading.walker.batches(passing.come_alone):
@@ -105,13 +115,16 @@ def index_metered(
     return LayerIndex(**told, entries=tuple(entries), contents=contents, member_digests=member_digests)
 
 
-def scan_layer(chunks: Iterable[bytes], *, algorithm: str = "sha256", limits: Limits = DEFAULT_LIMITS) -> LayerScan:
+def scan_layer(
+    chunks: Iterable[bytes], *, algorithm: str = "sha256", ahead: bool = False, limits: Limits = DEFAULT_LIMITS
+) -> LayerScan:
     """Read a layer blob as `index_layer` does and as strictly, and hash it, but keep nothing of its entries.
 
-    That there is a table of contents is told, but not what it says: to compare the two needs an index.
+    That there is a table of contents is told, but not what it says: to compare the two needs an index. With `ahead`
+    each stage (hash what is stored, decompress, hash the tar) has a thread of its own.
     """
     stored = Meter(algorithm=algorithm)
-    reading = _Reading(stored.watch(chunks), stored, hashed=True, limits=limits, keep=0)
+    reading = _Reading(stored.watch(chunks), stored, hashed=True, limits=limits, keep=0, ahead=ahead)
     walker, last = reading.walker, None
     for batch in walker.skim() if _are_plain_names_short(limits) else walker.batches():
         check_count(walker.count, batch, limits)
@@ -131,7 +144,14 @@ class _Reading:
     """One pass over a blob: how it is compressed, what was hashed, where the walker is."""
 
     def __init__(
-        self, chunks: Iterable[bytes], stored: Meter, *, hashed: bool, limits: Limits, keep: int | None = None
+        self,
+        chunks: Iterable[bytes],
+        stored: Meter,
+        *,
+        hashed: bool,
+        limits: Limits,
+        keep: int | None = None,
+        ahead: bool = False,
     ) -> None:
         self.keep = (limits.toc_bytes if hashed else 0) if keep is None else keep
         """Bytes of a table of contents that are kept."""
@@ -144,7 +164,9 @@ class _Reading:
         else:
             self._plain = Meter(hashed=hashed)
             self.unpacker = Decompressor(self._compression, limits, keep_skippable=max(self.keep, *FOOTER_SIZES))
-            plain_chunks = self._plain.watch(self.unpacker.run(blob))
+            # Where a table of contents is kept, the walker has to know which compressed member it is in.
+            beside: Callable[[Iterator[bytes]], Iterator[bytes]] = run_ahead if ahead and not self.keep else iter
+            plain_chunks = self._plain.watch(beside(self.unpacker.run(beside(blob))))
         self.walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits)
 
     def finish(self) -> LayerScan:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, Queue
+from threading import Event, Thread
 from typing import TypeVar
 
 Item = TypeVar("Item")
+_AHEAD = 4  # items; more of them fill no gap, and leave the cache before they are used
+
+
+def count_cores() -> int:
+    """Give how many processors this process may use."""
+    # macOS has no such call; what a container or taskset leaves of the processors only Linux tells.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_threads(work: Callable[[Item], object], items: Iterable[Item], *, workers: int) -> None:
@@ -23,3 +33,38 @@ def run_threads(work: Callable[[Item], object], items: Iterable[Item], *, worker
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
+
+
+def run_ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
+    """Yield the items, which a thread of its own draws meanwhile, a few ahead.
+
+    What drawing them raises is raised here, in its place. When nobody draws from here any more the thread ends at the
+    next item.
+    """
+    ready: Queue[tuple[Item] | BaseException | None] = Queue(_AHEAD)
+    closed = Event()
+
+    def draw() -> None:
+        try:
+            for item in items:
+                ready.put((item,))
+                if closed.is_set():
+                    return
+            ready.put(None)
+        except BaseException as error:  # noqa: BLE001 # whatever it is, it is raised in the other thread
+            ready.put(error)
+
+    # A daemon: an interpreter that ends does not wait for whom nobody draws from.
+    Thread(target=draw, daemon=True).start()
+    try:
+        while (found := ready.get()) is not None:
+            if isinstance(found, BaseException):
+                raise found
+            yield found[0]
+    finally:
+        closed.set()
+        try:
+            while True:
+                ready.get_nowait()
+        except Empty:
+            pass

@@ -6,7 +6,6 @@ wrong but moves no engine is a warning; errors alone make the answer no.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ from tarlayers.layer import LayerScan
 from tarlayers.sources.agreement import Disagreement, compare_documents
 from tarlayers.sources.layout import BlobClaim
 from tarlayers.stores.store import WHOLE, OnRead, Store
-from tarlayers.threads import run_threads
+from tarlayers.threads import count_cores, run_threads
 from tarlayers.toc import check_toc
 
 _CLAIMANTS = {
@@ -50,7 +49,7 @@ def verify_archive(archive: ImageArchive, *, workers: int | None = None, on_read
     if not archive.store.end_mark:
         place = "standard input" if archive.path == "-" else archive.path
         raise MalformedInput("ends without its end-of-archive mark: it is cut short", place=place)
-    return _Verifying(archive).run(workers or len(os.sched_getaffinity(0)), on_read)
+    return _Verifying(archive).run(workers or count_cores(), on_read)
 
 
 class _Computed(NamedTuple):

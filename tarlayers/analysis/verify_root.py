@@ -23,6 +23,7 @@ from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import FileStatus, walk_files
 from tarlayers.stores.losses import Losses, find_losses, is_opaque
 from tarlayers.stores.rootstore import RootStore
+from tarlayers.threads import count_cores
 
 SEVERITIES = {
     "V001": "error",  # digest of a document
@@ -51,7 +52,7 @@ def verify_root(archive: ImageArchive, *, workers: int | None = None) -> VerifyR
     """
     if archive.root is None or not isinstance(archive.store, RootStore):
         raise ValueError("the archive is no data root")
-    return _Verifying(archive, archive.root, archive.store).run(workers or len(os.sched_getaffinity(0)))
+    return _Verifying(archive, archive.root, archive.store).run(workers or count_cores())
 
 
 class _Verifying:

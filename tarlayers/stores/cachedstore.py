@@ -41,7 +41,9 @@ class CachedStore(SeekStore):
         origin = blob.origin
         meter = Meter(algorithm=name_algorithm(name))
         chunks = meter.watch(tell_reading(blob.chunks(), on_read))
-        index = index_metered(chunks, meter, hashed=False, contents=contents, limits=self.limits)
+        index = index_metered(
+            chunks, meter, hashed=False, contents=contents, ahead=self._outweighs(blob), limits=self.limits
+        )
         computed = self._note(name, blob, origin, meter)
         if computed is not None:
             self._save(computed, index)

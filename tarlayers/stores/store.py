@@ -22,9 +22,12 @@ from tarlayers.sources.archive import (
     Blob,
     place_error,
 )
+from tarlayers.threads import count_cores
 
 WHOLE = ""
 """The name under which a store keeps the archive itself as a bare layer."""
+
+_LEAST_AHEAD = 4 << 20  # bytes: less is read while threads start
 
 OnRead = Callable[[int], object]
 """Hears of progress: how many stored bytes were just read, from the thread that read them."""
@@ -102,6 +105,8 @@ class SeekStore:
         self._indexes: dict[str, LayerIndex] = {}
         self._digests: dict[str, Digest] = {}
         self._lock = Lock()
+        distinct = {id(blob): blob.size for blob in archive.blobs.values()}
+        self._share = max(sum(distinct.values()) // count_cores(), _LEAST_AHEAD)
         self.sizes: Mapping[str, int] = {name: blob.size for name, blob in archive.blobs.items()}
         self.documents: Mapping[str, bytes] = archive.documents(limits)
         self.aliases = archive.aliases
@@ -145,7 +150,10 @@ class SeekStore:
         if not may_have_toc(blob.read_at(max(0, blob.size - TOC_END_BYTES), TOC_END_BYTES)):
             try:
                 scan = scan_layer(
-                    tell_reading(blob.chunks(), on_read), algorithm=name_algorithm(name), limits=self.limits
+                    tell_reading(blob.chunks(), on_read),
+                    algorithm=name_algorithm(name),
+                    ahead=self._outweighs(blob),
+                    limits=self.limits,
                 )
             except TarlayersError as error:
                 raise place_error(error, name or self.archive.path) from error
@@ -159,8 +167,16 @@ class SeekStore:
             hashed=hashed,
             contents=contents,
             algorithm=name_algorithm(name),
+            ahead=self._outweighs(blob),
             limits=self.limits,
         )
+
+    def _outweighs(self, blob: Blob) -> bool:
+        """Say whether a blob is so large that cores would wait for it: then its stages run beside each other.
+
+        Where there are others enough, a core for each of them is better: nothing is handed from thread to thread.
+        """
+        return blob.size > self._share
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Hop to the files of a plain layer; decompress any other up to the last of them."""
