@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 _INT = re.compile(rb"[+-]?[0-9]+")
 _OCTAL = re.compile(rb"[0-7]+")
+_COMMON_OCTAL = re.compile(rb"[ \0]*([0-7]{1,20})(?:\0|[ \0]*\Z)")  # nearly all fields, at half the price
 _INT64 = 1 << 63
 _NO_HEADER = "bad checksum: this is not a tar header"
 
@@ -30,6 +31,8 @@ class TooManyRegions(FieldError):
 
 def parse_octal(field: bytes) -> int:
     """Octal digits between blanks and NULs; an empty field is 0."""
+    if common := _COMMON_OCTAL.match(field):
+        return int(common[1], 8)
     digits = field.strip(b" \0").partition(b"\0")[0]
     if not digits:
         return 0

@@ -19,6 +19,8 @@ HEADER_NAME_BYTES = 256
 """The longest name that a header alone can give: 100 bytes, a slash, and a prefix of 155."""
 
 _HEADER = struct.Struct("100s24s12s12s8s356s")
+# How many fields a cache keeps. A distribution has some 15,000 checksums and sizes; tails have 356 bytes each.
+_SMALL, _LARGE = 1 << 15, 1 << 12
 _PLAIN = frozenset((b"0", *HEADER_ONLY))
 
 
@@ -41,14 +43,13 @@ class HeaderRun(NamedTuple):
 class _Cache(dict[bytes, Any]):
     """Decoded fields: most repeat from header to header, and a look-up costs a fraction of a decode."""
 
-    _MOST = 1 << 12
-
-    def __init__(self, decode: Callable[[bytes], Any]) -> None:
+    def __init__(self, decode: Callable[[bytes], Any], most: int) -> None:
         super().__init__()
         self._decode = decode
+        self._most = most
 
     def __missing__(self, field: bytes) -> Any:  # noqa: ANN401 # the values of one cache are of one type
-        if len(self) >= self._MOST:
+        if len(self) >= self._most:
             self.clear()
         value = self[field] = self._decode(field)
         return value
@@ -60,11 +61,11 @@ class HeaderCaches:
     """
 
     def __init__(self) -> None:
-        self.tails: dict[bytes, Tail] = _Cache(parse_tail)
-        self.owners: dict[bytes, tuple[int, int, int]] = _Cache(_parse_owner)
-        self.numbers: dict[bytes, int] = _Cache(parse_numeric)
-        self.times: dict[bytes, int] = _Cache(_parse_seconds)
-        self.sums: dict[bytes, int] = _Cache(_parse_expected_sum)
+        self.tails: dict[bytes, Tail] = _Cache(parse_tail, _LARGE)
+        self.owners: dict[bytes, tuple[int, int, int]] = _Cache(_parse_owner, _LARGE)
+        self.numbers: dict[bytes, int] = _Cache(parse_numeric, _SMALL)
+        self.times: dict[bytes, int] = _Cache(_parse_seconds, _LARGE)
+        self.sums: dict[bytes, int] = _Cache(_parse_expected_sum, _SMALL)
 
 
 class Tail(NamedTuple):
@@ -90,7 +91,12 @@ def parse_tail(tail: bytes) -> Tail:
     if gnu or magic == b"ustar\0":
         major, minor = parse_numeric(tail[173:181]), parse_numeric(tail[181:189])
         prefix = _gnu_prefix(tail[189:344]) if gnu else _ustar_prefix(tail[189:344], star=tail[352:] == b"tar\0")
-    return Tail(tail[:1], tail[1:101].partition(b"\0")[0], major, minor, prefix, gnu, sum(tail))
+    return Tail(tail[:1], tail[1:101].partition(b"\0")[0], major, minor, prefix, gnu, _sum_bytes(tail[:178]) + _sum_bytes(tail[178:]))
+
+
+def _sum_bytes(data: bytes) -> int:
+    """Add up to 256 bytes: adler32's low half is one more, at C speed."""
+    return (adler32(data) & 0xFFFF) - 1
 
 
 def _ustar_prefix(prefix: bytes, *, star: bool) -> bytes:
