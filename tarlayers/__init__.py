@@ -24,9 +24,10 @@ Inside a floor these edges are meant, and no others:
     formats.tar -> formats.tar_feed formats.tar_fields formats.tar_headers formats.tar_member
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
+    formats.compression -> formats.magic
     formats.toc -> formats.tar formats.compression
     formats.entrycolumns -> formats.columns formats.tar formats.whiteout
-    formats.tlx -> formats.columns formats.entrycolumns formats.compression
+    formats.tlx -> formats.columns formats.entrycolumns formats.compression formats.magic
     formats.config_keys -> formats.documents
     formats.secrets -> formats.glob
     formats.toml_values -> formats.toml_lines

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from tarlayers.digest import Digest, chain_ids
 from tarlayers.entry import Entry
 from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError
-from tarlayers.formats.compression import open_plain
-from tarlayers.formats.documents import Config, HistoryStep, Platform
 from tarlayers.formats.mediatypes import containerd_refusal
 from tarlayers.formats.toc import read_toc_claims
 from tarlayers.layer import LayerIndex, read_heads
-from tarlayers.limits import Limits
-from tarlayers.sources.dataroot import StoredContainer
-from tarlayers.sources.layout import OnDisk
 from tarlayers.stores.store import OnRead, Store, tell_reading
 from tarlayers.threads import count_cores, run_threads
 from tarlayers.windows import find_parts, show_files
+
+if TYPE_CHECKING:
+    from tarlayers.formats.documents import Config, HistoryStep, Platform
+    from tarlayers.limits import Limits
+    from tarlayers.sources.dataroot import StoredContainer
+    from tarlayers.sources.layout import OnDisk
 
 _COMPRESSED = frozenset(("gzip", "zstd", "xz", "bzip2"))
 _PREFIX = 12  # hex digits that name a layer or an image, as docker prints them
@@ -137,6 +139,8 @@ class Layer:
 
     def open_plain(self, on_read: OnRead | None = None) -> Iterator[bytes]:
         """Yield the uncompressed tar in chunks. ContentAbsent where the bytes are not kept (a stream)."""
+        from tarlayers.formats.compression import open_plain  # noqa: PLC0415 # decoders, for who reads contents
+
         return open_plain(tell_reading(self._store.open(self._readable_blob()), on_read), self.limits)
 
     def open_content(self, entry: Entry) -> Iterator[bytes]:
@@ -183,8 +187,7 @@ class _named:  # noqa: N801 # reads as the word it is: with _named(layer)
             raise error.inside(self._name) from error
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryRow:
+class HistoryRow(NamedTuple):
     """One build step, and the layer that it made, if it made one and the two can be matched."""
 
     step: HistoryStep
@@ -251,6 +254,9 @@ def load_layers(
     lowest such layer.
     """
     distinct = {layer.source: layer for layer in reversed(layers) if layer.unreadable is None}
+    if not hashed and not contents and all(layer.compression == "none" for layer in distinct.values()):
+        # Of plain layers headers alone are read, which is work of the interpreter: threads would only wait for it.
+        workers = 1
 
     def load(layer: Layer) -> None:
         layer.read(hashed=hashed, contents=contents, on_read=on_read)

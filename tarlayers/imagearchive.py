@@ -14,30 +14,29 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from tarlayers.digest import Meter
 from tarlayers.errors import ContentAbsent, MalformedInput, UnsupportedInput, naming
-from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
-from tarlayers.formats.tlx import IndexFile, is_tlx, parse_tlx
-from tarlayers.image import Image
+from tarlayers.formats.magic import SNIFF_BYTES, is_tlx, sniff
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.recordedimage import make_bare_image, make_image
 from tarlayers.reference import choose_image
 from tarlayers.sources.archive import Archive, open_directory, open_tar, read_stream
-from tarlayers.sources.content_store import read_content_store
-from tarlayers.sources.dataroot import DataRoot, Fault
-from tarlayers.sources.docker_root import read_docker_root
-from tarlayers.sources.filetree import DirectoryTree, FileTree, join_path, read_tar_tree
-from tarlayers.sources.layercache import LayerCache
-from tarlayers.sources.layout import Layout, OtherRecord
+from tarlayers.sources.layout import Layout
 from tarlayers.sources.locate import locate_images
-from tarlayers.sources.podman_root import read_podman_root
-from tarlayers.stores.cachedstore import CachedStore
-from tarlayers.stores.indexstore import NO_CONTENTS, IndexStore
-from tarlayers.stores.passedstore import PassedStore, pass_stream
-from tarlayers.stores.rootstore import RootStore
-from tarlayers.stores.store import OnRead, SeekStore, Store, tell_reading
+from tarlayers.stores.store import SeekStore, tell_reading
+
+# What only some archives need is imported where it is met: a short command on a small image is all start-up.
+if TYPE_CHECKING:
+    from tarlayers.formats.tlx import IndexFile
+    from tarlayers.image import Image
+    from tarlayers.sources.dataroot import DataRoot, Fault
+    from tarlayers.sources.filetree import FileTree
+    from tarlayers.sources.layercache import LayerCache
+    from tarlayers.sources.layout import OtherRecord
+    from tarlayers.stores.indexstore import IndexStore
+    from tarlayers.stores.store import OnRead, Store
 
 # What members are called that no root file system has: without the documents they are no image, and no layer either.
 _IMAGE_MEMBER = re.compile(
@@ -48,7 +47,6 @@ _LAYOUT_FILES = frozenset(("index.json", "oci-layout", "manifest.json"))
 _ROOT_NAMES = re.compile(
     r"(^|/)(image/[^/]+/layerdb/|[a-z]+-layers/layers\.json$|io\.containerd\.content\.v1\.content/blobs/)"
 )
-_READERS = (read_docker_root, read_podman_root)
 _MOST_CANDIDATES = 1000
 
 Source = str | os.PathLike[str] | BinaryIO
@@ -139,8 +137,7 @@ def _require_binary(source: object) -> None:
         raise TypeError(f"a path or a binary stream is needed, not {type(source).__name__}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Needs:
+class _Needs(NamedTuple):
     """What is needed of a stream, and where layers are kept."""
 
     hashed: bool
@@ -172,10 +169,14 @@ def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
 def _make_store(archive: Archive, cache: LayerCache | None, limits: Limits) -> SeekStore:
     if cache is None or limits != DEFAULT_LIMITS:
         return SeekStore(archive, limits)
+    from tarlayers.stores.cachedstore import CachedStore  # noqa: PLC0415 # as said at the top
+
     return CachedStore(archive, cache)
 
 
 def _open_directory(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
+    from tarlayers.sources.filetree import DirectoryTree  # noqa: PLC0415 # as said at the top
+
     tree = DirectoryTree(path.rstrip("/") or "/")
     found = (
         None if _LAYOUT_FILES & set(tree.names("")) else _assemble_root(path, None, "none", tree, limits, needs.cache)
@@ -194,7 +195,7 @@ def _open_packed(path: str, stream: BinaryIO, needs: _Needs, limits: Limits) -> 
     if not stream.seekable():
         raise UnsupportedInput("a data root cannot be read as it passes: give it as a file", place=path)
     stream.seek(0)
-    return _open_stream(path, _read_stream(stream), replace(needs, keep=True), limits)
+    return _open_stream(path, _read_stream(stream), needs._replace(keep=True), limits)
 
 
 def _passes(head: bytes) -> bool:
@@ -215,12 +216,16 @@ def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limi
     name = "standard input" if path == "-" else path
     with naming(name):
         if compression != "none":
+            from tarlayers.formats.compression import Decompressor  # noqa: PLC0415 # as said at the top
+
             head, plain = _peek(Decompressor(compression, limits).run(plain))
         if is_tlx(head):
             return _open_index(path, plain, stored, compression, needs, limits)
         if needs.keep or needs.spool:
             store: Store = _spool(name, plain, needs, limits)
         else:
+            from tarlayers.stores.passedstore import pass_stream  # noqa: PLC0415 # as said at the top
+
             needs.tell(f"{name} is read in one pass, nothing is kept on disk")
             store = pass_stream(plain, hashed=needs.hashed, contents=needs.contents, limits=limits)
         return _assemble(path, stored.size, compression, store, limits)
@@ -238,6 +243,9 @@ def _open_index(
     path: str, plain: Iterable[bytes], stored: Meter, compression: str, needs: _Needs, limits: Limits
 ) -> ImageArchive:
     """Open the index file of an archive."""
+    from tarlayers.formats.tlx import parse_tlx  # noqa: PLC0415 # as said at the top
+    from tarlayers.stores.indexstore import NO_CONTENTS, IndexStore  # noqa: PLC0415 # as above
+
     if needs.keep:
         raise ContentAbsent(NO_CONTENTS)
     data = bytearray()
@@ -256,8 +264,7 @@ def _open_index(
 def _leave_out(archive: ImageArchive, chosen: Iterable[int], store: IndexStore) -> ImageArchive:
     """Leave out all images but the chosen ones, and what is claimed of blobs that are theirs alone."""
     chosen = [number for number in chosen if number < len(archive.images)]
-    layout = replace(
-        archive.layout,
+    layout = archive.layout._replace(
         images=tuple(archive.layout.images[number] for number in chosen),
         claims=tuple(claim for claim in archive.layout.claims if claim.blob is None or store.holds(claim.blob)),
     )
@@ -290,6 +297,8 @@ def _assemble(
     layout = locate_images(store.documents, store.sizes, limits)
     kind = layout.kind
     if kind == "none" and isinstance(store, SeekStore) and not directory and _names_root(store.sizes):
+        from tarlayers.sources.filetree import read_tar_tree  # noqa: PLC0415 # as said at the top
+
         found = _assemble_root(path, size, compression, read_tar_tree(store.archive, limits), limits)
         if found is not None:
             return found
@@ -320,16 +329,20 @@ def _names_root(names: Iterable[str]) -> bool:
 
 def _is_passed_root(archive: ImageArchive) -> bool:
     """Say whether a stream that was not kept turned out to be a data root, which takes more than one look."""
-    return archive.kind == "layer" and isinstance(archive.store, PassedStore) and _names_root(archive.store.sizes)
+    return archive.kind == "layer" and not isinstance(archive.store, SeekStore) and _names_root(archive.store.sizes)
 
 
 def _assemble_root(
     path: str, size: int | None, compression: str, tree: FileTree, limits: Limits, cache: LayerCache | None = None
 ) -> ImageArchive | None:
     """Find an engine's data root: the tree itself, or a directory at most two below the first that branches."""
+    from tarlayers.sources.content_store import read_content_store  # noqa: PLC0415 # as said at the top
+    from tarlayers.sources.docker_root import read_docker_root  # noqa: PLC0415 # as above
+    from tarlayers.sources.podman_root import read_podman_root  # noqa: PLC0415 # as above
+
     for place in _root_candidates(tree):
         below = tree.below(place) if place else tree
-        for read in _READERS:
+        for read in (read_docker_root, read_podman_root):
             root = read(below, limits)
             if root is not None:
                 return _assemble_unpacked(path, size, compression, root, limits)
@@ -343,6 +356,8 @@ def _assemble_root(
 
 
 def _root_candidates(tree: FileTree) -> Iterator[str]:
+    from tarlayers.sources.filetree import join_path  # noqa: PLC0415 # as said at the top
+
     top = ""
     while len(names := tree.names(top)) == 1 and _is_directory(tree, join_path(top, names[0])):
         yield top
@@ -368,6 +383,8 @@ def _is_directory(tree: FileTree, path: str) -> bool:
 
 
 def _assemble_unpacked(path: str, size: int | None, compression: str, root: DataRoot, limits: Limits) -> ImageArchive:
+    from tarlayers.stores.rootstore import RootStore  # noqa: PLC0415 # as said at the top
+
     store = RootStore(root, limits)
     parents = [make_image(record, store) for record in root.parents]
     containers = [make_image(each.record, store, each.container) for each in root.containers]

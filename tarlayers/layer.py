@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING
 
 from tarlayers.digest import Digest, Meter
 from tarlayers.entry import (
@@ -19,10 +20,12 @@ from tarlayers.entry import (
 )
 from tarlayers.errors import MalformedInput
 from tarlayers.formats import tar
-from tarlayers.formats.compression import Decompressor, sniff_chunks
 from tarlayers.formats.toc import FOOTER_SIZES, STARGZ_MEMBER, StoredToc, find_chunked, read_behind
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.threads import run_ahead
+
+if TYPE_CHECKING:
+    from tarlayers.formats.compression import Decompressor
 
 _TOC_PATH = f"/{STARGZ_MEMBER}"
 
@@ -153,6 +156,8 @@ class _Reading:
         keep: int | None = None,
         ahead: bool = False,
     ) -> None:
+        from tarlayers.formats.compression import Decompressor, sniff_chunks  # noqa: PLC0415 # decoders
+
         self.keep = (limits.toc_bytes if hashed else 0) if keep is None else keep
         """Bytes of a table of contents that are kept."""
         self._limits = limits

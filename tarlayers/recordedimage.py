@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tarlayers.formats.mediatypes import read_layer_type, why_unreadable
 from tarlayers.image import HistoryRow, Image, Layer
-from tarlayers.sources.dataroot import StoredContainer
 from tarlayers.sources.layout import ImageRecord, LayerRecord, map_history
 from tarlayers.stores.store import WHOLE, SeekStore, Store
+
+if TYPE_CHECKING:
+    from tarlayers.sources.dataroot import StoredContainer
 
 
 def make_bare_image(store: Store, size: int | None) -> Image:

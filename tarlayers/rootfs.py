@@ -9,7 +9,6 @@ so that there is still an answer, and the refusals say so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from tarlayers.entry import Entry
@@ -82,8 +81,7 @@ class Stratum(NamedTuple):
     """What the layers below show, until the visit is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class LayerTrace:
+class LayerTrace(NamedTuple):
     """What one layer did."""
 
     layer: int

@@ -15,7 +15,8 @@ import zstandard
 
 from tarlayers.errors import LimitExceeded, MalformedInput, TarlayersError, UnsupportedInput
 from tarlayers.formats import compression as compression_module
-from tarlayers.formats.compression import SNIFF_BYTES, Decompressor, sniff
+from tarlayers.formats.compression import Decompressor
+from tarlayers.formats.magic import SNIFF_BYTES, sniff
 from tarlayers.limits import Limits
 
 PLAIN = random.Random(1).randbytes(700) + b"container layer " * 40

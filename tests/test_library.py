@@ -7,7 +7,6 @@ import io
 import re
 import subprocess
 import sys
-from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
@@ -80,7 +79,7 @@ def test_results_are_frozen() -> None:
     image = tarlayers.open_image(SHOP)
     entry = tarlayers.merge_layers(image.layers)["/etc/passwd"]
     for value, name in ((image, "names"), (image.layers[0], "index"), (image.history[0], "layer")):
-        with pytest.raises(FrozenInstanceError):
+        with pytest.raises(AttributeError):
             setattr(value, name, None)
     with pytest.raises(AttributeError):
         entry.size = 0  # type: ignore[misc] # on purpose

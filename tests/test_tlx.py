@@ -18,13 +18,12 @@ from tarlayers.digest import Digest
 from tarlayers.entry import Entry
 from tarlayers.errors import LimitExceeded, MalformedInput, TarlayersError, UnsupportedInput
 from tarlayers.formats.columns import ColumnReader, ColumnWriter
+from tarlayers.formats.magic import TLX_MAGIC, is_tlx
 from tarlayers.formats.tlx import (
-    MAGIC,
     IndexedLayer,
     IndexFile,
     Origin,
     Section,
-    is_tlx,
     pack_entries,
     parse_tlx,
     unpack_entries,
@@ -277,7 +276,7 @@ def test_a_cut_index_says_so() -> None:
     for end in range(len(data)):
         with pytest.raises(MalformedInput) as raised:
             parse_tlx(data[:end])
-        assert raised.value.offset == (end if end >= len(MAGIC) else 0)
+        assert raised.value.offset == (end if end >= len(TLX_MAGIC) else 0)
 
 
 def test_every_changed_byte_is_seen() -> None:
@@ -316,7 +315,7 @@ WRONG = {
         layers={"a": indexed(TABLE["digests"], digests=Section(Section.pack(bytes(32)).stored, 64))}
     ),
     "sections that are not there": sign(dump(INDEX)[:-33] + bytes(32)),
-    "head that is not there": sign(HEADER.pack(MAGIC, 1, 68, 1 << 60, 9) + bytes(32)),
+    "head that is not there": sign(HEADER.pack(TLX_MAGIC, 1, 68, 1 << 60, 9) + bytes(32)),
 }
 
 
@@ -330,7 +329,7 @@ def test_few_bytes_do_not_become_many() -> None:
     many = 3_000_000
     zeros = Section.pack(bytes(many))
     for head in (zeros, replace(zeros, plain_size=1 << 50)):
-        data = HEADER.pack(MAGIC, 1, 68 + len(head.stored), len(head.stored), head.plain_size) + head.stored
+        data = HEADER.pack(TLX_MAGIC, 1, 68 + len(head.stored), len(head.stored), head.plain_size) + head.stored
         with pytest.raises(LimitExceeded):
             parse_tlx(sign(data + bytes(32)), Limits(index_grace_bytes=1 << 20, index_ratio=100))
     deep = [entry("/" + "a" * 5000 + str(i)) for i in range(200)]
@@ -347,7 +346,11 @@ def test_few_bytes_do_not_become_many() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_index_or_an_error(data: bytes) -> None:
-    for whole in (data, MAGIC + data, sign(HEADER.pack(MAGIC, 1, 68 + len(data), len(data), 9) + data + bytes(32))):
+    for whole in (
+        data,
+        TLX_MAGIC + data,
+        sign(HEADER.pack(TLX_MAGIC, 1, 68 + len(data), len(data), 9) + data + bytes(32)),
+    ):
         with pytest.raises(TarlayersError):
             parse_tlx(whole)
 
@@ -363,7 +366,7 @@ def test_mutated_columns_are_an_index_or_an_error(seed: int, changes: int) -> No
     layer = INDEX.layers["layer.tar"]
     sections = [mutate(part, changes, dice) for part in (head, layer.entries.expand(1 << 20))]
     packed = [Section.pack(part) for part in sections]
-    file = HEADER.pack(MAGIC, 1, 68 + len(packed[0].stored), len(packed[0].stored), len(sections[0]))
+    file = HEADER.pack(TLX_MAGIC, 1, 68 + len(packed[0].stored), len(packed[0].stored), len(sections[0]))
     for whole, entries in ((sign(file + packed[0].stored + bytes(32)), layer.entries), (data, packed[1])):
         try:
             index = parse_tlx(whole)

@@ -13,7 +13,7 @@ to the same mode, a new hard link elsewhere), directories where something came a
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarlayers.comparison import Contents, load_comparable
@@ -130,8 +130,7 @@ def _trace_below(layers: Sequence[Layer], path: str, engine: str, wanted: Contai
     """Trace all layers, but keep only the events of those that are wanted, at and below a path."""
     below = path + "/"
     return [
-        replace(
-            trace,
+        trace._replace(
             events=tuple(e for e in trace.events if e.path == path or e.path.startswith(below))
             if trace.layer in wanted
             else (),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarlayers.entry import Entry
@@ -24,8 +23,7 @@ class Row(NamedTuple):
     """Other visible names of the same inode."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """Which entries are asked for."""
 
     path: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import stat
 import sys
@@ -76,7 +75,7 @@ def replacing(path: str) -> Iterator[BinaryIO]:
         return
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
     # Named before it is there: whatever comes when, Ctrl-C too, it is known what has to go.
-    temporary = target.parent / f".{target.name[:200]}.{secrets.token_hex(8)}"
+    temporary = target.parent / f".{target.name[:200]}.{os.urandom(8).hex()}"
     try:
         with temporary.open("xb") as out:
             yield out

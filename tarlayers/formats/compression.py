@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bz2
 import lzma
-import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -19,12 +18,8 @@ import zstandard
 from isal import igzip_lib
 
 from tarlayers.errors import MalformedInput, UnsupportedInput
+from tarlayers.formats.magic import SNIFF_BYTES, ZSTD_MAGIC, ZSTD_SKIPPABLE, sniff
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
-
-# bzip2 needs the most: "BZh", the level, and six bytes of block magic.
-SNIFF_BYTES = 10
-# The digits of pi open a block, those of its square root close the stream.
-_BZIP2_START = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 
 # OSError is what bz2 raises for corrupt data; no decoder does any input or output.
 _DECODER_ERRORS: tuple[type[Exception], ...] = (igzip_lib.IsalError, lzma.LZMAError, OSError)  # type: ignore[assignment]
@@ -42,26 +37,12 @@ _GZIP_HEADER_BYTES = 256 << 10
 # The xz format allows dictionaries of 4 GiB; `xz -9` needs 65 MiB to decode.
 _XZ_MEMORY = 1 << 30
 
-_ZSTD_MAGIC = 0xFD2FB528
-_ZSTD_SKIPPABLE = 0x184D2A50
 # MaxWindowSize of klauspost/compress, with which containerd and podman read; `zstd --ultra --long=29`.
 _ZSTD_WINDOW = 1 << 29
 _ZSTD_BLOCK = 128 << 10
 _ZSTD_BATCH = 8  # blocks; encoders cut them at some 10 KiB stored, a call for each would cost a sixth of the speed
 _ZSTD_RLE, _ZSTD_RESERVED = 1, 3
 _KEPT_FRAMES = 8  # zstd:chunked ends in three: table of contents, tar-split, footer
-
-
-def sniff(prefix: bytes) -> str:
-    """Name the compression that `prefix`, the first SNIFF_BYTES or all there is, belongs to; else `none`."""
-    if prefix.startswith(b"\x1f\x8b"):
-        return "gzip"
-    if prefix.startswith(b"\xfd7zXZ\0"):
-        return "xz"
-    if _BZIP2_START.match(prefix):
-        return "bzip2"
-    magic = int.from_bytes(prefix[:4], "little")
-    return "zstd" if magic == _ZSTD_MAGIC or magic & ~0xF == _ZSTD_SKIPPABLE else "none"
 
 
 def sniff_chunks(chunks: Iterable[bytes]) -> tuple[str, Iterator[bytes]]:
@@ -181,10 +162,10 @@ class Decompressor:
         while stored.peek(1) or not stored.offset:
             start = stored.offset
             magic = int.from_bytes(stored.take(4), "little")
-            if magic & ~0xF == _ZSTD_SKIPPABLE:
+            if magic & ~0xF == ZSTD_SKIPPABLE:
                 self.skippable_first = self.skippable_first or not start
                 self._skip_frame(int.from_bytes(stored.take(4), "little"))
-            elif magic == _ZSTD_MAGIC:
+            elif magic == ZSTD_MAGIC:
                 self.skippable.clear()
                 yield from _decode_frame(stored, context.decompressobj())
                 self.members += 1
@@ -407,4 +388,4 @@ def _frame_header(stored: _Stored) -> tuple[bytes, bool]:
         raise UnsupportedInput(f"zstd window of {window} bytes is larger than {_ZSTD_WINDOW}", offset=start)
     if any(fields[not single_segment :][:id_size]):
         raise UnsupportedInput("zstd frame needs a dictionary", offset=start)
-    return _ZSTD_MAGIC.to_bytes(4, "little") + descriptor + fields, checksum
+    return ZSTD_MAGIC.to_bytes(4, "little") + descriptor + fields, checksum

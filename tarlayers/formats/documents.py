@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
@@ -42,8 +41,7 @@ class Platform(NamedTuple):
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(NamedTuple):
     """Points at a blob: its claimed digest, size and type."""
 
     media_type: str | None
@@ -55,8 +53,7 @@ class Descriptor:
     artifact_type: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(NamedTuple):
     """An image index or manifest list."""
 
     manifests: tuple[Descriptor, ...]
@@ -65,8 +62,7 @@ class Index:
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """An image manifest, of OCI or Docker schema 2."""
 
     config: Descriptor | None
@@ -88,8 +84,7 @@ class HistoryStep(NamedTuple):
     empty_layer: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """An image configuration."""
 
     os: str | None
@@ -113,8 +108,7 @@ class Config:
         return Platform(self.os or "unknown", self.architecture or "unknown", self.variant, self.os_version)
 
 
-@dataclass(frozen=True, slots=True)
-class DockerManifestItem:
+class DockerManifestItem(NamedTuple):
     """One image of a docker-archive's `manifest.json`; names are member names."""
 
     config: str
@@ -124,8 +118,7 @@ class DockerManifestItem:
     """By diff ID, where docker knows what a layer was pulled as."""
 
 
-@dataclass(frozen=True, slots=True)
-class V1Image:
+class V1Image(NamedTuple):
     """A version 1 `<id>/json` document: one layer and the step that made it."""
 
     id: str

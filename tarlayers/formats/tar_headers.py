@@ -91,7 +91,15 @@ def parse_tail(tail: bytes) -> Tail:
     if gnu or magic == b"ustar\0":
         major, minor = parse_numeric(tail[173:181]), parse_numeric(tail[181:189])
         prefix = _gnu_prefix(tail[189:344]) if gnu else _ustar_prefix(tail[189:344], star=tail[352:] == b"tar\0")
-    return Tail(tail[:1], tail[1:101].partition(b"\0")[0], major, minor, prefix, gnu, _sum_bytes(tail[:178]) + _sum_bytes(tail[178:]))
+    return Tail(
+        tail[:1],
+        tail[1:101].partition(b"\0")[0],
+        major,
+        minor,
+        prefix,
+        gnu,
+        _sum_bytes(tail[:178]) + _sum_bytes(tail[178:]),
+    )
 
 
 def _sum_bytes(data: bytes) -> int:

@@ -21,10 +21,9 @@ from tarlayers.errors import LimitExceeded, MalformedInput, UnsupportedInput, na
 from tarlayers.formats.columns import ColumnReader, ColumnWriter
 from tarlayers.formats.compression import Decompressor
 from tarlayers.formats.entrycolumns import DIGEST_BYTES, Row, decode_entries, encode_entries
+from tarlayers.formats.magic import TLX_MAGIC, is_tlx
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
-# As PNG's: a byte that is no text, the name, and line ends that transfers as text would change.
-MAGIC = b"\x89TLX\r\n\x1a\n"
 VERSION = 1
 
 _HEADER = struct.Struct("<8sIQQQ")
@@ -138,11 +137,6 @@ def find_room(section: Section, limits: Limits) -> int:
     return max(limits.index_grace_bytes, limits.index_ratio * len(section.stored))
 
 
-def is_tlx(head: bytes) -> bool:
-    """Say whether a file that begins so is an index, of whatever version."""
-    return head.startswith(MAGIC)
-
-
 # -- writing ---------------------------------------------------------------------------------------
 
 
@@ -152,7 +146,7 @@ def write_tlx(index: IndexFile) -> Iterator[bytes]:
     sections = [section for layer in index.layers.values() for section in (layer.entries, layer.digests)]
     size = _HEADER.size + len(head.stored) + sum(len(section.stored) for section in sections) + _FOOTER
     hasher = hashlib.sha256()
-    header = _HEADER.pack(MAGIC, VERSION, size, len(head.stored), head.plain_size)
+    header = _HEADER.pack(TLX_MAGIC, VERSION, size, len(head.stored), head.plain_size)
     for chunk in (header, head.stored, *(section.stored for section in sections)):
         hasher.update(chunk)
         yield chunk
@@ -217,7 +211,7 @@ def parse_tlx(data: bytes, limits: Limits = DEFAULT_LIMITS) -> IndexFile:
     """
     if not is_tlx(data):
         raise MalformedInput("no index: its magic is missing", offset=0)
-    if len(data) >= len(MAGIC) + 4 and (version := int.from_bytes(data[8:12], "little")) != VERSION:
+    if len(data) >= len(TLX_MAGIC) + 4 and (version := int.from_bytes(data[8:12], "little")) != VERSION:
         raise UnsupportedInput(f"an index of version {version}; this tarlayers reads version {VERSION}", offset=8)
     if len(data) < _HEADER.size + _FOOTER:
         raise MalformedInput("the index is cut short", offset=len(data))

@@ -10,9 +10,8 @@ compressed, in a skippable zstd frame behind the data, and a last such frame of 
 from __future__ import annotations
 
 import re
-from base64 import b64decode
+from binascii import a2b_base64
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,7 +21,6 @@ import orjson
 from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput, TarlayersError
 from tarlayers.formats import tar
-from tarlayers.formats.compression import Decompressor
 from tarlayers.limits import Limits
 
 STARGZ_MEMBER = "stargz.index.json"
@@ -44,8 +42,7 @@ _TYPES = {"reg": "file"}
 _MTIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredToc:
+class StoredToc(NamedTuple):
     """A table of contents as it was found in a layer."""
 
     format: str
@@ -155,6 +152,8 @@ def find_chunked(frames: Mapping[int, bytes], limits: Limits) -> StoredToc | Non
 
 
 def _decompress(stored: bytes, plain_size: int, limits: Limits) -> tuple[bytes | None, str | None]:
+    from tarlayers.formats.compression import Decompressor  # noqa: PLC0415 # decoders, which a plain layer needs not
+
     bounded = Limits(plain_bytes=limits.toc_bytes)
     try:
         data = b"".join(Decompressor("zstd", bounded).run((stored,)))
@@ -260,7 +259,7 @@ def _xattrs(value: object, i: int) -> Mapping[str, bytes]:
         return {}
     try:
         if isinstance(value, dict):
-            return {name: b64decode(text, validate=True) for name, text in value.items()}
+            return {name: a2b_base64(text, strict_mode=True) for name, text in value.items()}
     except (ValueError, TypeError) as error:
         raise MalformedInput(f"entries[{i}].xattrs: expected base64") from error
     raise MalformedInput(f"entries[{i}].xattrs: expected an object")

@@ -6,8 +6,8 @@ characters that reorder or hide text are shown by their numbers.
 
 from __future__ import annotations
 
-import base64
 import re
+from binascii import b2a_base64
 
 # C0 and C1 controls, surrogates (bytes that are not UTF-8), bidi controls, other invisible format characters.
 _UNSAFE = re.compile(
@@ -43,7 +43,7 @@ def raw_base64(path: str) -> str | None:
     """The exact bytes of a name that is not UTF-8, in base64; None where the name is text."""
     if path.isascii() or not _SURROGATE.search(path):
         return None
-    return base64.b64encode(path.encode("utf-8", "surrogateescape")).decode()
+    return b2a_base64(path.encode("utf-8", "surrogateescape"), newline=False).decode()
 
 
 def escape_markdown(text: str) -> str:

@@ -6,11 +6,14 @@ Where there is no layer, another word stands in its place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from tarlayers.analysis.usage import Usage
 from tarlayers.entry import Entry
 from tarlayers.render.escape import escape_text
 from tarlayers.render.values import format_time, human_size, mode_string
+
+if TYPE_CHECKING:
+    from tarlayers.analysis.usage import Usage
 
 Row = tuple[str, Entry, int | str, Sequence[str]]
 

@@ -336,8 +336,7 @@ def _file_blob(name: str, path: Path) -> Blob | None:
     return Blob(name, status.st_size, read_at, lambda: os.fstat(opened[0]) if opened else path.stat())
 
 
-@dataclass(frozen=True, slots=True)
-class PassingMember:
+class PassingMember(NamedTuple):
     """One member of a stream's tar. Its content has to be drawn before the next member is."""
 
     name: str

@@ -18,7 +18,8 @@ from typing import NamedTuple
 from tarlayers.errors import ContentAbsent, naming
 from tarlayers.formats import tar
 from tarlayers.formats.assembly import OpenContent
-from tarlayers.formats.compression import SNIFF_BYTES, open_plain, sniff
+from tarlayers.formats.compression import open_plain
+from tarlayers.formats.magic import SNIFF_BYTES, sniff
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import CHUNK, clean_name, read_descriptor, read_stream
 

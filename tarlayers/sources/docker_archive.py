@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
@@ -151,5 +150,5 @@ def _v1_chain(found: Inventory, top: str) -> Iterator[V1Image]:
         seen.add(at)
         found.check_layer_count(len(seen), place)
         image = parse_v1_image(found.documents[place], place)
-        yield replace(image, id=at)
+        yield image._replace(id=at)
         at = image.parent

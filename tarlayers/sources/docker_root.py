@@ -15,7 +15,7 @@ small files are read here, and never one below a `diff`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest, chain_ids
 from tarlayers.errors import MalformedInput
@@ -244,7 +244,7 @@ class _Reader:
             directories=overlay_directories(self.tree, driver, mount_id, cache_ids, home),
         )
         base = image or _IMAGELESS
-        record = replace(base, names=(name,), manifest_digest=None, layers=(*layers, *own))
+        record = base._replace(names=(name,), manifest_digest=None, layers=(*layers, *own))
         return ContainerImage(container, record)
 
     def _read_id(self, place: str) -> str | None:

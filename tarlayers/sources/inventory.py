@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
@@ -114,7 +113,7 @@ class Inventory:
     def add_names(self, key: object, names: tuple[str, ...]) -> None:
         """Give a known image more names."""
         image = self.images[key]
-        self.images[key] = replace(image, names=self.merge_names(image.names, names))
+        self.images[key] = image._replace(names=self.merge_names(image.names, names))
 
     def merge_names(self, known: tuple[str, ...], more: Sequence[str]) -> tuple[str, ...]:
         """Put names together, and refuse more than anybody gives one image."""

@@ -14,7 +14,6 @@ import os
 import re
 import stat
 import struct
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -155,6 +154,8 @@ class LayerCache:
             self._sweep()
 
     def _replace(self, path: Path, pieces: list[bytes]) -> None:
+        import tempfile  # noqa: PLC0415 # brings random along, a tenth of what starting costs
+
         descriptor, temporary = tempfile.mkstemp(prefix="new-", dir=self._files)
         try:
             with os.fdopen(descriptor, "wb") as out:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple, TypeVar
 
@@ -29,8 +28,7 @@ class OnDisk(NamedTuple):
     """The copy has its unpacked files; without them its headers alone are known."""
 
 
-@dataclass(frozen=True, slots=True)
-class LayerRecord:
+class LayerRecord(NamedTuple):
     """One layer as the documents have it."""
 
     blob: str | None
@@ -45,8 +43,7 @@ class LayerRecord:
     """Where an engine keeps it unpacked; None in archives."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRecord:
+class ImageRecord(NamedTuple):
     """One image as the documents have it."""
 
     names: tuple[str, ...]
@@ -62,8 +59,7 @@ class ImageRecord:
     """`oci`, `docker` or `dir`."""
 
 
-@dataclass(frozen=True, slots=True)
-class OtherRecord:
+class OtherRecord(NamedTuple):
     """Something that is no image: `attestation`, `artifact`, `index`, or a manifest that is `absent`."""
 
     digest: Digest | None
@@ -95,8 +91,7 @@ class Disagreement(NamedTuple):
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """What an archive holds. `kind` is `none` when no document speaks of an image."""
 
     kind: str

@@ -8,7 +8,7 @@ artifacts are no images.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
@@ -22,16 +22,15 @@ from tarlayers.sources.names import names_of
 _ATTESTATION = "vnd.docker.reference.type"
 
 
-@dataclass(frozen=True, slots=True)
-class _Above:
+class _Above(NamedTuple):
     """What stands above a document: the name and annotations it passes down, and the indexes on the way."""
 
-    names: tuple[str, ...] = ()
-    annotations: Mapping[str, str] = field(default_factory=dict)
-    indexes: tuple[Digest, ...] = ()
+    names: tuple[str, ...]
+    annotations: Mapping[str, str]
+    indexes: tuple[Digest, ...]
 
 
-_TOP = _Above()
+_TOP = _Above((), {}, ())
 
 
 def read_index(found: Inventory, place: str) -> None:
@@ -75,7 +74,7 @@ def read_descriptor(
         return read_manifest(found, blob, descriptor, above)
     if descriptor.digest in above.indexes:
         raise MalformedInput("an index that names itself", place=blob)
-    if _read_index(found, blob, raw, replace(above, indexes=(*above.indexes, descriptor.digest))):
+    if _read_index(found, blob, raw, above._replace(indexes=(*above.indexes, descriptor.digest))):
         return True
     found.add_other(descriptor, "index", above.names)
     return False

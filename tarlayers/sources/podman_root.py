@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
@@ -258,7 +258,7 @@ class _Reader:
             mount_id=layer_id,
             directories=overlay_directories(self.tree, driver, layer_id, cache_ids, self.tree.path),
         )
-        record = replace(image, names=(name,), manifest_digest=None, layers=(*below, top))
+        record = image._replace(names=(name,), manifest_digest=None, layers=(*below, top))
         self.containers.append(ContainerImage(container, record))
 
 

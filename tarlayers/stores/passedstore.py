@@ -10,7 +10,7 @@ from tarlayers.digest import Digest, Meter, name_algorithm
 from tarlayers.entry import Entry, decode_entry
 from tarlayers.errors import ContentAbsent, ReadFailed, TarlayersError
 from tarlayers.formats import tar
-from tarlayers.formats.compression import sniff
+from tarlayers.formats.magic import sniff
 from tarlayers.formats.toc import read_behind
 from tarlayers.layer import LayerIndex, LayerScan, find_toc_member, index_layer, index_metered
 from tarlayers.limits import DEFAULT_LIMITS, Limits

@@ -13,7 +13,7 @@ from tarlayers.digest import Digest, Meter, name_algorithm
 from tarlayers.entry import Entry
 from tarlayers.errors import TarlayersError
 from tarlayers.formats import tar
-from tarlayers.formats.compression import SNIFF_BYTES, open_plain, sniff
+from tarlayers.formats.magic import SNIFF_BYTES, sniff
 from tarlayers.formats.toc import TOC_END_BYTES, may_have_toc
 from tarlayers.layer import LayerIndex, LayerScan, hash_contents, hop_layer, index_layer, read_content, scan_layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits
@@ -185,6 +185,8 @@ class SeekStore:
             if sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
                 feed: tar.Feed = tar.SeekFeed(blob.read_at, blob.size)
             else:
+                from tarlayers.formats.compression import open_plain  # noqa: PLC0415 # decoders
+
                 feed = tar.ChunkFeed(open_plain(blob.chunks(), self.limits))
             return hash_contents(tar.Walker(feed, limits=self.limits), offsets)
         except TarlayersError as error:
@@ -208,4 +210,6 @@ class SeekStore:
 
     def open_file(self, name: str, entry: Entry) -> Iterator[bytes]:
         """Read the layer up to the file."""
+        from tarlayers.formats.compression import open_plain  # noqa: PLC0415 # as above
+
         return read_content(open_plain(self.open(name), self.limits), entry.offset, self.limits)
