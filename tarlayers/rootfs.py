@@ -130,15 +130,20 @@ class RootFS(Mapping[str, Entry]):
         for children in self._dirs.values():
             yield from children.items()
 
-    def sorted_paths(self) -> list[str]:
-        """Every path, in the order of their bytes."""
-        return sort_paths(self)
+    def sorted_paths(self, below: str = "") -> list[str]:
+        """Every path below a directory, in the order of their bytes."""
+        inside = below + "/"
+        return sort_paths(path for path in self if path.startswith(inside)) if below else sort_paths(self)
 
     def sorted_nodes(self, below: str = "") -> Iterator[tuple[str, Node]]:
         """Every path below a directory with its node, in the order of the paths' bytes."""
-        inside = below + "/"
-        paths = sort_paths(path for path in self if path.startswith(inside)) if below else self.sorted_paths()
-        return ((path, self.node(path)) for path in paths)
+        paths = self.sorted_paths(below)
+        return zip(paths, self.find_nodes(paths), strict=True)
+
+    def find_nodes(self, paths: Iterable[str]) -> list[Node]:
+        """The inodes at paths that are all there, in their order."""
+        dirs = self._dirs
+        return [dirs[path[: path.rfind("/")]][path] for path in paths]
 
     def children(self, path: str) -> list[str]:
         """Paths of what a directory holds, in the order of their bytes; nothing for what is no directory."""
@@ -161,10 +166,15 @@ class RootFS(Mapping[str, Entry]):
 
     def other_names(self, path: str, node: Node) -> tuple[str, ...]:
         """The other visible names of a node that is known to stand at `path`."""
+        names = self.linked_names.get(id(node))
+        return tuple(name for name in names if name != path) if names else ()
+
+    @property
+    def linked_names(self) -> Mapping[int, Sequence[str]]:
+        """The sorted names of every inode that has several, by the identity of its node."""
         if self._links is None:
             self._links = find_links(self._dirs)
-        names = self._links.get(id(node))
-        return tuple(name for name in names if name != path) if names else ()
+        return self._links
 
     def resolve(self, path: str, *, follow: bool = True) -> str:
         """Follow symlinks inside the image; with `follow` off not that of the last component.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, overload
 
 from tarlayers.entry import Entry
 from tarlayers.errors import NoSuchPath
@@ -23,6 +23,37 @@ class Row(NamedTuple):
     """Other visible names of the same inode."""
 
 
+class Rows(Sequence[Row]):
+    """Rows that are made when they are looked at: kept, they would be 90 bytes each."""
+
+    def __init__(self, rootfs: RootFS, paths: Sequence[str]) -> None:
+        self.paths = paths
+        self._nodes = rootfs.find_nodes(paths)
+        self._links = rootfs.linked_names
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Row]: ...
+    def __getitem__(self, at: int | slice) -> Row | list[Row]:
+        if isinstance(at, slice):
+            return list(self._make(self.paths[at], self._nodes[at]))
+        return next(self._make([self.paths[at]], [self._nodes[at]]))
+
+    def __iter__(self) -> Iterator[Row]:
+        return self._make(self.paths, self._nodes)
+
+    def _make(self, paths: Sequence[str], nodes: Sequence[Node]) -> Iterator[Row]:
+        links = self._links
+        for path, node in zip(paths, nodes, strict=True):
+            names = links.get(id(node)) if links else None
+            others = tuple(name for name in names if name != path) if names else ()
+            yield tuple.__new__(Row, (path, node[0], node[1], others))  # a call of Row takes three times as long
+
+
 class Selection(NamedTuple):
     """Which entries are asked for."""
 
@@ -34,14 +65,22 @@ class Selection(NamedTuple):
     depth: int | None = None
     """How many levels below the path, for what is recursive; None for all."""
 
-    def select(self, rootfs: RootFS) -> Iterator[Row]:
-        """Give the rows in the order of their paths' bytes; NoSuchPath, at once, when PATH is not there."""
-        nodes = self._nodes(rootfs)
-        return (
-            Row(path, node.entry, node.layer, rootfs.other_names(path, node))
-            for path, node in nodes
-            if self._fits(path, node.entry)
-        )
+    def select(self, rootfs: RootFS) -> Rows:
+        """Give the rows in the order of their paths' bytes; NoSuchPath when PATH is not there."""
+        return Rows(rootfs, self.select_paths(rootfs))
+
+    def select_paths(self, rootfs: RootFS) -> list[str]:
+        """Give the paths alone."""
+        paths = self._reach(rootfs)
+        if self.match is not None:
+            paths = list(filter(compile_glob(self.match).fullmatch, paths))
+        if self.types:
+            paths = [
+                path
+                for path, node in zip(paths, rootfs.find_nodes(paths), strict=True)
+                if node.entry.type in self.types
+            ]
+        return paths
 
     def select_raw(self, entries: Sequence[Entry]) -> Iterator[Entry]:
         """Yield the entries of one layer, in tar order; global headers are no entries."""
@@ -51,17 +90,18 @@ class Selection(NamedTuple):
             if inside and entry.type != "global" and self._fits(entry.path, entry):
                 yield entry
 
-    def _nodes(self, rootfs: RootFS) -> Iterable[tuple[str, Node]]:
+    def _reach(self, rootfs: RootFS) -> list[str]:
+        """The paths that are looked at, whatever stands there."""
         top = rootfs.resolve(self.path) if self.path else ""
         if top and rootfs[top].type != "dir":
-            return [(top, rootfs.node(top))]
+            return [top]
         if not self.recursive and self.match is None:
-            return [(path, rootfs.node(path)) for path in rootfs.children(top)]
-        nodes = rootfs.sorted_nodes(top)
+            return rootfs.children(top)
+        paths = rootfs.sorted_paths(top)
         if self.depth is None:
-            return nodes
+            return paths
         deepest = top.count("/") + self.depth
-        return ((path, node) for path, node in nodes if path.count("/") <= deepest)
+        return [path for path in paths if path.count("/") <= deepest]
 
     def _fits(self, path: str, entry: Entry) -> bool:
         if self.types and entry.type not in self.types:

@@ -85,17 +85,22 @@ def command(
         return
     rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at, contents=digests)
     warn_refused(rootfs.refused, quiet=quiet)
+    if format is ListFormat.text and not (du or tree or long or digests):
+        from tarlayers.render.listing import list_paths
+
+        write_lines(list_paths(selection.select_paths(rootfs)))
+        return
     rows = selection.select(rootfs)
     if du:
-        _list_usage(rootfs, selection, list(rows), digests=digests, format=format)
+        _list_usage(rootfs, selection, rows, digests=digests, format=format)
         return
     if format is ListFormat.text:
-        from tarlayers.render.listing import list_long, list_paths, list_tree
+        from tarlayers.render.listing import list_digests, list_long, list_tree
 
         if tree:
             write_lines(list_tree(rows))
         else:
-            write_lines(list_long(list(rows), digests=digests) if long else list_paths(rows, digests=digests))
+            write_lines(list_long(rows, digests=digests) if long else list_digests(rows))
         return
     from tarlayers.render.values import dump_ndjson, entry_dict
 
@@ -160,10 +165,13 @@ def _list_layer(
     layer = find_layer(image, only)
     entries = list(selection.select_raw(layer.read(contents=digests).entries))
     if format is ListFormat.text:
-        from tarlayers.render.listing import list_long, list_paths
+        from tarlayers.render.listing import list_digests, list_long, list_paths
 
         rows = [(entry.path, entry, layer.index, ()) for entry in entries]
-        write_lines((list_long if long else list_paths)(rows, digests=digests))
+        if long:
+            write_lines(list_long(rows, digests=digests))
+        else:
+            write_lines(list_digests(rows) if digests else list_paths([entry.path for entry in entries]))
         return
     from tarlayers.render.values import dump_ndjson, raw_entry_dict
 

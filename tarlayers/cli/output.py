@@ -32,7 +32,9 @@ def write_json_list(
 
 def write_lines(lines: Iterable[str]) -> None:
     """Write text lines in batches; they are already escaped."""
-    write_bytes(f"{line}\n".encode("utf-8", "backslashreplace") for line in lines)
+    from tarlayers.render.values import batched
+
+    write_bytes("\n".join([*batch, ""]).encode("utf-8", "backslashreplace") for batch in batched(lines))
 
 
 def write_bytes(chunks: Iterable[bytes]) -> None:

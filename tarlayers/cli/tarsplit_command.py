@@ -63,7 +63,7 @@ def list_members(
         members = _members(file)
         if format is ListFormat.text:
             rows = member_rows(members)
-            write_lines(list_long(list(rows)) if long else list_paths(rows))
+            write_lines(list_long(list(rows)) if long else list_paths(row[0] for row in rows))
         elif format is ListFormat.ndjson:
             write_bytes(dump_ndjson(member_document(*member) for member in members))
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
+from collections.abc import Sequence
 
 # C0 and C1 controls, surrogates (bytes that are not UTF-8), bidi controls, other invisible format characters.
 _UNSAFE = re.compile(
@@ -21,6 +22,12 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~&]|^[#+=-])")
 def escape_text(text: str) -> str:
     r"""Show what is unsafe on a terminal as `\xNN` (bytes and controls) or `\uNNNN`; the rest stays."""
     return _UNSAFE.sub(_number, text) if not text.isprintable() or "\u00ad" in text else text
+
+
+def escape_texts(texts: Sequence[str]) -> Sequence[str]:
+    """The same for many texts, of which few or none need it: they are tested together."""
+    together = "".join(texts)
+    return texts if together.isprintable() and "\u00ad" not in together else [*map(escape_text, texts)]
 
 
 def _number(match: re.Match[str]) -> str:

@@ -5,64 +5,107 @@ Where there is no layer, another word stands in its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from tarlayers.entry import Entry
-from tarlayers.render.escape import escape_text
-from tarlayers.render.values import format_time, human_size, mode_string
+from tarlayers.render.escape import escape_text, escape_texts
+from tarlayers.render.values import batched, format_time, human_size, mode_string
 
 if TYPE_CHECKING:
     from tarlayers.analysis.usage import Usage
 
 Row = tuple[str, Entry, int | str, Sequence[str]]
 
-
 _DIGEST = len("sha256:") + 64
+_SECOND = 1_000_000_000
+_KEPT = 1 << 12  # cells that rows have in common
 
 
-def list_paths(rows: Iterable[Row], *, digests: bool = False) -> Iterator[str]:
-    """One path a line; with `digests` the content's digest before it."""
+def list_paths(paths: Iterable[str]) -> Iterator[str]:
+    """One path a line."""
+    for batch in batched(paths):
+        yield from escape_texts([path or "/" for path in batch])
+
+
+def list_digests(rows: Iterable[Row]) -> Iterator[str]:
+    """One path a line, with the content's digest before it."""
     for path, entry, _layer, _links in rows:
-        digest = f"{_digest(entry):{_DIGEST}} " if digests else ""
-        yield digest + escape_text(path or "/")
+        yield f"{_digest(entry)}{escape_text(path or '/')}"
 
 
 def _digest(entry: Entry) -> str:
-    return f"sha256:{entry.sha256.hex()}" if entry.sha256 is not None else "-"
+    digest = f"sha256:{entry.sha256.hex()}" if entry.sha256 is not None else "-"
+    return f"{digest:{_DIGEST}} "
 
 
-def list_long(rows: Sequence[Row], *, digests: bool = False) -> Iterator[str]:
+def list_long(rows: Collection[Row], *, digests: bool = False) -> Iterator[str]:
     """Mode, owner, size, time, layer, with `digests` the content's digest, and path, as `ls -l` has them; columns as
     wide as they have to be.
     """
-    # The cells are made twice, for their widths and to be shown: kept, they were 250 bytes a row.
-    widths = [0] * 6
-    for row in rows:
-        widths = list(map(max, widths, map(len, _long_cells(row[1], row[2]))))
-    for path, entry, label, links in rows:
-        mode, uid, gid, size, time, layer = _long_cells(entry, label)
-        digest = f"{_digest(entry):{_DIGEST}} " if digests else ""
-        yield (
-            f"{mode:{widths[0]}} {uid:>{widths[1]}} {gid:>{widths[2]}} {size:>{widths[3]}} "
-            f"{time:{widths[4]}} {layer:>{widths[5]}} {digest}{_long_name(path, entry, links)}"
-        )
+    columns = _Columns(rows)
+    start, width, end = columns.start, columns.amount, columns.end
+    for batch in batched(rows):
+        names = escape_texts([path or "/" for path, _, _, _ in batch])
+        for name, (_, entry, label, links) in zip(names, batch, strict=True):
+            _, kind, mode, uid, gid, size, mtime, link, rdev = entry[:9]
+            amount = _device(rdev) if rdev is not None else str(size)
+            digest = _digest(entry) if digests else ""
+            more = _link_text(entry, links) if links or link is not None else ""
+            yield f"{start(kind, mode, uid, gid)} {amount.rjust(width)} {end(mtime, label)} {digest}{name}{more}"
 
 
-def _long_cells(entry: Entry, layer: int | str) -> tuple[str, ...]:
-    size = f"{entry.rdev[0]},{entry.rdev[1]}" if entry.rdev is not None else str(entry.size)
-    time = format_time(entry.mtime // 1_000_000_000 * 1_000_000_000) if entry.mtime is not None else "-"
-    label = layer if isinstance(layer, str) else f"L{layer}"
-    return (mode_string(entry.type, entry.mode), str(entry.uid), str(entry.gid), size, time, label)
+class _Columns:
+    """The columns of a long listing, each as wide as its widest cell. Rows have most of their cells in common: those
+    are kept as they are shown.
+    """
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        entries: list[Entry] = []
+        labels: set[int | str] = set()
+        for _path, entry, label, _links in rows:
+            entries.append(entry)
+            labels.add(label)
+        times = [time for time in map(attrgetter("mtime"), entries) if time is not None]
+        devices = set(map(attrgetter("rdev"), entries)) - {None}
+        self._uid = _widest(map(str, set(map(attrgetter("uid"), entries))))
+        self._gid = _widest(map(str, set(map(attrgetter("gid"), entries))))
+        self._label = _widest(map(_layer, labels))
+        self.amount = _widest((str(max(map(attrgetter("size"), entries), default=0)), *map(_device, devices)))
+        # Only years that are not of four digits are wider, and those are at an end.
+        self._time = _widest(map(_time, (min(times, default=None), max(times, default=None))))
+        self.start = lru_cache(_KEPT)(self._start)
+        self.end = lru_cache(_KEPT)(self._end)
+
+    def _start(self, kind: str, mode: int, uid: int, gid: int) -> str:
+        return f"{mode_string(kind, mode)} {uid:>{self._uid}} {gid:>{self._gid}}"
+
+    def _end(self, mtime: int | None, label: int | str) -> str:
+        return f"{_time(mtime):{self._time}} {_layer(label):>{self._label}}"
 
 
-def _long_name(path: str, entry: Entry, links: Sequence[str]) -> str:
-    name = escape_text(path or "/")
+def _widest(cells: Iterable[str]) -> int:
+    return max(map(len, cells), default=0)
+
+
+def _device(rdev: tuple[int, int]) -> str:
+    return f"{rdev[0]},{rdev[1]}"
+
+
+def _time(mtime: int | None) -> str:
+    return format_time(mtime // _SECOND * _SECOND) if mtime is not None else "-"
+
+
+def _layer(label: int | str) -> str:
+    return label if isinstance(label, str) else f"L{label}"
+
+
+def _link_text(entry: Entry, links: Sequence[str]) -> str:
     if entry.link is not None:
-        name += (" -> " if entry.type == "symlink" else " link to ") + escape_text(entry.link)
-    elif links:
-        name += " = " + " ".join(escape_text(link) for link in links)
-    return name
+        return (" -> " if entry.type == "symlink" else " link to ") + escape_text(entry.link)
+    return " = " + " ".join(map(escape_text, links))
 
 
 def list_usage(usages: Iterable[Usage], total: Usage) -> Iterator[str]:
