@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 from tarlayers.errors import LimitExceeded
 
@@ -17,8 +17,7 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _ENDLESS = 1 << 63
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Limits:
+class Limits(NamedTuple):
     """Bounds on what an archive may make us read, keep or expand. Passing one is LimitExceeded."""
 
     # One JSON document, bytes. containerd's importer stops at 20 MiB (core/images/archive/importer.go).
@@ -79,15 +78,13 @@ class Limits:
 
     def __repr__(self) -> str:
         """What is not as by default: the signatures in `help()` stay readable."""
-        changed = [
-            f"{each.name}={value}" for each in fields(self) if (value := getattr(self, each.name)) != each.default
-        ]
+        changed = [f"{name}={value}" for name, value in self._asdict().items() if value != self._field_defaults[name]]
         return f"Limits({', '.join(changed)})"
 
 
 DEFAULT_LIMITS = Limits()
 # The depth of documents stays: it is what the JSON encoder can write.
-NO_LIMITS = Limits(**{field.name: _ENDLESS for field in fields(Limits) if field.name != "document_depth"})
+NO_LIMITS = Limits(**{name: _ENDLESS for name in Limits._fields if name != "document_depth"})
 
 
 def limit_exceeded(
@@ -102,7 +99,7 @@ def change_limits(limits: Limits, words: Iterable[str]) -> Limits:
 
     ValueError says what is wrong with a word, and which names there are.
     """
-    names = [field.name for field in fields(Limits)]
+    names = Limits._fields
     changes: dict[str, int] = {}
     for word in words:
         name, _, text = word.partition("=")
@@ -114,4 +111,4 @@ def change_limits(limits: Limits, words: Iterable[str]) -> Limits:
         changes[name] = int(match[1]) * _UNITS[match[2].lower()]
         if name == "document_depth" and changes[name] > DEFAULT_LIMITS.document_depth:
             raise ValueError(f"document_depth cannot be more than {DEFAULT_LIMITS.document_depth}")
-    return replace(limits, **changes)
+    return limits._replace(**changes)

@@ -17,6 +17,8 @@ def main() -> None:
         if isinstance(error, Exception | SystemExit):
             raise
         code = 128 + getattr(error, "number", 2)
+    # The interpreter collects once more as it ends, whatever is disabled: a tenth of a short command, for nothing.
+    gc.freeze()
     if code > 128:
         # Threads that still read a layer are not waited for; what is half done has been undone.
         os._exit(code)

@@ -249,11 +249,12 @@ def load_chosen(
     """Index layers several at a time, with a bar where somebody watches; `contents` hashes all files, `compared`
     those of layers that have to be decompressed anyway.
     """
-    from tarlayers.comparison import load_comparable
     from tarlayers.image import load_layers
 
     with watch_reading(sum(layer.size or 0 for layer in layers), quiet=quiet) as on_read:
         if compared:
+            from tarlayers.comparison import load_comparable
+
             load_comparable(layers, on_read=on_read)
         else:
             load_layers(layers, hashed=hashed, contents=contents, on_read=on_read)

@@ -22,14 +22,19 @@ def command(
 
     Example: tarlayers verify app.tar
     """
-    from tarlayers.analysis.verify import verify_archive
-    from tarlayers.analysis.verify_root import verify_root
     from tarlayers.render.findings import verify_document, verify_lines
 
     archive, reference = open_archive(image, quiet=quiet, verbose=verbose)
     select_meant(archive, reference)  # the whole archive is verified, but a name has to be one
     with watch_reading(archive.size, quiet=quiet) as on_read:
-        report = verify_archive(archive, on_read=on_read) if archive.root is None else verify_root(archive)
+        if archive.root is None:
+            from tarlayers.analysis.verify import verify_archive
+
+            report = verify_archive(archive, on_read=on_read)
+        else:
+            from tarlayers.analysis.verify_root import verify_root
+
+            report = verify_root(archive)
     if format is Format.json:
         write_json("verify", verify_document(report))
     else:

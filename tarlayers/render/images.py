@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tarlayers.digest import Digest
 from tarlayers.entry import unpacked_size
-from tarlayers.formats.tlx import IndexFile
-from tarlayers.image import HistoryRow, Image, Layer
-from tarlayers.imagearchive import ImageArchive
 from tarlayers.render.escape import escape_path, escape_text
 from tarlayers.render.steps import brief_step
 from tarlayers.render.values import human_size
-from tarlayers.sources.layout import OtherRecord
 
 if TYPE_CHECKING:
+    from tarlayers.digest import Digest
+    from tarlayers.formats.tlx import IndexFile
+    from tarlayers.image import HistoryRow, Image, Layer
+    from tarlayers.imagearchive import ImageArchive
     from tarlayers.rootfs import Refusal
+    from tarlayers.sources.layout import OtherRecord
 
 LAYER_HEADER = ("LAYER", "DIGEST", "DIFF ID", "SIZE", "PLAIN", "CONTENT", "ENTRIES", "COMPRESSION", "CREATED BY")
 LAYER_ALIGN = "><<>>>><<"

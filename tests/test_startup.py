@@ -1,0 +1,61 @@
+"""What a command does not import: a short one is start-up for the most part, and each of these modules takes its
+millisecond or more.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.paths import ROOT, TESTDATA
+
+SHOP = f"{TESTDATA}/shop.docker.tar#v1"  # its layers are plain
+RUN = """
+import atexit, sys
+atexit.register(lambda: sys.stderr.write("\\n".join(sys.modules)))
+from tarlayers.cli import main
+main()
+"""
+
+# No command on an archive of plain layers needs them.
+NEVER = {
+    "concurrent.futures", "isal", "logging", "random", "rich", "secrets", "tarfile", "tempfile", "zstandard",
+    "tarlayers.formats.bolt", "tarlayers.formats.compression", "tarlayers.formats.tarsplit", "tarlayers.formats.tlx",
+    "tarlayers.sources.content_store", "tarlayers.sources.dataroot", "tarlayers.sources.docker_root",
+    "tarlayers.sources.filetree", "tarlayers.sources.layercache", "tarlayers.sources.podman_root",
+    "tarlayers.stores.cachedstore", "tarlayers.stores.indexstore", "tarlayers.stores.passedstore",
+    "tarlayers.stores.rootstore",
+}  # fmt: skip
+MERGING = {"tarlayers.rootfs", "tarlayers.merging.tree"}
+ANALYSES = {f"tarlayers.analysis.{name}" for name in ("diff", "hidden", "secrets", "verify", "waste")}
+
+
+def modules_of(*words: str) -> set[str]:
+    """What a process has imported when a command ends well."""
+    done = subprocess.run([sys.executable, "-c", RUN, *words], capture_output=True, text=True, cwd=ROOT, check=True)
+    return set(done.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("words", "others"),
+    [
+        (["ls", "-R", "--no-cache"], ANALYSES | {"tarlayers.analysis.usage"}),
+        (["ls", "-lR", "--no-cache"], ANALYSES | {"tarlayers.analysis.usage"}),
+        (["waste", "--no-cache"], ANALYSES - {"tarlayers.analysis.waste"}),
+        (["changes", "--no-cache"], ANALYSES),
+        (["inspect"], ANALYSES | MERGING),
+        (["history", "--no-cache"], ANALYSES | MERGING),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_imports_what_it_uses(words: list[str], others: set[str]) -> None:
+    found = modules_of(*words, SHOP)
+    assert "tarlayers.imagearchive" in found
+    assert (found & (NEVER | others)) == set()
+
+
+def test_help_imports_no_reader() -> None:
+    found = {name for name in modules_of("ls", "--help") if name.startswith("tarlayers.")}
+    assert all(name.startswith("tarlayers.cli") or name == "tarlayers.errors" for name in found), found
