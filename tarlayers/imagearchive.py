@@ -39,14 +39,12 @@ if TYPE_CHECKING:
     from tarlayers.stores.store import OnRead, Store
 
 # What members are called that no root file system has: without the documents they are no image, and no layer either.
-_IMAGE_MEMBER = re.compile(
+_IMAGE_MEMBER = (
     r"blobs/sha(256|512)/[0-9a-f]{64,}$|[0-9a-f]{64}/(layer\.tar|json)$|(sha256:)?[0-9a-f]{64}(\.json|\.tar(\.gz)?)?$"
 )
 
 _LAYOUT_FILES = frozenset(("index.json", "oci-layout", "manifest.json"))
-_ROOT_NAMES = re.compile(
-    r"(^|/)(image/[^/]+/layerdb/|[a-z]+-layers/layers\.json$|io\.containerd\.content\.v1\.content/blobs/)"
-)
+_ROOT_NAMES = r"(^|/)(image/[^/]+/layerdb/|[a-z]+-layers/layers\.json$|io\.containerd\.content\.v1\.content/blobs/)"
 _MOST_CANDIDATES = 1000
 
 Source = str | os.PathLike[str] | BinaryIO
@@ -305,7 +303,7 @@ def _assemble(
     if kind == "none" and directory:
         reason = "no image documents in this directory (no manifest.json, index.json, and no engine's data root)"
         raise UnsupportedInput(reason, place=path)
-    if kind == "none" and any(map(_IMAGE_MEMBER.match, store.sizes)):
+    if kind == "none" and any(map(re.compile(_IMAGE_MEMBER).match, store.sizes)):
         cut = "" if store.end_mark else "it is cut short: "
         reason = f"{cut}members of an image, but no index.json or manifest.json that tells of one"
         raise MalformedInput(reason, place="standard input" if path == "-" else path)
@@ -324,7 +322,7 @@ def _assemble(
 
 def _names_root(names: Iterable[str]) -> bool:
     """Say, by names alone, whether a tar may be one of a data root."""
-    return any(map(_ROOT_NAMES.search, names))
+    return any(map(re.compile(_ROOT_NAMES).search, names))
 
 
 def _is_passed_root(archive: ImageArchive) -> bool:

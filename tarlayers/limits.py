@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tarlayers.errors import LimitExceeded
 
-_VALUE = re.compile(r"([0-9]{1,19})([kMGT]?)", re.IGNORECASE)
+_VALUE = r"([0-9]{1,19})([kMGT]?)"
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _ENDLESS = 1 << 63
 
@@ -105,7 +105,7 @@ def change_limits(limits: Limits, words: Iterable[str]) -> Limits:
         name, _, text = word.partition("=")
         if name not in names:
             raise ValueError(f"no limit is called {name!r}; there are {' '.join(names)}")
-        match = _VALUE.fullmatch(text)
+        match = re.fullmatch(_VALUE, text, re.IGNORECASE)
         if match is None:
             raise ValueError(f"{text!r} is no value of {name}: give a whole number, with k, M, G or T if it is large")
         changes[name] = int(match[1]) * _UNITS[match[2].lower()]

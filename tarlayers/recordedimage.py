@@ -60,19 +60,20 @@ def make_image(record: ImageRecord, store: Store, container: StoredContainer | N
 
 
 def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: Store, windows: bool) -> Layer:
+    compression = store.compression(record.blob) if record.blob is not None else None
     return Layer(
         index=index,
         claimed_digest=record.claimed_digest,
         claimed_diff_id=record.claimed_diff_id,
         media_type=record.media_type,
-        compression=store.compression(record.blob) if record.blob is not None else None,
+        compression=compression,
         size=store.sizes.get(record.blob) if record.blob is not None else record.claimed_size,
         claimed_size=record.claimed_size,
         created_by=created_by,
         annotations=record.annotations,
         urls=record.urls,
         blob=record.blob,
-        unreadable=_why_unreadable(record, store),
+        unreadable=_why_unreadable(record, compression),
         on_disk=record.on_disk,
         bare=False,
         _store=store,
@@ -80,8 +81,8 @@ def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: 
     )
 
 
-def _why_unreadable(record: LayerRecord, store: Store) -> str | None:
-    if record.blob is not None:
-        return why_unreadable(record.media_type, store.compression(record.blob))
+def _why_unreadable(record: LayerRecord, compression: str | None) -> str | None:
+    if compression is not None:
+        return why_unreadable(record.media_type, compression)
     claimed = read_layer_type(record.media_type)
     return "foreign" if record.urls or (claimed and claimed.foreign) else "absent"

@@ -11,17 +11,19 @@ from binascii import b2a_base64
 from collections.abc import Sequence
 
 # C0 and C1 controls, surrogates (bytes that are not UTF-8), bidi controls, other invisible format characters.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+# Compiled when something is found to be unsafe: for most commands that is never, and it takes a millisecond.
+_UNSAFE = (
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _SURROGATE = re.compile("[\udc80-\udcff]")
 # Inside of a line; at its start also what makes a heading or a list.
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~&]|^[#+=-])")
+_MARKDOWN = r"([\\`*_\[\]<>|~&]|^[#+=-])"
 
 
 def escape_text(text: str) -> str:
     r"""Show what is unsafe on a terminal as `\xNN` (bytes and controls) or `\uNNNN`; the rest stays."""
-    return _UNSAFE.sub(_number, text) if not text.isprintable() or "\u00ad" in text else text
+    return re.sub(_UNSAFE, _number, text) if not text.isprintable() or "\u00ad" in text else text
 
 
 def escape_texts(texts: Sequence[str]) -> Sequence[str]:
@@ -55,7 +57,7 @@ def raw_base64(path: str) -> str | None:
 
 def escape_markdown(text: str) -> str:
     """Text for a line or a table's cell of markdown, on one line. A name after an @ is nobody who has to be told."""
-    return _MARKDOWN.sub(r"\\\1", escape_text(text)).replace("@", "@<!-- -->")
+    return re.sub(_MARKDOWN, r"\\\1", escape_text(text)).replace("@", "@<!-- -->")
 
 
 def quote_markdown(text: str) -> str:

@@ -10,7 +10,6 @@ import os
 import stat
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -40,15 +39,14 @@ class Origin(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(NamedTuple):
     """Stored bytes that can be read anywhere, any number of times, from several threads."""
 
     name: str
     size: int
-    read_at: Callable[[int, int], bytes] = field(repr=False)
+    read_at: Callable[[int, int], bytes]
     """(offset, count) -> bytes, fewer only at the end."""
-    stat: Callable[[], os.stat_result] | None = field(default=None, repr=False)
+    stat: Callable[[], os.stat_result] | None = None
     """The status, now, of the file that the bytes are in; OSError where there is none any more."""
     start: int = 0
     """The offset in that file."""

@@ -39,7 +39,7 @@ _SETTLED_SECONDS = 2.0
 _INODE_BYTES = 512
 _MAGIC = b"tarlayer"
 _HEADER = struct.Struct("<8sQ32sQ32s")
-_NAME = re.compile(r"(sha256|sha512)-[0-9a-f]{64,128}|at-[0-9a-f]{64}|new-[a-z0-9_]{8}")
+_NAME = r"(sha256|sha512)-[0-9a-f]{64,128}|at-[0-9a-f]{64}|new-[a-z0-9_]{8}"
 _TAG = """Signature: 8a477f597d28d172789f06886806bc55
 # This file marks a cache directory of tarlayers, which backups may leave out (https://bford.info/cachedir/).
 """
@@ -295,7 +295,7 @@ def _list_files(path: str | Path) -> Iterator[_Kept]:
     """List the files of a version's directory that only a cache can have made."""
     for file in _list_directory(path):
         with suppress(OSError):
-            if _NAME.fullmatch(file.name) and not file.is_dir(follow_symlinks=False):
+            if re.fullmatch(_NAME, file.name) and not file.is_dir(follow_symlinks=False):
                 status = file.stat(follow_symlinks=False)
                 yield _Kept(status.st_mtime_ns, file.path, status.st_size)
 

@@ -10,14 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tarlayers.digest import Digest, Meter, name_algorithm
 from tarlayers.layer import LayerIndex, index_metered
 from tarlayers.limits import DEFAULT_LIMITS
 from tarlayers.sources.archive import Archive, Blob, Origin
 from tarlayers.sources.layercache import LayerCache
-from tarlayers.stores.layerfile import FileDigests, decode_digests, decode_layer, encode_digests, encode_layer
 from tarlayers.stores.store import OnRead, SeekStore, tell_reading
+
+if TYPE_CHECKING:
+    from tarlayers.stores.layerfile import FileDigests
 
 _CLAIM = re.compile(r"([0-9a-f]{64}|[0-9a-f]{128})(\.tar(\.gz)?)?$")
 
@@ -80,6 +83,8 @@ class CachedStore(SeekStore):
         return digest
 
     def _load(self, digest: Digest, *, contents: bool) -> LayerIndex | None:
+        from tarlayers.stores.layerfile import decode_layer  # noqa: PLC0415 # zstandard, which a plain layer needs not
+
         digests = self._load_digests(digest) if contents else None
         if contents and (digests is None or not digests.complete):
             return None
@@ -87,10 +92,14 @@ class CachedStore(SeekStore):
         return decode_layer(data, digests.by_offset if digests else None) if data is not None else None
 
     def _load_digests(self, digest: Digest) -> FileDigests | None:
+        from tarlayers.stores.layerfile import decode_digests  # noqa: PLC0415 # as above
+
         data = self._cache.read(digest, "contents")
         return decode_digests(data) if data is not None else None
 
     def _save(self, digest: Digest, index: LayerIndex) -> None:
+        from tarlayers.stores.layerfile import FileDigests, encode_digests, encode_layer  # noqa: PLC0415 # as above
+
         try:
             parts = {"entries": encode_layer(index)}
         except ValueError:  # it holds what the cache cannot
@@ -102,6 +111,8 @@ class CachedStore(SeekStore):
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Give what is known; read the layer for the others, and keep them if its digest is known."""
+        from tarlayers.stores.layerfile import FileDigests, encode_digests  # noqa: PLC0415 # as above
+
         name = self.aliases.get(name, name)
         blob = self._blob(name)
         digest = self._recall(name, blob) if blob.size >= self._cache.least_bytes else None
