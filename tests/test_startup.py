@@ -55,6 +55,8 @@ def test_a_command_imports_what_it_uses(words: list[str], others: set[str]) -> N
     assert (found & (NEVER | others)) == set()
 
 
-def test_help_imports_no_reader() -> None:
-    found = {name for name in modules_of("ls", "--help") if name.startswith("tarlayers.")}
+@pytest.mark.parametrize("words", [["--help"], ["ls", "--help"]])
+def test_help_imports_no_reader(words: list[str]) -> None:
+    found = {name for name in modules_of(*words) if name.startswith("tarlayers.")}
     assert all(name.startswith("tarlayers.cli") or name == "tarlayers.errors" for name in found), found
+    assert {name for name in found if name.endswith("_command")} <= {f"tarlayers.cli.{words[0]}_command"}

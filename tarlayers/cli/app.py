@@ -52,6 +52,10 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
+    if list(arguments) in (["-h"], ["--help"]):  # the overview, which shows nothing of a command but its line
+        for name, line in COMMANDS.items():
+            app.command(name, short_help=line)(lambda: None)
+        return app
     called = next((word for word in arguments if not word.startswith("-")), None)
     for name in [called] if called in COMMANDS else COMMANDS:
         module = import_module(f"tarlayers.cli.{name}_command")
