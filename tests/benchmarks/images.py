@@ -1,8 +1,12 @@
-"""Images to measure with, made on the spot: many small files, few large ones, many layers, a distribution's tree."""
+"""Images to measure with, made on the spot: many small files, few large ones, many layers, a distribution's tree.
+
+python -m tests.benchmarks.images DIRECTORY [NAME ...]
+"""
 
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,8 +43,8 @@ def many_layers(source: random.Random, count: int) -> Image:
     return image(*(layer(file(f"srv/step{i}", text(source, 2000)), directory("srv")) for i in range(count)))
 
 
-def like_a_distribution(source: random.Random, count: int) -> Image:
-    """Sizes are spread as in /usr: most files small, few large, some links."""
+def like_a_distribution(source: random.Random, count: int, *, upgraded: bool = False) -> Image:
+    """Sizes are spread as in /usr: most files small, few large, some links. An upgrade shares all but two layers."""
 
     def members(start: int, stop: int) -> Iterator:
         for i in range(start, stop):
@@ -51,6 +55,9 @@ def like_a_distribution(source: random.Random, count: int) -> Image:
             yield symlink(f"{where}/l{i}", "../target") if i % 12 == 0 else file(f"{where}/f{i}", text(source, size))
 
     parts = [layer(*members(count * i // 4, count * (i + 1) // 4)) for i in range(4)]
+    if upgraded:
+        parts[3] = layer(*members(count * 3 // 4, count))  # the source has moved on: other contents
+        parts.append(layer(*members(count, count + count // 8)))
     return image(*parts)
 
 
@@ -58,7 +65,8 @@ IMAGES: dict[str, Callable[[random.Random], Image]] = {
     "small": lambda source: small_files(source, 60_000),
     "large": lambda source: large_files(source, 4),
     "layers": lambda source: many_layers(source, 100),
-    "distribution": lambda source: like_a_distribution(source, 20_000),
+    "distribution": lambda _source: like_a_distribution(random.Random("distribution"), 20_000),
+    "distribution-next": lambda _source: like_a_distribution(random.Random("distribution"), 20_000, upgraded=True),
 }
 
 
@@ -73,3 +81,7 @@ def build(directory: Path, names: list[str]) -> dict[tuple[str, str], Path]:
                 path.write_bytes(archive(form, made))
         paths |= {(name, form): path for form, path in wanted.items()}
     return paths
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]), sys.argv[2:] or list(IMAGES))
