@@ -46,6 +46,7 @@ Inside a floor these edges are meant, and no others:
     reference -> image
     imagearchive -> image recordedimage reference stores.*
     merging.* -> merging.tree
+    merging.unpack -> merging.lower
     merging.overlay -> merging.unpack
     rootfs -> merging.*
     comparison -> merging.*

@@ -16,6 +16,7 @@ from tarlayers.errors import NoSuchPath, Refused, naming
 from tarlayers.limits import DEFAULT_LIMITS
 from tarlayers.merging.difference import name_differences
 from tarlayers.merging.inplace import OnChange, apply_in_place
+from tarlayers.merging.lower import LowerTrees
 from tarlayers.merging.overlay import Log, Overlay
 from tarlayers.merging.tree import Effort, Node, Refusal, Tree, implied_directory
 from tarlayers.merging.unpack import LayerTree, unpack_layer
@@ -347,7 +348,7 @@ class _Merging:
         self._engine = engine
         self._visit = visit
         self.count: int = base.count if base else 0
-        self.lower: list[LayerTree] = [*base.lower] if base else []
+        self.lower: LowerTrees = LowerTrees(base.lower.trees if base else ())
         self._effort = Effort()
         self.tree: Tree = Tree(base.tree if base else None, self._effort)
         self.refused: list[Refusal] = [*base.refused] if base else []
@@ -367,7 +368,7 @@ class _Merging:
             self._apply(entries, index, record)
             return
         unpacked = unpack_layer(entries, index, self.lower, record.lose if record is not None else None, self._effort)
-        self.lower.append(unpacked)
+        self.lower.add(unpacked)
         refused = unpacked.refused
         # Only layers of images carry a media type that an engine may refuse; bare entries do not.
         blob_refusal: Refused | None = getattr(layer, "blob_refusal", None)

@@ -114,7 +114,10 @@ AT_THE_BOUND: dict[str, tuple[Callable[[Limits], object], dict[str, int]]] = {
     # Links cost a step each and one for each component of their target.
     "links followed": (bare(directory("t/u"), symlink("l", "t/u"), file("l/x"), file("l/y")), {"merge_steps": 6}),
     "paths a marker looks through": (merged(OPAQUE), {"merge_steps": 1 + 9}),
-    "lower layers searched": (merged(layer(), layer(), layer(file("d/x"))), {"merge_steps": 2}),
+    # /d is found in the next layer; /d/e is looked for in both, and not in the one that has nothing of /d.
+    "lower layers searched": (
+        merged(layer(), layer(directory("d")), layer(directory("d")), layer(file("d/e/x"))), {"merge_steps": 3}
+    ),
     "headers that are kept": (
         lambda limits: list(disassemble([layer(file("x", pax={"comment": "c" * 500}))], limits)),
         {"segment_bytes": 512 + COMMENT},

@@ -148,7 +148,7 @@ class _LayerCheck:
             return self
         try:
             entries = self._store.index(layer.name, hashed=False, contents=False).entries
-            tree = unpack_layer(entries, 1, ())
+            tree = unpack_layer(entries, 1)
             self._check_size(tree)
             if layer.diff is None:
                 message = f"the copy lacks its files ({layer.cache_id}): headers alone were read"

@@ -10,11 +10,12 @@ createTarFile, mkparent, hardlinkRootPath), tar_opts_linux.go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX, clean_path
+from tarlayers.merging.lower import LowerTrees
 from tarlayers.merging.tree import Effort, Node, Refusal, Tree, implied_directory, is_too_long
 
 _MAX_ID = (1 << 32) - 1
@@ -43,14 +44,14 @@ class LayerTree(Tree):
 def unpack_layer(
     entries: Iterable[Entry],
     index: int,
-    lower: Sequence[LayerTree],
+    lower: LowerTrees | None = None,
     on_lost: OnLost | None = None,
     effort: Effort | None = None,
 ) -> LayerTree:
-    """Unpack one layer. `lower` holds the trees of the layers below, base first: implied directories take
-    their attributes from there (P2). Entries that the engine refuses are left out and listed in `refused`.
+    """Unpack one layer. `lower` holds the trees of the layers below: implied directories take their attributes from
+    there (P2). Entries that the engine refuses are left out and listed in `refused`.
     """
-    return _Unpacking(index, lower, on_lost, effort or Effort()).run(entries)
+    return _Unpacking(index, lower or LowerTrees(), on_lost, effort or Effort()).run(entries)
 
 
 class _Group:
@@ -64,7 +65,7 @@ class _Group:
 class _Unpacking:
     """The state of unpacking one layer."""
 
-    def __init__(self, index: int, lower: Sequence[LayerTree], on_lost: OnLost | None, effort: Effort) -> None:
+    def __init__(self, index: int, lower: LowerTrees, on_lost: OnLost | None, effort: Effort) -> None:
         self._index = index
         self._lower = lower
         self._on_lost = on_lost
@@ -278,10 +279,8 @@ class _Unpacking:
     def _inherit(self, path: str) -> Entry | None:
         """Find the attributes of an implied directory: those of the next lower layer's that has it (P2)."""
         top = path[: path.find("/", 1)] if path.count("/") > 1 else path
-        for tree in reversed(self._lower):
+        for tree in self._lower.search(top):
             self._effort.spend(1)
-            if top not in tree.dirs[""]:
-                continue  # ten thousand layers that have nothing of it cost what looking costs
             try:
                 resolved = tree.resolve(path)
             except Refused as error:

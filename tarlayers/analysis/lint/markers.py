@@ -30,7 +30,7 @@ def find_marker_faults(stratum: Stratum) -> Iterator[Finding]:
 
 
 def _find_first_layer(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[Finding]:
-    elsewhere = unpack_layer(stratum.entries, 1, [])
+    elsewhere = unpack_layer(stratum.entries, 1)
     known = {(refusal.path, refusal.rule) for refusal in stratum.refused}
     for refusal in elsewhere.refused:
         if (refusal.path, refusal.rule) not in known:
@@ -54,7 +54,7 @@ def _find_upper(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[Finding]
         message = "an opaque marker at the root: no effect in containerd, Docker and podman, umoci hides all below"
         yield found("L017", layer, "", message)
     if opaque and not stratum.refused:
-        elsewhere = unpack_layer(stratum.entries, 0, [])
+        elsewhere = unpack_layer(stratum.entries, 0)
         for path in _lost(unpacked, elsewhere, _opaque_directories(unpacked, opaque)):
             yield found("L016", layer, path, "no entry lists it, and the opaque marker above comes later: vfs loses it")
 

@@ -87,7 +87,7 @@ def _find_added(stratum: Stratum) -> Iterator[Finding]:
     marked = [entry for entry in listed if entry.xattrs] if stratum.layer else []
     if not marked:
         return
-    alone = unpack_layer(stratum.entries, stratum.layer, [])
+    alone = unpack_layer(stratum.entries, stratum.layer)
     for entry in marked:
         own = alone.get(entry.path)
         added = sorted((entry.xattrs or {}).keys() - ((own.entry.xattrs if own else None) or {}).keys())
