@@ -39,13 +39,19 @@ def environment() -> dict[str, str]:
 
 
 def run(
-    words: Sequence[str], *, fed: Path | None = None, cores: Collection[int] = (), timeout: float | None = None
+    words: Sequence[str],
+    *,
+    fed: Path | None = None,
+    cache: Path | None = None,
+    cores: Collection[int] = (),
+    timeout: float | None = None,
 ) -> Cost:
     """Run a program to its end, or until the timeout; `fed` comes through a pipe, whose other end is not measured."""
+    variables = environment() | ({"TARLAYERS_CACHE": str(cache)} if cache else {})
     with open_input(fed) as source, pinned(cores):
         began = time.perf_counter()
         child = subprocess.Popen(
-            words, stdin=source, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT, env=environment()
+            words, stdin=source, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT, env=variables
         )
     guard = threading.Timer(timeout, child.kill) if timeout else None
     if guard:

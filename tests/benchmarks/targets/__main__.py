@@ -52,7 +52,8 @@ def main() -> None:
 
 def print_table(args: argparse.Namespace, directory: Path) -> None:
     run([*PYTHON, "-m", "compileall", "-q", "tarlayers"])
-    print(f"{len(os.sched_getaffinity(0))} cores, CPython {sys.version.split()[0]}, {args.runs} runs\n\n{HEAD}")
+    busy = f"load average {os.getloadavg()[0]:.1f} at the start"
+    print(f"{len(os.sched_getaffinity(0))} cores, {busy}, CPython {sys.version.split()[0]}, {args.runs} runs\n\n{HEAD}")
     with tempfile.TemporaryDirectory() as scratch:
         corpus = Corpus(directory, Path(scratch))
         for group in args.groups or GROUPS:
