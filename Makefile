@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: install test test-all lint types check conformance golden bench fuzz audit clean
+.PHONY: install test test-all lint types check conformance golden bench targets fuzz audit clean
 
 install: $(VENV)/ready
 
@@ -44,6 +44,10 @@ golden: install
 
 bench: install
 	$(BIN)/python -m pytest -q --benchmark-only tests/benchmarks
+
+# Every target of docs/performance.md: TARGETS="--images DIR --runs 5 verify" measures some, on archives of your own.
+targets: install
+	$(BIN)/python -m tests.benchmarks.targets $(TARGETS)
 
 # Damaged archives through every question; FUZZ=1000000 takes half a day. docs/security.md has the figures.
 FUZZ ?= 20000
