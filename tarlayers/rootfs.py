@@ -9,6 +9,7 @@ so that there is still an answer, and the refusals say so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 from tarlayers.entry import Entry
@@ -110,8 +111,7 @@ class RootFS(Mapping[str, Entry]):
         return isinstance(path, str) and path in self._dirs.get(path.rpartition("/")[0], ())
 
     def __iter__(self) -> Iterator[str]:
-        for children in self._dirs.values():
-            yield from children
+        return chain.from_iterable(self._dirs.values())
 
     def __len__(self) -> int:
         return sum(map(len, self._dirs.values()))
@@ -127,9 +127,8 @@ class RootFS(Mapping[str, Entry]):
         return self._dirs
 
     def nodes(self) -> Iterator[tuple[str, Node]]:
-        """Yield every path with its node, in no order that means anything."""
-        for children in self._dirs.values():
-            yield from children.items()
+        """Every path with its node, in no order that means anything."""
+        return chain.from_iterable(children.items() for children in self._dirs.values())
 
     def sorted_paths(self, below: str = "") -> list[str]:
         """Every path below a directory, in the order of their bytes."""

@@ -32,9 +32,21 @@ def write_json_list(
 
 def write_lines(lines: Iterable[str]) -> None:
     """Write text lines in batches; they are already escaped."""
-    from tarlayers.render.values import batched
+    write_bytes(_encode_lines(lines))
 
-    write_bytes("\n".join([*batch, ""]).encode("utf-8", "backslashreplace") for batch in batched(lines))
+
+def _encode_lines(lines: Iterable[str]) -> Iterator[bytes]:
+    pending: list[str] = []
+    size = 0
+    for line in lines:
+        pending.append(line)
+        size += len(line) + 1
+        if size >= _BATCH:
+            yield "\n".join([*pending, ""]).encode("utf-8", "backslashreplace")
+            pending.clear()
+            size = 0
+    if pending:
+        yield "\n".join([*pending, ""]).encode("utf-8", "backslashreplace")
 
 
 def write_bytes(chunks: Iterable[bytes]) -> None:

@@ -22,6 +22,7 @@ Row = tuple[str, Entry, int | str, Sequence[str]]
 _DIGEST = len("sha256:") + 64
 _SECOND = 1_000_000_000
 _KEPT = 1 << 12  # cells that rows have in common
+_FEW = 64  # rows at a time: one comes with all other names of its inode
 
 
 def list_paths(paths: Iterable[str]) -> Iterator[str]:
@@ -47,7 +48,7 @@ def list_long(rows: Collection[Row], *, digests: bool = False) -> Iterator[str]:
     """
     columns = _Columns(rows)
     start, width, end = columns.start, columns.amount, columns.end
-    for batch in batched(rows):
+    for batch in batched(rows, _FEW):
         names = escape_texts([path or "/" for path, _, _, _ in batch])
         for name, (_, entry, label, links) in zip(names, batch, strict=True):
             _, kind, mode, uid, gid, size, mtime, link, rdev = entry[:9]
@@ -122,24 +123,39 @@ def _sources(usage: Usage) -> str:
     return ", ".join(parts if len(parts) <= 3 else [*parts[:2], f"{len(parts) - 2} more"])
 
 
-def list_tree(rows: Iterable[Row]) -> Iterator[str]:
+def list_tree(rows: Collection[Row]) -> Iterator[str]:
     """A drawing like that of tree(1), with a line of counts at its end."""
-    kept = list(rows)
-    paths = [row[0] for row in kept]
+    paths = [row[0] for row in rows]
     last = _last_children(paths)
     dirs = 0
     if paths:
         yield escape_text(paths[0].rpartition("/")[0] or "/")
     top = paths[0].count("/") if paths else 0
-    for path, entry, _layer, _links in kept:
+    # The directories above a row, each with what is drawn before what it holds: of most rows that of the row before.
+    above = [("", "")]
+    for path, entry, _layer, _links in rows:
         dirs += entry.type == "dir"
-        parts = path.split("/")
-        trunk = "".join("    " if "/".join(parts[:i]) in last else "│   " for i in range(top + 1, len(parts)))
+        directory, _, base = path.rpartition("/")
+        if directory != above[-1][0]:
+            _descend(above, directory, last, top)
         target = f" -> {escape_text(entry.link)}" if entry.type == "symlink" and entry.link else ""
-        yield f"{trunk}{'└── ' if path in last else '├── '}{escape_text(parts[-1])}{target}"
+        yield f"{above[-1][1]}{'└── ' if path in last else '├── '}{escape_text(base)}{target}"
     yield ""
-    files = len(kept) - dirs
+    files = len(paths) - dirs
     yield f"{dirs} director{'y' if dirs == 1 else 'ies'}, {files} file{'' if files == 1 else 's'}"
+
+
+def _descend(above: list[tuple[str, str]], directory: str, last: set[str], top: int) -> None:
+    """Go from the directory of one row to that of another: up as far as one must, then down."""
+    inside = directory + "/"
+    while not inside.startswith(above[-1][0] + "/"):
+        above.pop()
+    while above[-1][0] != directory:
+        parent, trunk = above[-1]
+        end = inside.index("/", len(parent) + 1)
+        if len(above) >= top:
+            trunk += "    " if directory[:end] in last else "│   "
+        above.append((directory[:end], trunk))
 
 
 def _last_children(paths: Sequence[str]) -> set[str]:

@@ -144,8 +144,8 @@ def batched(items: Iterable[_T], size: int = 512) -> Iterator[list[_T]]:
 
 def dump_ndjson(documents: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
     """One document a line."""
-    for batch in batched(documents):
-        yield b"\n".join([*map(_dump, batch), b""])
+    for document in documents:
+        yield _dump(document) + b"\n"
 
 
 def _dump(value: object) -> bytes:
