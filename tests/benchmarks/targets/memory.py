@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.benchmarks.child import TARLAYERS, ask, run
+from tests.benchmarks.child import TARLAYERS, run
 from tests.benchmarks.targets.corpus import Archive, Corpus, count_entries, list_layers
 from tests.benchmarks.targets.layerset import stored_layers
 from tests.benchmarks.targets.row import Row, Target, judge
@@ -59,7 +59,7 @@ def measure(corpus: Corpus, archive: Archive) -> Iterator[Row]:
     other = corpus.find("app-v1", archive.form) or archive
     layer, layer_entries = write_largest(archive, corpus.scratch / "layer.tar")
     given = {"IMAGE": archive.path, "OTHER": other.path, "LAYER": layer, "SCRATCH": corpus.scratch}
-    given["FILE"] = Path(first_file(archive))
+    given["FILE"] = Path(first_file(layer))
     for line in COMMANDS.split("\n")[1:-1]:
         entries = count_entries(archive.path)
         if "@OTHER" in line:
@@ -76,11 +76,10 @@ def measure(corpus: Corpus, archive: Archive) -> Iterator[Row]:
         yield judge(f"memory of `{plain}`, {archive}", target, peak / 1e6)
 
 
-def first_file(archive: Archive) -> str:
-    """The path of some file with content."""
-    words = ["ls", "--no-cache", "--type", "file", "-f", "json", "--only", "0", str(archive.path)]
-    entries = ask([*TARLAYERS, *words])["entries"]
-    return str(next(entry["path"] for entry in entries if entry["size"]))
+def first_file(layer: Path) -> str:
+    """The path of a file with content."""
+    with tarfile.open(layer) as members:
+        return "/" + next(member.name for member in members if member.isreg() and member.size).removeprefix("./")
 
 
 def write_largest(archive: Archive, target: Path) -> tuple[Path, int]:
