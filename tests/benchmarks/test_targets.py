@@ -51,7 +51,8 @@ def test_a_target_is_met_by_elapsed_or_else_by_processor_time() -> None:
         "by processor time",
         "**no**",
     ]
-    assert Target(5, least=True).is_met(6)
+    assert judge("", Target(5, least=True), 4, sign=">= ").met == "not known"
+    assert judge("", Target(5, least=True), 6, sign=">= ").met == "yes"
 
 
 def test_a_program_that_runs_on_is_cut_off() -> None:

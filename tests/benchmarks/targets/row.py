@@ -42,14 +42,17 @@ class Row(NamedTuple):
 def judge(
     what: str, target: Target | None, elapsed: float, processor: float | None = None, *, note: str = "", sign: str = ""
 ) -> Row:
-    """Hold a number to its target: elapsed time decides, processor time says whether the machine was only busy."""
+    """Hold a number to its target: elapsed time decides, processor time says whether the machine was only busy.
+
+    A sign before the number (of a run that was cut off) says that it is a bound, which cannot show a target missed.
+    """
     measured = f"{sign}{elapsed:.3g}"
     if processor is not None:
         measured += f" (processor {sign}{processor:.3g})"
     if target is None:
         return Row(what, "-", measured, "-", note)
-    met = "yes" if target.is_met(elapsed) else "**no**"
-    if met != "yes" and processor is not None and target.is_met(processor):
+    met = "yes" if target.is_met(elapsed) else "not known" if sign else "**no**"
+    if met == "**no**" and processor is not None and target.is_met(processor):
         met = "by processor time"
     return Row(what, str(target), measured, met, note)
 
