@@ -10,7 +10,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     1  formats
     2  entry sources
     3  layer stores windows image recordedimage reference imagearchive
-    4  imageindex merging rootfs comparison imagepair shipped toc finding
+    4  imageindex merging rootfs trace comparison imagepair shipped toc finding
     5  analysis export extract
     6  render
     7  cli
@@ -49,9 +49,10 @@ Inside a floor these edges are meant, and no others:
     merging.unpack -> merging.lower
     merging.overlay -> merging.unpack
     rootfs -> merging.*
+    trace -> rootfs merging.*
     comparison -> merging.*
     imagepair -> comparison rootfs
-    shipped -> rootfs
+    shipped -> rootfs trace
     extract -> export
     analysis.lint.* -> analysis.lint.*
     analysis.policy.* -> analysis.policy.*
@@ -104,9 +105,9 @@ if TYPE_CHECKING:
     from tarlayers.reference import choose_image as choose_image
     from tarlayers.rootfs import RootFS as RootFS
     from tarlayers.rootfs import merge_layers as merge_layers
-    from tarlayers.rootfs import trace_layers as trace_layers
     from tarlayers.shipped import trace_files as trace_files
     from tarlayers.sources.layercache import LayerCache as LayerCache
+    from tarlayers.trace import trace_layers as trace_layers
 
 _HOME = {
     "analysis.blame": "blame_paths",
@@ -131,9 +132,10 @@ _HOME = {
     "layer": "index_layer",
     "limits": "Limits",
     "reference": "choose_image",
-    "rootfs": "RootFS merge_layers trace_layers",
+    "rootfs": "RootFS merge_layers",
     "shipped": "trace_files",
     "sources.layercache": "LayerCache",
+    "trace": "trace_layers",
 }
 """The public names, by the module that defines each."""
 

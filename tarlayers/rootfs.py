@@ -15,19 +15,16 @@ from typing import NamedTuple, Protocol
 from tarlayers.entry import Entry
 from tarlayers.errors import NoSuchPath, Refused, naming
 from tarlayers.limits import DEFAULT_LIMITS
-from tarlayers.merging.difference import name_differences
 from tarlayers.merging.inplace import OnChange, apply_in_place
 from tarlayers.merging.lower import LowerTrees
 from tarlayers.merging.overlay import Log, Overlay
-from tarlayers.merging.tree import Effort, Node, Refusal, Tree, implied_directory
+from tarlayers.merging.tree import Directory, Effort, Node, Refusal, Tree, implied_directory
 from tarlayers.merging.unpack import LayerTree, unpack_layer
 
 ENGINES = ("containerd", "oci")
 
 __all__ = [
     "ENGINES",
-    "Event",
-    "LayerTrace",
     "Node",
     "Refusal",
     "RootFS",
@@ -35,7 +32,6 @@ __all__ = [
     "merge_forks",
     "merge_layers",
     "pair_nodes",
-    "trace_layers",
     "visit_layers",
 ]
 
@@ -46,30 +42,6 @@ class HasEntries(Protocol):
     @property
     def entries(self) -> Sequence[Entry]:
         """In tar order."""
-
-
-class Event(NamedTuple):
-    """What one layer did to one path."""
-
-    path: str
-    before: Node | None
-    after: Node | None
-    cause: str
-    """`entry`; for a path that is gone `whiteout`, `opaque` or `replaced` (by another type)."""
-    by: str
-    """The path that was whited out, made opaque, replaced or written."""
-
-    @property
-    def kind(self) -> str:
-        """A, C or D, as `docker diff` has it."""
-        return "A" if self.before is None else "D" if self.after is None else "C"
-
-    @property
-    def what(self) -> tuple[str, ...]:
-        """Which aspects of a C differ; none where the path was written again as it was."""
-        if self.before is None or self.after is None:
-            return ()
-        return name_differences(self.before.entry, self.after.entry)
 
 
 class Stratum(NamedTuple):
@@ -83,18 +55,6 @@ class Stratum(NamedTuple):
     """What the layers below show, until the visit is over."""
 
 
-class LayerTrace(NamedTuple):
-    """What one layer did."""
-
-    layer: int
-    events: tuple[Event, ...]
-    """One for each path whose node changed; in the order of their paths' bytes."""
-    refused: tuple[Refusal, ...]
-    lost: tuple[Event, ...] = ()
-    """What the layer wrote and displaced or deleted again itself, so that no view ever shows it; in tar order.
-    `after` is what the path shows when the layer is done."""
-
-
 class RootFS(Mapping[str, Entry]):
     """A merged file system by absolute path, the root left out. Do not change what it gives."""
 
@@ -102,10 +62,13 @@ class RootFS(Mapping[str, Entry]):
         self._dirs = tree.dirs
         self.refused = tuple(refused)
         """What the engine would not unpack, in layer order."""
-        self._links: dict[int, list[str]] | None = None
+        self._links: dict[tuple[int, int], list[str]] | None = None
 
     def __getitem__(self, path: str) -> Entry:
-        return self.node(path).entry
+        try:
+            return self._dirs[path.rpartition("/")[0]][path]
+        except KeyError:
+            raise KeyError(path) from None  # not the directory that is missing
 
     def __contains__(self, path: object) -> bool:
         return isinstance(path, str) and path in self._dirs.get(path.rpartition("/")[0], ())
@@ -122,13 +85,14 @@ class RootFS(Mapping[str, Entry]):
         return implied_directory("")
 
     @property
-    def directories(self) -> Mapping[str, Mapping[str, Node]]:
+    def directories(self) -> Mapping[str, Directory]:
         """What each directory holds, by path; the root is the empty string."""
         return self._dirs
 
     def nodes(self) -> Iterator[tuple[str, Node]]:
-        """Every path with its node, in no order that means anything."""
-        return chain.from_iterable(children.items() for children in self._dirs.values())
+        """Yield every path with its node, in no order that means anything."""
+        for children in self._dirs.values():
+            yield from children.nodes()
 
     def sorted_paths(self, below: str = "") -> list[str]:
         """Every path below a directory, in the order of their bytes."""
@@ -140,10 +104,13 @@ class RootFS(Mapping[str, Entry]):
         paths = self.sorted_paths(below)
         return zip(paths, self.find_nodes(paths), strict=True)
 
-    def find_nodes(self, paths: Iterable[str]) -> list[Node]:
-        """The inodes at paths that are all there, in their order."""
-        dirs = self._dirs
-        return [dirs[path[: path.rfind("/")]][path] for path in paths]
+    def find_nodes(self, paths: Iterable[str]) -> Iterator[Node]:
+        """Yield the inodes at paths that are all there, in their order."""
+        dirs, new = self._dirs, tuple.__new__
+        for path in paths:
+            siblings = dirs[path[: path.rfind("/")]]
+            others, layer = siblings.others, siblings.layer
+            yield new(Node, (siblings[path], others.get(path, layer) if others else layer))
 
     def children(self, path: str) -> list[str]:
         """Paths of what a directory holds, in the order of their bytes; nothing for what is no directory."""
@@ -151,10 +118,11 @@ class RootFS(Mapping[str, Entry]):
 
     def node(self, path: str) -> Node:
         """The inode at a path; KeyError when there is none."""
-        try:
-            return self._dirs[path.rpartition("/")[0]][path]
-        except KeyError:
-            raise KeyError(path) from None  # not the directory that is missing
+        siblings = self._dirs.get(path.rpartition("/")[0])
+        node = siblings.node(path) if siblings is not None else None
+        if node is None:
+            raise KeyError(path)
+        return node
 
     def layer_of(self, path: str) -> int:
         """The index of the layer that last wrote the path."""
@@ -166,12 +134,12 @@ class RootFS(Mapping[str, Entry]):
 
     def other_names(self, path: str, node: Node) -> tuple[str, ...]:
         """The other visible names of a node that is known to stand at `path`."""
-        names = self.linked_names.get(id(node))
+        names = self.linked_names.get((id(node.entry), node.layer))
         return tuple(name for name in names if name != path) if names else ()
 
     @property
-    def linked_names(self) -> Mapping[int, Sequence[str]]:
-        """The sorted names of every inode that has several, by the identity of its node."""
+    def linked_names(self) -> Mapping[tuple[int, int], Sequence[str]]:
+        """The sorted names of every inode that has several, by the identity of its entry and its layer."""
         if self._links is None:
             self._links = find_links(self._dirs)
         return self._links
@@ -222,18 +190,22 @@ def sort_paths(paths: Iterable[str]) -> list[str]:
     return found
 
 
-def find_links(dirs: Mapping[str, Mapping[str, Node]]) -> dict[int, list[str]]:
-    """Give the sorted names of every inode that has several, by the identity of its node."""
+def find_links(dirs: Mapping[str, Directory]) -> dict[tuple[int, int], list[str]]:
+    """Give the sorted names of every inode that has several, by the identity of its entry and its layer."""
     # All names but one of an inode have another path than its entry: few are, and all need not be remembered.
-    several: dict[int, list[str]] = {}
+    several: dict[tuple[int, int], list[str]] = {}
+    entries: set[int] = set()
     for children in dirs.values():
-        for path, node in children.items():
-            if node.entry.path != path:
-                several[id(node)] = []
+        for path, entry in children.items():
+            if entry.path != path:
+                entries.add(id(entry))
+                several[id(entry), children.layer_of(path)] = []
     for children in dirs.values() if several else ():
-        for path, node in children.items():
-            if id(node) in several:
-                several[id(node)].append(path)
+        for path, entry in children.items():
+            if id(entry) in entries:
+                names = several.get((id(entry), children.layer_of(path)))
+                if names is not None:
+                    names.append(path)
     return {identity: sorted(names, key=path_key) for identity, names in several.items() if len(names) > 1}
 
 
@@ -242,7 +214,7 @@ def merge_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") ->
 
     An engine that is not in ENGINES is ValueError.
     """
-    return _merge_onto(_Merging(engine), layers)
+    return _merge_onto(Merging(engine), layers)
 
 
 def merge_forks(
@@ -252,13 +224,13 @@ def merge_forks(
 
     What no stack touches is one object in all of the results, and `pair_nodes` passes it by.
     """
-    shared = _Merging(engine)
+    shared = Merging(engine)
     for layer in base:
         shared.add(layer)
-    return tuple(_merge_onto(_Merging(engine, shared), stack) for stack in stacks)
+    return tuple(_merge_onto(Merging(engine, shared), stack) for stack in stacks)
 
 
-def _merge_onto(merging: _Merging, layers: Sequence[HasEntries]) -> RootFS:
+def _merge_onto(merging: Merging, layers: Sequence[HasEntries]) -> RootFS:
     for layer in layers:
         merging.add(layer)
     return RootFS(merging.tree, merging.refused)
@@ -269,77 +241,65 @@ def pair_nodes(old: RootFS, new: RootFS) -> Iterator[tuple[str, Node | None, Nod
     where a path is not there.
     """
     a, b = old.directories, new.directories
-    nothing: Mapping[str, Node] = {}
+    nothing = Directory(0)
     for directory in a.keys() | b.keys():
         left, right = a.get(directory, nothing), b.get(directory, nothing)
         if left is right:
             continue
-        for path, node in left.items():
-            other = right.get(path)
-            if other is not node:
-                yield path, node, other
-        for path, node in right.items():
+        for path, entry in left.items():
+            layer = left.layer_of(path)
+            if right.get(path) is not entry or right.layer_of(path) != layer:
+                yield path, Node(entry, layer), right.node(path)
+        for path, node in right.nodes():
             if path not in left:
                 yield path, None, node
 
 
-def trace_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") -> Iterator[LayerTrace]:
-    """Merge layers one at a time and yield what each did, base first.
-
-    Folding the events over an empty mapping gives what `merge_layers` gives after each layer.
-    """
-    merging = _Merging(engine)
-    for index, layer in enumerate(layers):
-        record = _Record()
-        before = len(merging.refused)
-        merging.add(layer, record)
-        tree = merging.tree
-        lost = tuple(Event(path, node, tree.get(path), cause, by) for path, node, cause, by in record.lost)
-        yield LayerTrace(index, tuple(_events(record.log, tree)), tuple(merging.refused[before:]), lost)
-
-
 def visit_layers(layers: Sequence[HasEntries], visit: Callable[[Stratum], object]) -> RootFS:
     """Merge layers by containerd's rules, and let `visit` see each of them before it is laid on the others."""
-    merging = _Merging("containerd", visit=visit)
+    merging = Merging("containerd", visit=visit)
     for layer in layers:
         merging.add(layer)
     return RootFS(merging.tree, merging.refused)
 
 
-def _events(log: Log, tree: Tree) -> Iterator[Event]:
-    for path in sorted(log, key=path_key):
-        before, cause, by = log[path]
-        after = tree.get(path)
-        if after is not before:
-            yield Event(path, before, after, *(("entry", path) if after is not None else (cause, by)))
-
-
-class _Record:
+class LayerRecord:
     """What is written down while one layer is put on."""
 
     def __init__(self) -> None:
         self.log: Log = {}
         self.lost: list[tuple[str, Node, str, str]] = []
+        """What the layer wrote and displaced or deleted again itself: path, what it was, and why and by what it
+        went; in tar order.
+        """
+        self.unpacked: LayerTree | None = None
+        """What was laid on the layers below; None where the layer was put on in place."""
 
     def lose(self, path: str, node: Node, cause: str, by: str) -> None:
+        """Note something that no view ever shows."""
         self.lost.append((path, node, cause, by))
 
     def note_in_place(self, index: int) -> OnChange:
         """Give what is to hear of every change by layer `index`."""
+        log = self.log
 
         def note(path: str, node: Node | None, cause: str, by: str) -> None:
-            self.log[path] = (self.log[path][0] if path in self.log else node), cause, by
+            known = log.get(path)
+            if known is not None:
+                log[path] = known[0], cause, by
+            elif path not in log:
+                log[path] = (node, cause, by) if node is not None else None
             if node is not None and node.layer == index:
                 self.lose(path, node, cause, by)
 
         return note
 
 
-class _Merging:
+class Merging:
     """The merged tree so far, and what it takes to put the next layer on."""
 
     def __init__(
-        self, engine: str, base: _Merging | None = None, visit: Callable[[Stratum], object] | None = None
+        self, engine: str, base: Merging | None = None, visit: Callable[[Stratum], object] | None = None
     ) -> None:
         """Start empty, or go on from where `base` is, which must not go on itself then."""
         if engine not in ENGINES:
@@ -352,7 +312,7 @@ class _Merging:
         self.tree: Tree = Tree(base.tree if base else None, self._effort)
         self.refused: list[Refusal] = [*base.refused] if base else []
 
-    def add(self, layer: HasEntries, record: _Record | None = None) -> None:
+    def add(self, layer: HasEntries, record: LayerRecord | None = None) -> None:
         entries = layer.entries
         # Bare entries have neither a name nor bounds of their own.
         self._effort.limits = getattr(layer, "limits", DEFAULT_LIMITS)
@@ -360,7 +320,7 @@ class _Merging:
             self._effort.take_entries(len(entries))
             self._add(layer, entries, record)
 
-    def _add(self, layer: HasEntries, entries: Sequence[Entry], record: _Record | None) -> None:
+    def _add(self, layer: HasEntries, entries: Sequence[Entry], record: LayerRecord | None) -> None:
         index = self.count
         self.count += 1
         if self._engine == "oci":
@@ -381,9 +341,11 @@ class _Merging:
                 record.lost.clear()
             self._apply(entries, index, record, known=True)
         else:
+            if record is not None:
+                record.unpacked = unpacked
             Overlay(self.tree, unpacked, record.log if record is not None else None).run()
 
-    def _apply(self, entries: Sequence[Entry], index: int, record: _Record | None, *, known: bool = False) -> None:
+    def _apply(self, entries: Sequence[Entry], index: int, record: LayerRecord | None, *, known: bool = False) -> None:
         """Put a layer on in place; what it refuses counts unless the layer is `known` to be refused."""
         refused = apply_in_place(self.tree, entries, index, record.note_in_place(index) if record is not None else None)
         if not known:

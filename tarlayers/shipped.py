@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarlayers.entry import Entry
-from tarlayers.rootfs import Event, HasEntries, LayerTrace, Node, Refusal, path_key, trace_layers
+from tarlayers.rootfs import HasEntries, Node, Refusal, path_key
+from tarlayers.trace import Event, LayerTrace, trace_layers
 
 FILES = frozenset(("file",))
 NO_DIRECTORIES = frozenset(("file", "symlink", "char", "block", "fifo"))

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from tarlayers.errors import NoSuchPath
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer, require_layers
-from tarlayers.rootfs import Refusal, merge_layers, path_key, trace_layers
+from tarlayers.rootfs import Refusal, merge_layers, path_key
+from tarlayers.trace import trace_layers
 
 
 class Blame(NamedTuple):

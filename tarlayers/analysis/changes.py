@@ -19,7 +19,8 @@ from typing import NamedTuple
 from tarlayers.comparison import Contents, load_comparable
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer
-from tarlayers.rootfs import Event, LayerTrace, Node, Refusal, merge_layers, trace_layers
+from tarlayers.rootfs import Node, Refusal, merge_layers
+from tarlayers.trace import Event, LayerTrace, trace_layers
 
 
 class Change(NamedTuple):
@@ -65,7 +66,7 @@ class LayerChanges:
     @property
     def content_size(self) -> int:
         """Bytes of content of the files that are new or changed, in whatever way; hard-linked names count once."""
-        return sum({id(c.after): c.after.entry.size for c in self.changes if c.after is not None}.values())
+        return sum({id(c.after.entry): c.after.entry.size for c in self.changes if c.after is not None}.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from tarlayers.errors import NoSuchPath
 from tarlayers.formats.glob import compile_glob, match_glob
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Layer
-from tarlayers.rootfs import Node, RootFS
+from tarlayers.rootfs import RootFS
 
 
 class Row(NamedTuple):
@@ -28,7 +28,7 @@ class Rows(Sequence[Row]):
 
     def __init__(self, rootfs: RootFS, paths: Sequence[str]) -> None:
         self.paths = paths
-        self._nodes = rootfs.find_nodes(paths)
+        self._rootfs = rootfs
         self._links = rootfs.linked_names
 
     def __len__(self) -> int:
@@ -39,19 +39,17 @@ class Rows(Sequence[Row]):
     @overload
     def __getitem__(self, at: slice) -> list[Row]: ...
     def __getitem__(self, at: int | slice) -> Row | list[Row]:
-        if isinstance(at, slice):
-            return list(self._make(self.paths[at], self._nodes[at]))
-        return next(self._make([self.paths[at]], [self._nodes[at]]))
+        return list(self._make(self.paths[at])) if isinstance(at, slice) else next(self._make([self.paths[at]]))
 
     def __iter__(self) -> Iterator[Row]:
-        return self._make(self.paths, self._nodes)
+        return self._make(self.paths)
 
-    def _make(self, paths: Sequence[str], nodes: Sequence[Node]) -> Iterator[Row]:
+    def _make(self, paths: Sequence[str]) -> Iterator[Row]:
         links = self._links
-        for path, node in zip(paths, nodes, strict=True):
-            names = links.get(id(node)) if links else None
+        for path, (entry, layer) in zip(paths, self._rootfs.find_nodes(paths), strict=True):
+            names = links.get((id(entry), layer)) if links else None
             others = tuple(name for name in names if name != path) if names else ()
-            yield tuple.__new__(Row, (path, node[0], node[1], others))  # a call of Row takes three times as long
+            yield tuple.__new__(Row, (path, entry, layer, others))  # a call of Row takes three times as long
 
 
 class Selection(NamedTuple):
@@ -75,11 +73,7 @@ class Selection(NamedTuple):
         if self.match is not None:
             paths = list(filter(compile_glob(self.match).fullmatch, paths))
         if self.types:
-            paths = [
-                path
-                for path, node in zip(paths, rootfs.find_nodes(paths), strict=True)
-                if node.entry.type in self.types
-            ]
+            paths = [path for path in paths if rootfs[path].type in self.types]
         return paths
 
     def select_raw(self, entries: Sequence[Entry]) -> Iterator[Entry]:

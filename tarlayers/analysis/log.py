@@ -16,7 +16,8 @@ from tarlayers.entry import Entry
 from tarlayers.errors import NoSuchPath
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer, require_layers
-from tarlayers.rootfs import Event, Node, Refusal, merge_layers, path_key, trace_layers
+from tarlayers.rootfs import Node, Refusal, merge_layers, path_key
+from tarlayers.trace import Event, trace_layers
 
 _HINTS = 3
 
@@ -109,7 +110,7 @@ def _tell(layer: Layer, event: Event, links: tuple[str, ...], contents: Contents
 
 
 def _names_of(nodes: dict[str, Node], node: Node, path: str) -> list[str]:
-    return sorted((name for name, other in nodes.items() if other is node and name != path), key=path_key)
+    return sorted((name for name, other in nodes.items() if node.is_same(other) and name != path), key=path_key)
 
 
 def _hint(image: Image, path: str) -> str:

@@ -25,14 +25,14 @@ def measure_usage(rootfs: RootFS, paths: Iterable[str]) -> list[Usage]:
     A hard link counts in each directory that has a name of it, and once in one that has several; hence the
     sizes of siblings may add up to more than their parent's.
     """
-    below: dict[str, dict[int, Node]] = {path: {} for path in paths}
+    below: dict[str, dict[tuple[int, int], Node]] = {path: {} for path in paths}
     for path, node in rootfs.nodes():
         if node.entry.type != "file":
             continue
         at = path
         while True:
             if at in below:
-                below[at][id(node)] = node
+                below[at][id(node.entry), node.layer] = node
             if not at:
                 break
             at = at.rpartition("/")[0]

@@ -239,12 +239,12 @@ class _LayerCheck:
 
     def _check_files(self, tree: LayerTree, diff: str) -> None:
         for children in tree.dirs.values():
-            for path, node in children.items():
+            for path, entry in children.items():
                 status = self._root.tree.status(f"{diff}{path}")
                 if status is None:
-                    self._note_missing(path, node.entry)
+                    self._note_missing(path, entry)
                 else:
-                    self._check_file(path, node.entry, status)
+                    self._check_file(path, entry, status)
         if not self._layer.only_own:
             return  # lower files lie there too, and nothing marks what is hidden
         for directory in sorted(tree.opaque):
@@ -302,7 +302,7 @@ class _LayerCheck:
         refused = {refusal.path for refusal in tree.refused}  # engines differ on those: they may lie here or not
         for relative, _ in walk_files(self._root.tree, diff):
             path = f"/{relative}"
-            if tree.get(path) is not None or path in refused:
+            if tree.entry(path) is not None or path in refused:
                 continue
             top = _topmost(path, extra)
             extra[top] = extra.get(top, -1) + 1
@@ -325,9 +325,9 @@ def _disk_size(tree: LayerTree) -> int:
 
     Source: moby pkg/directory.
     """
-    nodes = {id(node): node.entry for children in tree.dirs.values() for node in children.values()}
-    links = [os.fsencode(entry.link or "") for entry in nodes.values() if entry.type == "symlink"]
-    return sum(entry.size for entry in nodes.values() if entry.type == "file") + sum(map(len, links))
+    inodes = {id(entry): entry for children in tree.dirs.values() for entry in children.values()}.values()
+    links = [os.fsencode(entry.link or "") for entry in inodes if entry.type == "symlink"]
+    return sum(entry.size for entry in inodes if entry.type == "file") + sum(map(len, links))
 
 
 def _find(code: str, place: str, claimed: object, computed: object, message: str) -> Finding:

@@ -78,10 +78,10 @@ class _Application:
         while todo:
             children = list(self._tree.dirs[todo.pop()].items())
             self._tree.effort.spend(1 + len(children))
-            for path, node in children:
+            for path, entry in children:
                 if path not in self._upper:
                     self._remove(path, cause, by)
-                elif node.entry.type == "dir":
+                elif entry.type == "dir":
                     todo.append(path)
 
     def _take_node(self, path: str, entry: Entry) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from tarlayers.merging.tree import Node, Tree
+from tarlayers.merging.tree import Directory, Node, Tree
 from tarlayers.merging.unpack import LayerTree
 
-Log = dict[str, tuple[Node | None, str, str]]
-"""Of each path that a layer touched: the node before, and why and by what it changed."""
+Log = dict[str, tuple[Node, str, str] | None]
+"""Of each path that a layer touched: the node before, and why and by what it changed. None where nothing was
+before; an overlay notes none of these, for they are what the layer's tree has beside the log."""
 
 
 class Overlay:
@@ -32,26 +33,20 @@ class Overlay:
                 self._clear(directory)
                 lower = dirs[directory]
             hidden = whiteouts.get(directory, ())
-            shown = {p: n for p, n in children.items() if n.entry.type != "whiteout"} if hidden else children
+            shown = _without_whiteouts(children) if hidden else children
             for path in hidden if lower else ():
                 self._remove(path, "whiteout")
             lower = dirs.get(directory)
-            if self._log is not None:
-                self._note(shown, lower or {})
             if not lower:
                 self._tree.borrow(directory, shown)
                 continue
             for path in lower.keys() & shown.keys():
-                if lower[path].entry.type == "dir" and shown[path].entry.type != "dir":
+                if self._log is not None and path not in self._log:
+                    self._log[path] = Node(lower[path], lower.layer_of(path)), "entry", path
+                if lower[path].type == "dir" and shown[path].type != "dir":
                     self._remove(path, "replaced")
             if shown:
-                self._tree.own(directory).update(shown)
-
-    def _note(self, children: Mapping[str, Node], lower: Mapping[str, Node]) -> None:
-        log = self._log
-        if log is not None:
-            for path in children:
-                log.setdefault(path, (lower.get(path), "entry", path))
+                self._tree.own(directory).lay(shown)
 
     def _clear(self, directory: str) -> None:
         self._tree.clear(directory, self._hear("opaque", directory))
@@ -65,9 +60,11 @@ class Overlay:
             return None
 
         def hear(path: str, node: Node) -> None:
-            if path in log:
-                log[path] = log[path][0], cause, by
-            else:
-                log[path] = node, cause, by
+            known = log.get(path)
+            log[path] = known[0] if known is not None else node, cause, by
 
         return hear
+
+
+def _without_whiteouts(children: Directory) -> Directory:
+    return Directory(children.layer, {path: entry for path, entry in children.items() if entry.type != "whiteout"})

@@ -6,7 +6,7 @@ before its last slash. Removing costs what is removed, nothing is ever copied wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from tarlayers.entry import Entry
@@ -33,10 +33,70 @@ class Refusal(NamedTuple):
 
 
 class Node(NamedTuple):
-    """An inode: what it is, and the layer that wrote it. Names that hold the same Node are hard links."""
+    """An inode: what it is, and the layer that wrote it. Made when asked for: a tree keeps none (64 bytes a path)."""
 
     entry: Entry
     layer: int
+
+    def is_same(self, other: Node | None) -> bool:
+        """Say whether both are one inode. Names of one hold the same Entry object; two layers that are one blob
+        have their entries in common.
+        """
+        return other is not None and self.entry is other.entry and self.layer == other.layer
+
+
+class Directory(dict[str, Entry]):
+    """What one directory holds, by path. Nearly all of it was written by one layer, so only others are noted."""
+
+    __slots__ = ("layer", "others")
+
+    def __init__(self, layer: int, entries: Mapping[str, Entry] | None = None) -> None:
+        super().__init__(entries or ())
+        self.layer = layer
+        """That wrote what is not in `others`."""
+        self.others: dict[str, int] = {}
+
+    def layer_of(self, path: str) -> int:
+        """Give the layer that wrote a path."""
+        return self.others.get(path, self.layer)
+
+    def node(self, path: str) -> Node | None:
+        """Give the inode at a path."""
+        entry = self.get(path)
+        return Node(entry, self.others.get(path, self.layer)) if entry is not None else None
+
+    def nodes(self) -> Iterator[tuple[str, Node]]:
+        """Yield each path with its inode."""
+        others, layer = self.others, self.layer
+        for path, entry in self.items():
+            yield path, Node(entry, others.get(path, layer) if others else layer)
+
+    def put(self, path: str, node: Node) -> None:
+        """Set what a path is."""
+        self[path] = node.entry
+        if node.layer != self.layer:
+            self.others[path] = node.layer
+        elif self.others:
+            self.others.pop(path, None)
+
+    def lay(self, upper: Directory) -> None:
+        """Let what one layer wrote take the place of what was here."""
+        self.update(upper)
+        if upper.layer != self.layer:
+            self.others.update(dict.fromkeys(upper, upper.layer))
+        elif self.others:
+            for path in upper:
+                self.others.pop(path, None)
+
+    def take(self, path: str) -> Node:
+        """Remove a path that is there, and give what it was."""
+        return Node(self.pop(path), self.others.pop(path, self.layer))
+
+    def twin(self) -> Directory:
+        """Give a copy."""
+        copied = Directory(self.layer, self)
+        copied.others = self.others.copy()
+        return copied
 
 
 class Effort:
@@ -78,37 +138,42 @@ class Tree:
         they are first written to: those that two trees of one origin leave alone are one object in both.
         """
         self.effort = effort or Effort()
-        self._lent: dict[str, dict[str, Node]] = dict(origin.dirs) if origin is not None else {}
-        self.dirs: dict[str, dict[str, Node]] = dict(self._lent) or {"": {}}
+        self._lent: dict[str, Directory] = dict(origin.dirs) if origin is not None else {}
+        self.dirs: dict[str, Directory] = dict(self._lent) or {"": Directory(0)}
 
-    def borrow(self, directory: str, children: dict[str, Node]) -> None:
+    def borrow(self, directory: str, children: Directory) -> None:
         """Let a directory hold what another tree's holds: it is copied when it is first written to."""
         self.dirs[directory] = self._lent[directory] = children
 
-    def own(self, directory: str) -> dict[str, Node]:
+    def own(self, directory: str) -> Directory:
         """Give the children of a directory to be changed."""
         children = self.dirs[directory]
         if children is self._lent.get(directory):
-            children = self.dirs[directory] = dict(self._lent.pop(directory))
+            children = self.dirs[directory] = self._lent.pop(directory).twin()
         return children
 
     def get(self, path: str) -> Node | None:
         """Give the node at a resolved path; None when there is none (or it is the root)."""
         siblings = self.dirs.get(path.rpartition("/")[0])
+        return siblings.node(path) if siblings else None
+
+    def entry(self, path: str) -> Entry | None:
+        """Give what is at a resolved path, whoever wrote it."""
+        siblings = self.dirs.get(path.rpartition("/")[0])
         return siblings.get(path) if siblings else None
 
     def put(self, path: str, node: Node) -> None:
         """Set the node at a path whose parent is a directory; a directory starts empty."""
-        self.own(path.rpartition("/")[0])[path] = node
-        if node.entry.type == "dir":
-            self.dirs.setdefault(path, {})
+        self.own(path.rpartition("/")[0]).put(path, node)
+        if node.entry.type == "dir" and path not in self.dirs:
+            self.dirs[path] = Directory(node.layer)
 
     def remove(self, path: str, on_remove: Callable[[str, Node], object] | None = None) -> None:
         """Remove what is at the path, and all below it; `on_remove` hears of every path."""
         parent = path.rpartition("/")[0]
         if path not in self.dirs[parent]:
             return
-        node = self.own(parent).pop(path)
+        node = self.own(parent).take(path)
         if on_remove is not None:
             on_remove(path, node)
         if node.entry.type == "dir":
@@ -120,13 +185,14 @@ class Tree:
         todo = [directory]
         while todo:
             at = todo.pop()
-            for path, node in self.dirs[at].items():
+            children = self.dirs[at]
+            for path, entry in children.items():
                 if on_remove is not None:
-                    on_remove(path, node)
-                if node.entry.type == "dir":
+                    on_remove(path, Node(entry, children.layer_of(path)))
+                if entry.type == "dir":
                     todo.append(path)
             if at is directory:
-                self.dirs[at] = {}
+                self.dirs[at] = Directory(children.layer)
             else:
                 del self.dirs[at]
 
@@ -144,13 +210,13 @@ class Tree:
         while rest:
             part = rest.pop()
             here = f"{at}/{part}"
-            node = self.get(here)
-            kind = node.entry.type if node is not None else ""
-            if node is not None and kind == "symlink":
+            entry = self.entry(here)
+            kind = entry.type if entry is not None else ""
+            if entry is not None and kind == "symlink":
                 links += 1
                 if links > MAX_LINKS:
                     raise Refused("loop", "too many links", "P4")
-                target = node.entry.link or ""
+                target = entry.link or ""
                 if not target.startswith("/"):
                     target = f"{at}/{target}"
                 more = clean_path(target).split("/")[1:]

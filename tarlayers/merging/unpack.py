@@ -15,8 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX, clean_path
-from tarlayers.merging.lower import LowerTrees
-from tarlayers.merging.tree import Effort, Node, Refusal, Tree, implied_directory, is_too_long
+from tarlayers.merging.tree import Directory, Effort, Node, Refusal, Tree, implied_directory, is_too_long
 
 _MAX_ID = (1 << 32) - 1
 _MAX_TIME = 1 << 63
@@ -33,8 +32,9 @@ OnLost = Callable[[str, Node, str, str], object]
 class LayerTree(Tree):
     """What one layer's directory holds after it was unpacked."""
 
-    def __init__(self, effort: Effort | None = None) -> None:
+    def __init__(self, index: int, effort: Effort | None = None) -> None:
         super().__init__(effort=effort)
+        self.dirs[""] = Directory(index)
         self.opaque: set[str] = set()
         self.whiteouts: set[str] = set()
         """Paths of nodes that hide a lower name."""
@@ -70,7 +70,7 @@ class _Unpacking:
         self._lower = lower
         self._on_lost = on_lost
         self._effort = effort
-        self._tree = LayerTree(effort)
+        self._tree = LayerTree(index, effort)
         self._first = index == 0
         self._groups: dict[str, _Group] = {}
         self._unpacked: set[str] | None = None
@@ -82,7 +82,7 @@ class _Unpacking:
         entries = list(entries)
         if self._first and any(entry.role == "opaque" for entry in entries):
             self._unpacked = set()
-        dirs, timed, late, index, new = self._tree.dirs, self._timed, self._late, self._index, tuple.__new__
+        dirs, timed, late, index = self._tree.dirs, self._timed, self._late, self._index
         simple = self._unpacked is None
         last, siblings = _NO_PARENT, None
         for entry in entries:
@@ -103,9 +103,9 @@ class _Unpacking:
                 # Negative numbers and those that need a closer look have bits above these.
                 if xattrs is not None or mtime is None or mtime >> 63 or (uid | gid) >> 31:
                     entry = normalize(entry)  # noqa: PLW2901 # as the inode has it
-                siblings[path] = new(Node, (entry, index))
+                siblings[path] = entry
                 if kind == "dir":
-                    dirs[path] = {}
+                    dirs[path] = Directory(index)
                     late.append(entry)
                 continue
             try:
@@ -148,17 +148,17 @@ class _Unpacking:
         while todo:
             children = list(self._tree.dirs[todo.pop()].items())
             self._effort.spend(1 + len(children))
-            for path, node in children:
+            for path, entry in children:
                 if path not in unpacked:
                     self._remove(path, "opaque", directory)
-                elif node.entry.type == "dir":
+                elif entry.type == "dir":
                     todo.append(path)
 
     def _take_whiteout(self, path: str) -> None:
         if self._first:
             self._remove(path, "whiteout", path)  # B1
             return
-        if path in self._tree.dirs or self._tree.get(path) is not None:
+        if path in self._tree.dirs or self._tree.entry(path) is not None:
             raise Refused("exists", "a whiteout of what the same layer has", "W3")
         self._put_whiteout(path)
 

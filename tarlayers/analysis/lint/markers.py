@@ -102,15 +102,15 @@ def _opaque_directories(tree: LayerTree, markers: Sequence[Entry]) -> frozenset[
 
 
 def _shows_something(tree: LayerTree, directory: str) -> bool:
-    return any(node.entry.type != "whiteout" for node in tree.dirs.get(directory, {}).values())
+    return any(entry.type != "whiteout" for entry in tree.dirs.get(directory, {}).values())
 
 
 def _lost(kept: LayerTree, lossy: LayerTree, opaque: frozenset[str]) -> Iterator[str]:
     """Yield what is in one tree and not in the other, for an opaque directory above it: the topmost paths alone."""
     for directory, children in kept.dirs.items():
         if directory in lossy.dirs and opaque and _is_below(directory, opaque):
-            for path, node in children.items():
-                if node.entry.type != "whiteout" and lossy.get(path) is None:
+            for path, entry in children.items():
+                if entry.type != "whiteout" and lossy.entry(path) is None:
                     yield path
 
 

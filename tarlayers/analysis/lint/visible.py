@@ -16,15 +16,16 @@ _NAMES = 3  # of one inode that a message spells out
 
 def find_visible_faults(rootfs: RootFS) -> Iterator[Finding]:
     """Look at every path of the merged view; hard-linked names are looked at once."""
-    named: set[int] = set()
+    named: set[tuple[int, int]] = set()
     for path, node in rootfs.nodes():
         entry = node.entry
         if not path.isascii() and _is_not_text(path):
             yield found("L080", node.layer, path, "the name is not UTF-8")
         if entry.mode & (_SET_ID | _OTHERS_WRITE) or entry.xattrs:
-            if id(node) not in named:
+            inode = id(entry), node.layer
+            if inode not in named:
                 yield from _find_risks(rootfs, path, entry, node.layer)
-            named.add(id(node))
+            named.add(inode)
     yield from _find_collisions(rootfs)
 
 

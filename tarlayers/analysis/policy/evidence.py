@@ -15,8 +15,9 @@ from tarlayers.entry import Entry
 from tarlayers.finding import VerifyReport
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
-from tarlayers.rootfs import LayerTrace, Refusal, RootFS, merge_layers, trace_layers
+from tarlayers.rootfs import Refusal, RootFS, merge_layers
 from tarlayers.shipped import Shipment, trace_files
+from tarlayers.trace import LayerTrace, trace_layers
 
 
 class Evidence:

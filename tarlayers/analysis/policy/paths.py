@@ -12,7 +12,7 @@ from tarlayers.analysis.secrets import Secret
 from tarlayers.formats.glob import match_glob
 from tarlayers.formats.policy import Hidden, Rule, Touch
 from tarlayers.image import Image
-from tarlayers.rootfs import Event
+from tarlayers.trace import Event
 
 _SET_ID = 0o6000
 

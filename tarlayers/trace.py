@@ -1,0 +1,140 @@
+"""How each layer changes the merged file system: what every path was before it and is after it, and why.
+
+`trace_layers` gives each layer's events whole; `follow_layers` stops after each layer and makes only those that are
+asked for, since of most paths nothing is asked but that they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tarlayers.merging.difference import name_differences
+from tarlayers.merging.tree import Tree
+from tarlayers.rootfs import HasEntries, LayerRecord, Merging, Node, Refusal, RootFS, sort_paths
+
+
+class Event(NamedTuple):
+    """What one layer did to one path."""
+
+    path: str
+    before: Node | None
+    after: Node | None
+    cause: str
+    """`entry`; for a path that is gone `whiteout`, `opaque` or `replaced` (by another type)."""
+    by: str
+    """The path that was whited out, made opaque, replaced or written."""
+
+    @property
+    def kind(self) -> str:
+        """A, C or D, as `docker diff` has it."""
+        return "A" if self.before is None else "D" if self.after is None else "C"
+
+    @property
+    def what(self) -> tuple[str, ...]:
+        """Which aspects of a C differ; none where the path was written again as it was."""
+        if self.before is None or self.after is None:
+            return ()
+        return name_differences(self.before.entry, self.after.entry)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTrace:
+    """What one layer did."""
+
+    layer: int
+    events: tuple[Event, ...]
+    """One for each path whose node changed; in the order of their paths' bytes."""
+    refused: tuple[Refusal, ...]
+    lost: tuple[Event, ...] = ()
+    """What the layer wrote and displaced or deleted again itself, so that no view ever shows it; in tar order.
+    `after` is what the path shows when the layer is done."""
+
+
+class Step:
+    """A layer that was just put on. It answers until the next one is."""
+
+    def __init__(self, layer: int, record: LayerRecord, tree: Tree, refused: Sequence[Refusal], known: int) -> None:
+        self.layer = layer
+        self.view = RootFS(tree, refused)
+        """What this layer and those below it show."""
+        self.refused = tuple(refused[known:])
+        """What the engine would not unpack of this layer."""
+        self._record = record
+        self._tree = tree
+
+    def events(self) -> Iterator[Event]:
+        """Yield one event for each path whose node changed, in the order of their paths' bytes."""
+        for path in sort_paths(self._touched()):
+            event = self.event(path)
+            if event is not None:
+                yield event
+
+    def event(self, path: str) -> Event | None:
+        """Give what happened to a path; None where nothing did."""
+        after = self._tree.get(path)
+        known = self._record.log.get(path)
+        if known is not None:
+            before, cause, by = known
+            if after is None:
+                return Event(path, before, None, cause, by)
+            return None if before.is_same(after) else Event(path, before, after, "entry", path)
+        return Event(path, None, after, "entry", path) if after is not None and self._is_written(path) else None
+
+    def displaced(self) -> Iterator[Event]:
+        """Yield the events of what was there before, in no order that means anything."""
+        for path, known in self._record.log.items():
+            event = self.event(path) if known is not None else None
+            if event is not None:
+                yield event
+
+    def renamed(self) -> Iterator[tuple[str, Node]]:
+        """Yield what the layer wrote that is not where its entry says: all names of an inode but one, and what
+        stands below symlinks. In no order that means anything.
+        """
+        unpacked = self._record.unpacked
+        if unpacked is not None:
+            for children in unpacked.dirs.values():
+                for path, entry in children.items():
+                    if entry.path != path and entry.type != "whiteout":
+                        yield path, Node(entry, self.layer)
+            return
+        for path in self._record.log:
+            node = self._tree.get(path)
+            if node is not None and node.entry.path != path:
+                yield path, node
+
+    def lost(self) -> Iterator[Event]:
+        """Yield what the layer wrote and displaced or deleted again itself, in tar order."""
+        for path, node, cause, by in self._record.lost:
+            yield Event(path, node, self._tree.get(path), cause, by)
+
+    def _touched(self) -> Iterator[str]:
+        log, unpacked = self._record.log, self._record.unpacked
+        yield from log
+        for children in unpacked.dirs.values() if unpacked is not None else ():
+            yield from (path for path in children if path not in log)
+
+    def _is_written(self, path: str) -> bool:
+        unpacked = self._record.unpacked
+        return path in self._record.log if unpacked is None else unpacked.entry(path) is not None
+
+
+def follow_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") -> Iterator[Step]:
+    """Merge layers one at a time, base first, and stop after each."""
+    merging = Merging(engine)
+    for index, layer in enumerate(layers):
+        record = LayerRecord()
+        known = len(merging.refused)
+        merging.add(layer, record)
+        yield Step(index, record, merging.tree, merging.refused, known)
+
+
+def trace_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") -> Iterator[LayerTrace]:
+    """Merge layers one at a time and yield what each did, base first.
+
+    Folding the events over an empty mapping gives what `merge_layers` gives after each layer.
+    """
+    for step in follow_layers(layers, engine=engine):
+        yield LayerTrace(step.layer, tuple(step.events()), step.refused, tuple(step.lost()))
