@@ -25,6 +25,7 @@ ENGINES = ("containerd", "oci")
 
 __all__ = [
     "ENGINES",
+    "Directory",
     "Node",
     "Refusal",
     "RootFS",

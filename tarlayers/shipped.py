@@ -7,13 +7,14 @@ displaces again is hidden by that layer, and one that no engine unpacks was neve
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from tarlayers.entry import Entry
-from tarlayers.rootfs import HasEntries, Node, Refusal, path_key
-from tarlayers.trace import Event, LayerTrace, trace_layers
+from tarlayers.rootfs import Directory, HasEntries, Node, Refusal, path_key
+from tarlayers.trace import Event, Step, follow_layers
 
 FILES = frozenset(("file",))
 NO_DIRECTORIES = frozenset(("file", "symlink", "char", "block", "fifo"))
@@ -45,74 +46,112 @@ class ShippedFile(NamedTuple):
     """What hid it; None for a visible file and for one that was not unpacked."""
 
 
+class ShippedFiles(Iterable[ShippedFile]):
+    """All files of all layers, in the order of layers and of their tars. Each pass over them tells them anew: of the
+    visible ones, which are most, nothing is kept beside the merged view.
+    """
+
+    def __init__(self, layers: Sequence[HasEntries], tracing: _Tracing) -> None:
+        self._layers = layers
+        self._tracing = tracing
+
+    def __iter__(self) -> Iterator[ShippedFile]:
+        for index, entry in self._shipped():
+            yield self._tracing.tell(index, entry)
+
+    def find_hidden(self) -> Iterator[ShippedFile]:
+        """Yield those that the merged view does not show."""
+        for index, entry in self._shipped():
+            if not self._tracing.is_plain(index, entry):
+                file = self._tracing.tell(index, entry)
+                if file.cause is not None:
+                    yield file
+
+    def _shipped(self) -> Iterator[tuple[int, Entry]]:
+        types = self._tracing.types
+        for index, layer in enumerate(self._layers):
+            for entry in layer.entries:
+                if entry.type in types and entry.role == "entry" and entry.rdev != (0, 0):  # X4: a whiteout
+                    yield index, entry
+
+
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """All files of all layers, in the order of layers and of their tars."""
+    """The answer."""
 
-    files: tuple[ShippedFile, ...]
+    files: ShippedFiles
     refused: tuple[Refusal, ...]
 
     @property
     def hidden(self) -> Iterator[ShippedFile]:
         """Those that the merged view does not show."""
-        return (file for file in self.files if file.cause is not None)
+        return self.files.find_hidden()
 
 
 def trace_files(layers: Sequence[HasEntries], *, engine: str = "containerd", types: frozenset[str] = FILES) -> Shipment:
     """Follow every regular file (or every entry of `types`) through the merge. Reads each layer's entries."""
     tracing = _Tracing(types)
     refused: list[Refusal] = []
-    for trace in trace_layers(layers, engine=engine):
-        tracing.take(trace)
-        refused += trace.refused
-    files = (
-        tracing.tell(index, entry)
-        for index, layer in enumerate(layers)
-        for entry in layer.entries
-        if entry.type in types and entry.role == "entry" and entry.rdev != (0, 0)  # X4: a whiteout
-    )
-    return Shipment(tuple(files), tuple(refused))
+    for step in follow_layers(layers, engine=engine):
+        tracing.take(step)
+        refused += step.refused
+    return Shipment(ShippedFiles(layers, tracing), tuple(refused))
 
 
 class _Tracing:
-    """The names that each file has so far, and the events that took the last ones."""
+    """The view so far, and the events that took the last names of files that it does not show."""
 
     def __init__(self, types: frozenset[str]) -> None:
-        self._types = types
-        self._names: dict[Key, list[str]] = {}
+        self.types = types
+        self._view: Mapping[str, Directory] = {}
+        self._others: dict[Key, dict[str, None]] = {}
+        """Names that files have, or had, beside the one that their entries say."""
         self._hidden: dict[Key, tuple[int, list[Event]]] = {}
 
-    def take(self, trace: LayerTrace) -> None:
+    def take(self, step: Step) -> None:
+        self._view = step.view.directories
         went: dict[Key, list[Event]] = {}
-        for event in trace.lost:
-            key = self._key(event.before)
-            if key is not None:
-                went.setdefault(key, []).append(event)
         # Names that come are counted before names that go: in place, a layer may link to a file and then delete
         # the name that it had.
-        for event in trace.events:
-            key = self._key(event.after)
+        for path, node in step.renamed():
+            key = self._key(node)
             if key is not None:
-                self._names.setdefault(key, []).append(event.path)
-        for event in trace.events:
+                self._others.setdefault(key, {})[path] = None
+        for event in chain(step.lost(), step.displaced()):
             key = self._key(event.before)
             if key is not None:
-                self._names[key].remove(event.path)
                 went.setdefault(key, []).append(event)
         for key, events in went.items():
-            if not self._names.get(key):
-                self._names.pop(key, None)
-                self._hidden[key] = trace.layer, events
+            if not any(event.before is not None and self._names(key, event.before.entry) for event in events):
+                self._hidden[key] = step.layer, events
 
     def _key(self, node: Node | None) -> Key | None:
-        if node is None or node.entry.type not in self._types:
+        if node is None or node.entry.type not in self.types:
             return None
         return node.layer, node.entry.offset
 
+    def _names(self, key: Key, entry: Entry) -> list[str]:
+        """Give the names of a file that are visible."""
+        names = self._others.get(key, {}).keys() | {entry.path}
+        shown = ((name, self._view.get(name.rpartition("/")[0])) for name in names)
+        return [name for name, beside in shown if beside is not None and self._key(beside.node(name)) == key]
+
+    def is_plain(self, layer: int, entry: Entry) -> bool:
+        """Say whether a file is visible where its entry says."""
+        path = entry.path
+        beside = self._view.get(path.rpartition("/")[0])
+        if beside is None or beside.layer_of(path) != layer:
+            return False
+        shown = beside.get(path)
+        return shown is not None and shown.offset == entry.offset and shown.type in self.types
+
     def tell(self, layer: int, entry: Entry) -> ShippedFile:
+        """Say what became of a file."""
         key = layer, entry.offset
-        if key in self._names:
-            names = tuple(sorted(self._names[key], key=path_key))
+        if key not in self._others and self.is_plain(layer, entry):
+            return ShippedFile(entry.path, entry, layer, (entry.path,), None, None, None)
+        names = tuple(sorted(self._names(key, entry), key=path_key))
+        if names:
             return ShippedFile(_main_name(names, entry), entry, layer, names, None, None, None)
         if key not in self._hidden:
             return ShippedFile(entry.path, entry, layer, (entry.path,), layer, "not_unpacked", None)

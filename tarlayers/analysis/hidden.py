@@ -41,7 +41,7 @@ def list_hidden(image: Image, files: Iterable[ShippedFile] | None = None) -> tup
     `trace_files`; without them it is asked, for regular files and as containerd merges.
     """
     if files is None:
-        files = trace_files(image.layers).files
+        files = trace_files(image.layers).hidden
     rows = (_describe(image, file) for file in files if file.cause is not None)
     return tuple(sorted(rows, key=lambda row: (-row.size, path_key(row.path), row.layer, row.offset)))
 

@@ -5,6 +5,7 @@ Each layer is read once. Of a file the first MiB is searched, and only of what i
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -49,20 +50,23 @@ def find_secrets(
     """
     if files is None:
         files = trace_files(image.layers).files
-    by_layer: dict[int, dict[int, ShippedFile]] = {}
+    elif isinstance(files, Iterator):
+        files = tuple(files)  # they are gone through twice
+    by_layer: dict[int, array[int]] = {}  # offsets: most files of most images are wanted
     for file in files:
         if file.entry.size and file.entry.type == "file":
-            by_layer.setdefault(file.layer, {})[file.entry.offset] = file
-    found: list[Secret] = []
+            by_layer.setdefault(file.layer, array("q")).append(file.entry.offset)
     searched: dict[str | None, Mapping[int, list[Match]]] = {}
-    for index, wanted in sorted(by_layer.items()):
+    for index in sorted(by_layer):
         layer = image.layers[index]
         if layer.blob not in searched:
-            same = (files for i, files in by_layer.items() if image.layers[i].blob == layer.blob)
+            same = (offsets for i, offsets in by_layer.items() if image.layers[i].blob == layer.blob)
             searched[layer.blob] = search_layer(layer, frozenset().union(*same), on_read)
-        for offset, matches in searched[layer.blob].items():
-            if offset in wanted:
-                found += (_in_file(wanted[offset], match) for match in matches)
+    found: list[Secret] = []
+    for file in files:
+        if file.entry.size and file.entry.type == "file":
+            matches = searched[image.layers[file.layer].blob].get(file.entry.offset, ())
+            found += (_in_file(file, match) for match in matches)
     found.sort(key=lambda secret: (path_key(secret.path or ""), secret.layer, secret.offset, secret.rule))
     return (*found, *search_configuration(image))
 

@@ -59,7 +59,7 @@ def command(
     load_chosen(chosen.layers, quiet=quiet)
     shipment = trace_files(chosen.layers, engine=engine.value, types=NO_DIRECTORIES if all else FILES)
     warn_refused(shipment.refused, quiet=quiet)
-    hidden = list_hidden(chosen, shipment.files)
+    hidden = list_hidden(chosen, shipment.hidden)
     found = None
     if secrets:
         total = sum(chosen.layers[index].size or 0 for index in {file.layer for file in shipment.files})

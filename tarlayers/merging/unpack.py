@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX, clean_path
+from tarlayers.merging.lower import LowerTrees
 from tarlayers.merging.tree import Directory, Effort, Node, Refusal, Tree, implied_directory, is_too_long
 
 _MAX_ID = (1 << 32) - 1
