@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
 
 from tarlayers.entry import Entry
@@ -106,7 +105,10 @@ class _Tracing:
         self._view: Mapping[str, Directory] = {}
         self._others: dict[Key, dict[str, None]] = {}
         """Names that files have, or had, beside the one that their entries say."""
-        self._hidden: dict[Key, tuple[int, list[Event]]] = {}
+        self._hidden: dict[Key, tuple[int, Event]] = {}
+        """The layer that took the last name of a file, and what it did to the one that the file is known by."""
+        self._gone: dict[Key, tuple[str, ...]] = {}
+        """The names that went together, where there were several."""
 
     def take(self, step: Step) -> None:
         self._view = step.view.directories
@@ -117,13 +119,29 @@ class _Tracing:
             key = self._key(node)
             if key is not None:
                 self._others.setdefault(key, {})[path] = None
-        for event in chain(step.lost(), step.displaced()):
+        for event in step.lost():
             key = self._key(event.before)
             if key is not None:
                 went.setdefault(key, []).append(event)
+        for event in step.displaced():
+            key = self._key(event.before)
+            if key in self._others:
+                went.setdefault(key, []).append(event)
+            elif key is not None:
+                self._hidden[key] = step.layer, event  # its only name
         for key, events in went.items():
-            if not any(event.before is not None and self._names(key, event.before.entry) for event in events):
-                self._hidden[key] = step.layer, events
+            self._hide(key, events, step.layer)
+
+    def _hide(self, key: Key, events: Sequence[Event], layer: int) -> None:
+        """Take note of a file some names of which went, unless it has others."""
+        before = events[0].before
+        if before is None or self._names(key, before.entry):
+            return
+        names = tuple(sorted({event.path for event in events}, key=path_key))
+        main = _main_name(names, before.entry)
+        self._hidden[key] = layer, next(event for event in events if event.path == main)
+        if len(names) > 1:
+            self._gone[key] = names
 
     def _key(self, node: Node | None) -> Key | None:
         if node is None or node.entry.type not in self.types:
@@ -155,11 +173,9 @@ class _Tracing:
             return ShippedFile(_main_name(names, entry), entry, layer, names, None, None, None)
         if key not in self._hidden:
             return ShippedFile(entry.path, entry, layer, (entry.path,), layer, "not_unpacked", None)
-        hidden_by, events = self._hidden[key]
-        names = tuple(sorted({event.path for event in events}, key=path_key))
-        path = _main_name(names, entry)
-        event = next(event for event in events if event.path == path)
-        return ShippedFile(path, entry, layer, names, hidden_by, cause_of(event), event)
+        hidden_by, event = self._hidden[key]
+        names = self._gone.get(key) or (event.path,)
+        return ShippedFile(event.path, entry, layer, names, hidden_by, cause_of(event), event)
 
 
 def _main_name(names: Sequence[str], entry: Entry) -> str:

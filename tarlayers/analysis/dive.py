@@ -13,7 +13,7 @@ from posixpath import normpath
 
 from tarlayers.entry import Entry
 from tarlayers.image import Image, load_layers
-from tarlayers.rootfs import path_key
+from tarlayers.rootfs import sort_paths
 
 _PREFIX = ".wh."
 _DROPPED = ".wh..wh.."  # so opaque markers are never seen
@@ -32,54 +32,72 @@ class DiveScore:
     infinity). A ratio, in spite of its name."""
 
 
-class _FileNode:
-    """A name in a tree: what was last added under it, and what is below it."""
+class _FileTree:
+    """Names in a tree: the size last added under each, and -1 of what was added as a directory (its size is 0).
 
-    __slots__ = ("children", "is_dir", "size")
+    Kept as the paths below each path, which are the entries' own: nodes with names would be as large as all entries.
+    """
 
-    def __init__(self) -> None:
-        self.size = 0
-        self.is_dir = False
-        self.children: dict[str, _FileNode] = {}
+    def __init__(self, dirs: dict[str, dict[str, int]] | None = None) -> None:
+        self.dirs = dirs or {"": {}}
 
-    def copy(self) -> _FileNode:
-        twin = _FileNode()
-        todo = [(self, twin)]
+    def copy(self) -> _FileTree:
+        return _FileTree({path: below.copy() for path, below in self.dirs.items()})
+
+    def has(self, path: str) -> bool:
+        return not path or path in self.dirs.get(path.rpartition("/")[0], ())
+
+    def make(self, path: str) -> dict[str, int] | None:
+        """Give what is below a path, which is made if need be; None where a name of it is one that dive drops."""
+        below = self.dirs.get(path)
+        if below is not None:
+            return below
+        missing = []
+        while path not in self.dirs:
+            missing.append(path)
+            path = path.rpartition("/")[0]
+        for made in reversed(missing):
+            above, _, name = made.rpartition("/")
+            if made not in self.dirs[above]:
+                if name.startswith(_DROPPED):
+                    return None
+                self.dirs[above][made] = 0
+            below = self.dirs[made] = {}
+        return below
+
+    def remove(self, path: str) -> None:
+        """Remove a name, and all that is below it."""
+        self.dirs.get(path.rpartition("/")[0], {}).pop(path, None)
+        todo = [path] if path and path in self.dirs else []
         while todo:
-            old, new = todo.pop()
-            new.size, new.is_dir = old.size, old.is_dir
-            for name, child in old.children.items():
-                new.children[name] = _FileNode()
-                todo.append((child, new.children[name]))
-        return twin
+            todo += (inner for inner in self.dirs.pop(todo.pop()) if inner in self.dirs)
 
-    def total(self) -> int:
-        size, todo = 0, [self]
+    def total(self, path: str) -> int:
+        """Add up a directory's sizes; 0 for all else."""
+        if not path or self.dirs[path.rpartition("/")[0]][path] >= 0:
+            return 0
+        size, todo = 0, [path]
         while todo:
-            node = todo.pop()
-            size += node.size
-            todo += node.children.values()
+            below = self.dirs.get(todo.pop(), {})
+            size += sum(size for size in below.values() if size > 0)
+            todo += (inner for inner in below if inner in self.dirs)
         return size
 
-    def walk(self) -> Iterator[tuple[str, str, _FileNode]]:
-        """Yield (parent's path, name, node) of everything below, children first, names in byte order."""
-        stack = [("", "", "", self, _sorted_names(self))]
+    def walk(self) -> Iterator[tuple[str, str]]:
+        """Yield (parent's path, path) of everything, children first, names in byte order."""
+        stack = [("", iter(sort_paths(self.dirs[""])))]
         while stack:
-            parent, name, at, node, rest = stack[-1]
-            for child in rest:
-                below = node.children[child]
-                if below.children:
-                    stack.append((at, child, f"{at}/{child}", below, _sorted_names(below)))
+            at, rest = stack[-1]
+            for path in rest:
+                below = self.dirs.get(path)
+                if below:
+                    stack.append((path, iter(sort_paths(below))))
                     break
-                yield at, child, below
+                yield at, path
             else:
                 stack.pop()
                 if stack:
-                    yield parent, name, node
-
-
-def _sorted_names(node: _FileNode) -> Iterator[str]:
-    return iter(sorted(node.children, key=path_key))
+                    yield stack[-1][0], at
 
 
 def score_image(image: Image) -> DiveScore:
@@ -92,12 +110,13 @@ def score_image(image: Image) -> DiveScore:
 
 def score_layers(layers: Sequence[Sequence[Entry]]) -> DiveScore:
     """Compute dive's numbers of layers, base first."""
-    trees = [_plant_tree(entries) for entries in layers]
     scoring = _Scoring()
     # A whiteout is held against the stack of all layers below; dive builds it anew for each, from a copy of the
     # first layer's tree, whiteouts and all, onto which that layer is then laid once more.
-    stack = trees[0].copy() if trees else _FileNode()
-    for tree in trees:
+    stack: _FileTree | None = None
+    for entries in layers:
+        tree = _plant_tree(entries)
+        stack = stack or tree.copy()
         scoring.take(tree, stack)
         _lay(stack, tree)
     user_bytes = sum(_file_bytes(entries) for entries in layers[1:])
@@ -106,112 +125,93 @@ def score_layers(layers: Sequence[Sequence[Entry]]) -> DiveScore:
 
 
 def _file_bytes(entries: Sequence[Entry]) -> int:
-    return sum(entry.size for entry in entries if _clean(entry) != ".")
+    return sum(entry.size for entry in entries if entry.size and _place(entry) is not None)
 
 
-def _clean(entry: Entry) -> str:
-    """Clean a name as Go's path.Clean does: unlike an entry's path it may climb, and `/` is not `.`."""
+def _place(entry: Entry) -> str | None:
+    """Give the path that Go's path.Clean makes of a name: unlike an entry's it may climb. None for `.`, not for `/`."""
     if entry.name is None or ".." not in entry.name:
-        return entry.path[1:] or ("/" if (entry.name or "").startswith("/") else ".")
+        return entry.path if entry.path or (entry.name or "").startswith("/") else None
     cleaned = normpath(entry.name)
-    return cleaned[1:] if cleaned.startswith("//") else cleaned
+    return None if cleaned == "." else f"/{cleaned.lstrip('/')}".rstrip("/")
 
 
-def _plant_tree(entries: Sequence[Entry]) -> _FileNode:
-    root = _FileNode()
+def _plant_tree(entries: Sequence[Entry]) -> _FileTree:
+    """Set what each path is, whatever it was, and keep what is below it."""
+    tree = _FileTree()
     for entry in entries:
-        name = _clean(entry)
-        if name != "." and entry.type != "global":
-            _add(root, name, entry.size, is_dir=entry.type == "dir")
-    return root
+        path = _place(entry)
+        if path and entry.type != "global":
+            parent, _, name = path.rpartition("/")
+            below = tree.make(parent)
+            if below is not None and not name.startswith(_DROPPED):
+                below[path] = -1 if entry.type == "dir" else entry.size
+    return tree
 
 
-def _add(root: _FileNode, path: str, size: int, *, is_dir: bool) -> None:
-    """Set what a path is, whatever it was, and keep what is below it."""
-    parent, _, name = path.rpartition("/")
-    holder = _make(root, parent)
-    node = _make(holder, name) if holder is not None else None
-    if node is not None and node is not root:
-        node.size, node.is_dir = size, is_dir
-
-
-def _make(root: _FileNode, path: str) -> _FileNode | None:
-    """Give the node at a path, made if need be; None where a name of it is one that dive drops."""
-    node = root
-    for name in path.split("/"):
-        if not name:
-            continue
-        child = node.children.get(name)
-        if child is None:
-            if name.startswith(_DROPPED):
-                return None
-            child = node.children[name] = _FileNode()
-        node = child
-    return node
-
-
-def _lay(stack: _FileNode, tree: _FileNode) -> None:
+def _lay(stack: _FileTree, tree: _FileTree) -> None:
     """Lay a layer over a stack: names are removed or added, in the order of the walk."""
     at: str | None = None
-    holder: _FileNode | None = None
-    for parent, name, node in tree.walk():
+    holder: dict[str, int] | None = None
+    held = ""
+    for parent, path in tree.walk():
+        name = path[len(parent) + 1 :]
         if name.startswith(_PREFIX):
-            target = f"{parent}/{name.removeprefix(_PREFIX)}".rstrip("/")
-            above, _, base = target.rpartition("/")
-            held = _find(stack, above)
-            if held is not None:
-                held.children.pop(base, None)
+            stack.remove(f"{parent}/{name.removeprefix(_PREFIX)}".rstrip("/"))
             at = None  # what was removed may be the holder
         elif name == "..":
             continue  # climbing above the root is the root
         else:
             if parent != at:
-                at, holder = parent, _make(stack, normpath(f"{parent}/"))
+                at, held = parent, normpath(f"{parent}/").rstrip("/") if ".." in parent else parent
+                holder = stack.make(held)
             if holder is not None:
-                laid = holder.children.get(name)
-                if laid is None:
-                    laid = holder.children[name] = _FileNode()
-                laid.size, laid.is_dir = node.size, node.is_dir
-
-
-def _find(root: _FileNode, path: str) -> _FileNode | None:
-    node: _FileNode | None = root
-    for name in path.split("/"):
-        if name and node is not None:
-            node = node.children.get(name)
-    return node
+                holder[path if held == parent else f"{held}/{name}"] = tree.dirs[parent][path]
 
 
 class _Scoring:
     """Sizes of every path so far."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, int] = {}
-        self._least: dict[str, int] = {}
-        self._count: dict[str, int] = {}
+        self._once: dict[str, int] = {}
+        self._several: dict[str, tuple[int, int]] = {}
+        """Of paths that more than one layer has: the sum, and the least."""
+        self._failed: set[str] = set()
+        """Paths that have no size but the -1 that dive starts with."""
 
-    def take(self, tree: _FileNode, stack: _FileNode) -> None:
-        for parent, name, node in tree.walk():
-            if node.children:
+    def take(self, tree: _FileTree, stack: _FileTree) -> None:
+        for parent, path in tree.walk():
+            if tree.dirs.get(path):
                 continue
-            path = f"{parent}/{name.removeprefix(_PREFIX)}"
-            self._least.setdefault(path, -1)
-            size = node.size
-            if name.startswith(_PREFIX):
-                target = _find(stack, path)
-                if target is None:
+            if path.startswith(_PREFIX, len(parent) + 1):
+                path = f"{parent}/{path[len(parent) + 1 :].removeprefix(_PREFIX)}"  # noqa: PLW2901 # what it hides
+                target = path.rstrip("/")
+                if not stack.has(target):
+                    if path not in self._once and path not in self._several:
+                        self._failed.add(path)
                     return  # dive's visitor fails here, and what is left of the layer is not counted
-                size = target.total() if target.is_dir else 0
-            self._sums[path] = self._sums.get(path, 0) + size
-            self._count[path] = self._count.get(path, 0) + 1
-            least = self._least[path]
-            self._least[path] = size if least < 0 else min(least, size)
+                self._add(path, stack.total(target))
+            else:
+                self._add(path, max(tree.dirs[parent][path], 0))
+
+    def _add(self, path: str, size: int) -> None:
+        if path in self._several:
+            total, least = self._several[path]
+            self._several[path] = total + size, min(least, size)
+        elif path in self._once:
+            other = self._once.pop(path)
+            self._several[path] = other + size, min(other, size)
+        else:
+            self._once[path] = size
+            self._failed.discard(path)
 
     @property
     def score(self) -> float:
-        total = sum(self._sums.values())
-        return sum(self._least.values()) / total if total else 1.0
+        once = sum(self._once.values())
+        total = once + self.wasted_bytes
+        least = once + sum(least for _, least in self._several.values()) - len(self._failed)
+        return least / total if total else 1.0
 
     @property
     def wasted_bytes(self) -> int:
-        return sum(self._sums[path] for path, count in self._count.items() if count > 1)
+        return sum(total for total, _ in self._several.values())

@@ -60,13 +60,14 @@ def command(
     shipment = trace_files(chosen.layers, engine=engine.value, types=NO_DIRECTORIES if all else FILES)
     warn_refused(shipment.refused, quiet=quiet)
     hidden = list_hidden(chosen, shipment.hidden)
-    found = None
+    found, refused = None, shipment.refused
     if secrets:
         total = sum(chosen.layers[index].size or 0 for index in {file.layer for file in shipment.files})
         with watch_reading(total, quiet=quiet) as on_read:
             found = find_secrets(chosen, shipment.files, on_read=on_read)
+    del shipment  # and the merged view with it
     if format is Format.json:
-        write_json("hidden", render.hidden_document(hidden, found, shipment.refused, top or None))
+        write_json("hidden", render.hidden_document(hidden, found, refused, top or None))
         return
     if hidden:
         rows = [render.hidden_cells(row, masked=secrets) for row in hidden[: top or None]]

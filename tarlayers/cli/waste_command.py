@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -24,6 +24,7 @@ from tarlayers.cli.options import (
 )
 from tarlayers.cli.output import write_json, write_lines, write_table
 
+_Row = TypeVar("_Row")
 _TOP = 20  # rows that text shows unless told otherwise: what fits a terminal
 
 
@@ -63,15 +64,16 @@ def command(
     if waste.paths:
         limit = _TOP if top is None else top
         by_size = sorted((row for row in waste.by_layer if row.bytes), key=lambda row: -row.bytes)
-        _write_rows(render.PATH_HEADER, map(render.path_cells, waste.paths), render.PATH_ALIGN, limit)
-        _write_rows(render.LAYER_HEADER, map(render.layer_cells, by_size), render.LAYER_ALIGN, limit)
+        _write_rows(render.PATH_HEADER, waste.paths, render.path_cells, render.PATH_ALIGN, limit)
+        _write_rows(render.LAYER_HEADER, by_size, render.layer_cells, render.LAYER_ALIGN, limit)
     write_lines(render.total_lines(waste, score))
 
 
-def _write_rows(header: Sequence[str], rows: Iterable[Sequence[str]], align: str, limit: int) -> None:
+def _write_rows(
+    header: Sequence[str], rows: Sequence[_Row], cells: Callable[[_Row], Sequence[str]], align: str, limit: int
+) -> None:
     """Write a table's first rows, how many more there are, and an empty line."""
-    every = list(rows)
-    shown = every[: limit or None]
-    write_table(header, shown, align)
-    more = len(every) - len(shown)
+    shown = rows[: limit or None]
+    write_table(header, map(cells, shown), align)
+    more = len(rows) - len(shown)
     write_lines([f"... and {more} more (--top 0 shows all)", ""] if more else [""])
