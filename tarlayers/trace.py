@@ -90,8 +90,8 @@ class Step:
                 yield event
 
     def renamed(self) -> Iterator[tuple[str, Node]]:
-        """Yield what the layer wrote that is not where its entry says: all names of an inode but one, and what
-        stands below symlinks. In no order that means anything.
+        """Yield what the layer wrote that is not where, or whose, one would think: all names of an inode but one,
+        what stands below symlinks, and names of an inode of a lower layer. In no order that means anything.
         """
         unpacked = self._record.unpacked
         if unpacked is not None:
@@ -102,7 +102,7 @@ class Step:
             return
         for path in self._record.log:
             node = self._tree.get(path)
-            if node is not None and node.entry.path != path:
+            if node is not None and (node.entry.path != path or node.layer != self.layer):
                 yield path, node
 
     def lost(self) -> Iterator[Event]:

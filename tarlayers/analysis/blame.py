@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarlayers.errors import NoSuchPath
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer, require_layers
-from tarlayers.rootfs import Refusal, merge_layers, path_key
-from tarlayers.trace import trace_layers
+from tarlayers.rootfs import Refusal, RootFS, merge_layers, sort_paths
+from tarlayers.trace import Step, follow_layers
 
 
 class Blame(NamedTuple):
@@ -22,12 +23,64 @@ class Blame(NamedTuple):
     """Since which it has been there without a break."""
 
 
+class BlamedPaths(Collection[Blame]):
+    """Who wrote what, in the order of the paths' bytes. Rows are made as they are come to."""
+
+    def __init__(self, layers: Sequence[Layer], paths: Sequence[str], history: _History) -> None:
+        self._layers = layers
+        self._paths = paths
+        self._history = history
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __contains__(self, row: object) -> bool:
+        return any(row == own for own in self)
+
+    def __iter__(self) -> Iterator[Blame]:
+        for path in self._paths:
+            last, since = self._history.blame(path)
+            yield Blame(path, self._layers[last], self._layers[since])
+
+
 @dataclass(frozen=True, slots=True)
 class ImageBlame:
-    """The answer, in the order of the paths' bytes."""
+    """The answer."""
 
-    paths: tuple[Blame, ...]
+    paths: BlamedPaths
     refused: tuple[Refusal, ...]
+
+
+class _History:
+    """Which layers wrote what is visible. Most paths were written once, by the layer that their inode is of: only
+    others are noted.
+    """
+
+    def __init__(self) -> None:
+        self.view: RootFS | None = None
+        self._last: dict[str, int] = {}
+        self._since: dict[str, int] = {}
+
+    def take(self, step: Step) -> None:
+        self.view = step.view
+        for event in step.displaced():
+            path, before = event.path, event.before
+            last = self._last.pop(path, before.layer if before is not None else step.layer)
+            if event.after is None:
+                self._since.pop(path, None)
+            else:
+                self._since.setdefault(path, last)
+        for path, node in step.renamed():
+            if node.layer != step.layer and step.event(path) is not None:
+                self._last[path] = step.layer
+
+    def blame(self, path: str) -> tuple[int, int]:
+        """Give the layer that last wrote a path, and the one that introduced it."""
+        last = self._last.get(path)
+        if last is None and self.view is not None:
+            last = self.view.layer_of(path)
+        last = last or 0
+        return last, self._since.get(path, last)
 
 
 def blame_paths(image: Image, path: str = "/", *, engine: str = "containerd") -> ImageBlame:
@@ -37,24 +90,17 @@ def blame_paths(image: Image, path: str = "/", *, engine: str = "containerd") ->
     layer cannot be read.
     """
     require_layers(image.layers)
-    written: dict[str, tuple[int, int]] = {}
+    history = _History()
     refused: list[Refusal] = []
-    for trace in trace_layers(image.layers, engine=engine):
-        refused += trace.refused
-        for event in trace.events:
-            if event.after is None:
-                del written[event.path]
-            else:
-                since = written[event.path][1] if event.path in written else trace.layer
-                written[event.path] = trace.layer, since
+    for step in follow_layers(image.layers, engine=engine):
+        refused += step.refused
+        history.take(step)
     top = clean_path(path)
-    if top and top not in written:
-        top = merge_layers(image.layers, engine=engine).resolve_parents(top)
-        if top not in written:
+    view = history.view if history.view is not None else merge_layers(())
+    if top and top not in view:
+        top = view.resolve_parents(top)
+        if top not in view:
             raise NoSuchPath("not in the image", place=path)
     below = top + "/"
-    paths = sorted((p for p in written if p == top or p.startswith(below)), key=path_key)
-    found = ((p, *written[p]) for p in paths)
-    return ImageBlame(
-        tuple(Blame(p, image.layers[last], image.layers[since]) for p, last, since in found), tuple(refused)
-    )
+    paths = sort_paths(p for p in view if p == top or p.startswith(below)) if top else view.sorted_paths()
+    return ImageBlame(BlamedPaths(image.layers, paths, history), tuple(refused))

@@ -17,7 +17,7 @@ from tarlayers.errors import NoSuchPath
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer, require_layers
 from tarlayers.rootfs import Node, Refusal, merge_layers, path_key
-from tarlayers.trace import Event, trace_layers
+from tarlayers.trace import Event, follow_layers
 
 _HINTS = 3
 
@@ -80,25 +80,19 @@ def trace_path(image: Image, path: str, *, engine: str = "containerd") -> PathLo
 def _follow(image: Image, path: str, engine: str) -> PathLog:
     found: list[tuple[Layer, Event, tuple[str, ...]]] = []
     refused: list[Refusal] = []
-    nodes: dict[str, Node] = {}
-    for trace in trace_layers(image.layers, engine=engine):
-        refused += trace.refused
-        mine = None
-        for event in trace.events:
-            if event.after is None:
-                del nodes[event.path]
-            else:
-                nodes[event.path] = event.after
-            if event.path == path:
-                mine = event
-        if mine is not None:
-            links = tuple(_names_of(nodes, mine.after, path)) if mine.after is not None else ()
-            found.append((image.layers[trace.layer], mine, links))
+    visible = False
+    for step in follow_layers(image.layers, engine=engine):
+        refused += step.refused
+        event = step.event(path)
+        if event is not None:
+            visible = event.after is not None
+            links = step.view.other_names(path, event.after) if event.after is not None else ()
+            found.append((image.layers[step.layer], event, links))
     digests = Contents(image.layers)
     files = [event.after for _, event, _ in found if event.after is not None and event.after.entry.type == "file"]
     digests.fetch((0, node) for node in files)
     events = (_tell(layer, event, links, digests) for layer, event, links in reversed(found))
-    return PathLog(path, path in nodes, tuple(events), tuple(refused))
+    return PathLog(path, visible, tuple(events), tuple(refused))
 
 
 def _tell(layer: Layer, event: Event, links: tuple[str, ...], contents: Contents) -> LogEvent:
@@ -107,10 +101,6 @@ def _tell(layer: Layer, event: Event, links: tuple[str, ...], contents: Contents
     if after is not None and after.entry.type == "file":
         after = after._replace(entry=after.entry._replace(sha256=contents.digest(0, after)))
     return LogEvent(layer, event.kind, what, event.cause, event.by, after, links)
-
-
-def _names_of(nodes: dict[str, Node], node: Node, path: str) -> list[str]:
-    return sorted((name for name, other in nodes.items() if node.is_same(other) and name != path), key=path_key)
 
 
 def _hint(image: Image, path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from tarlayers.analysis.blame import Blame, ImageBlame
@@ -21,15 +21,22 @@ def blame_rows(answer: ImageBlame) -> Iterator[dict[str, Any]]:
         yield path_fields("path", row.path) | layer_fields("layer", row.layer) | {"introduced": row.introduced.index}
 
 
-def blame_lines(rows: Sequence[Blame], *, long: bool) -> Iterator[str]:
+def blame_lines(rows: Collection[Blame], *, long: bool) -> Iterator[str]:
     """The last layer, its diff ID, the layer that introduced the path, if `long` the last one's instruction, the path.
     Every column but the path is as wide as it has to be.
     """
-    cells = [_cells(row, long=long) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row, cell in zip(rows, cells, strict=True):
-        columns = (f"{text:{width}}" for text, width in zip(cell, widths, strict=True))
-        yield f"{' '.join(columns)} {escape_text(row.path)}"
+    cells: dict[tuple[int, int], tuple[str, ...]] = {}  # which are the same for all that one pair of layers wrote
+    for row in rows:
+        pair = row.layer.index, row.introduced.index
+        if pair not in cells:
+            cells[pair] = _cells(row, long=long)
+    widths = [max(map(len, column)) for column in zip(*cells.values(), strict=True)]
+    columns = {
+        pair: " ".join(f"{text:{width}}" for text, width in zip(cell, widths, strict=True))
+        for pair, cell in cells.items()
+    }
+    for row in rows:
+        yield f"{columns[row.layer.index, row.introduced.index]} {escape_text(row.path)}"
 
 
 def _cells(row: Blame, *, long: bool) -> tuple[str, ...]:
