@@ -12,15 +12,16 @@ to the same mode, a new hard link elsewhere), directories where something came a
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarlayers.comparison import Contents, load_comparable
+from tarlayers.entry import Entry
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer
 from tarlayers.rootfs import Node, Refusal, merge_layers
-from tarlayers.trace import Event, LayerTrace, trace_layers
+from tarlayers.trace import Event, follow_layers
 
 
 class Change(NamedTuple):
@@ -52,21 +53,60 @@ class Change(NamedTuple):
         return self.kind == "C" and (not self.what or (self.type == "dir" and self.what == ("mtime",)))
 
 
+class ChangeList(Collection[Change]):
+    """Changes in the order of their paths' bytes. What a layer added, most of all it did, is kept as the entries that
+    are there anyway, and told as it is come to.
+    """
+
+    def __init__(
+        self, layer: int, paths: Sequence[str], added: Sequence[Entry | None], others: Mapping[str, Change]
+    ) -> None:
+        """Take all paths; what of them is new, with None for what is not; and what is to tell of the latter."""
+        self._layer = layer
+        self._paths = paths
+        self._added = added
+        self._others = others
+
+    def __len__(self) -> int:
+        return len(self._added) - self._added.count(None) + len(self._others)
+
+    def __contains__(self, change: object) -> bool:
+        return any(change == own for own in self)
+
+    def count(self, kind: str) -> int:
+        """Count the changes of a kind."""
+        added = len(self._added) - self._added.count(None) if kind == "A" else 0
+        return added + sum(change.kind == kind for change in self._others.values())
+
+    @property
+    def inodes(self) -> Iterator[Entry]:
+        """What is new or changed; an inode as often as it has names."""
+        yield from (entry for entry in self._added if entry is not None)
+        yield from (change.after.entry for change in self._others.values() if change.after is not None)
+
+    def __iter__(self) -> Iterator[Change]:
+        for path, entry in zip(self._paths, self._added, strict=True):
+            if entry is not None:
+                yield Change("A", path, (), None, Node(entry, self._layer), "entry", path, 0)
+            elif path in self._others:
+                yield self._others[path]
+
+
 @dataclass(frozen=True, slots=True)
 class LayerChanges:
     """The changes of one layer, in the order of their paths' bytes."""
 
     layer: Layer
-    changes: tuple[Change, ...]
+    changes: ChangeList
 
     def count(self, kind: str) -> int:
         """Count the changes of a kind."""
-        return sum(change.kind == kind for change in self.changes)
+        return self.changes.count(kind)
 
     @property
     def content_size(self) -> int:
         """Bytes of content of the files that are new or changed, in whatever way; hard-linked names count once."""
-        return sum({id(c.after.entry): c.after.entry.size for c in self.changes if c.after is not None}.values())
+        return sum({id(entry): entry.size for entry in self.changes.inodes if entry.size}.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,27 +132,33 @@ def list_changes(
     top = clean_path(path)
     wanted = range(len(layers)) if layer is None else (layer,)
     traces = _trace_below(layers, top, engine, wanted)
-    if top and not any(trace.events for trace in traces):
+    if top and not any(trace.paths for trace in traces):
         elsewhere = merge_layers(layers, engine=engine).resolve_parents(top)
         traces = _trace_below(layers, elsewhere, engine, wanted) if elsewhere != top else traces
     contents = Contents(layers)
     contents.fetch_open((event.before, event.after) for trace in traces for event in trace.events)
-    changes = (_changes_of(layers[index], traces[index], contents) for index in wanted)
     return ImageChanges(
         tuple(
-            LayerChanges(layers[index], tuple(change for change in found if noise or not change.is_noise))
-            for index, found in zip(wanted, changes, strict=True)
+            LayerChanges(layers[trace.layer], _changes_of(layers[trace.layer], trace, contents, noise=noise))
+            for trace in traces
+            if trace.layer in wanted
         ),
         tuple(refusal for trace in traces for refusal in trace.refused),
     )
 
 
-def _changes_of(layer: Layer, trace: LayerTrace, contents: Contents) -> Sequence[Change]:
-    changes = fold_events(trace.events, contents)
-    return drop_copies(changes) if layer.is_container else changes
+def _changes_of(layer: Layer, trace: _Trace, contents: Contents, *, noise: bool) -> ChangeList:
+    others = fold_events(trace.events, contents)
+    if not noise:
+        others = [change for change in others if not change.is_noise]
+    changes = ChangeList(trace.layer, trace.paths, trace.added, {change.path: change for change in others})
+    if not layer.is_container:
+        return changes
+    kept = {change.path: change for change in drop_copies(changes)}
+    return ChangeList(trace.layer, list(kept), [None] * len(kept), kept)
 
 
-def drop_copies(changes: Sequence[Change]) -> Sequence[Change]:
+def drop_copies(changes: Collection[Change]) -> Sequence[Change]:
     """Leave out what a container's own layer holds as it was: files that were only opened for writing or linked to.
 
     They were copied up, but `docker diff` does not list them; directories it lists for what changed below them.
@@ -127,17 +173,34 @@ def drop_copies(changes: Sequence[Change]) -> Sequence[Change]:
     return [change for change in changes if change.path in changed or change.path in above]
 
 
-def _trace_below(layers: Sequence[Layer], path: str, engine: str, wanted: Container[int]) -> list[LayerTrace]:
-    """Trace all layers, but keep only the events of those that are wanted, at and below a path."""
+class _Trace(NamedTuple):
+    """What one layer did at and below a path."""
+
+    layer: int
+    refused: tuple[Refusal, ...]
+    paths: list[str]
+    added: list[Entry | None]
+    """What is new at each path; None for what `events` has."""
+    events: list[Event]
+
+
+def _trace_below(layers: Sequence[Layer], path: str, engine: str, wanted: Container[int]) -> list[_Trace]:
+    """Trace all layers, but keep only what those that are wanted did, at and below a path."""
     below = path + "/"
-    return [
-        trace._replace(
-            events=tuple(e for e in trace.events if e.path == path or e.path.startswith(below))
-            if trace.layer in wanted
-            else (),
-        )
-        for trace in trace_layers(layers, engine=engine)
-    ]
+    traces: list[_Trace] = []
+    for step in follow_layers(layers, engine=engine):
+        trace = _Trace(step.layer, step.refused, [], [], [])
+        for event in step.events() if step.layer in wanted else ():
+            if path and event.path != path and not event.path.startswith(below):
+                continue
+            after = event.after
+            is_plain = event.before is None and after is not None and after.layer == step.layer
+            trace.paths.append(event.path)
+            trace.added.append(after.entry if is_plain and after is not None else None)
+            if not is_plain:
+                trace.events.append(event)
+        traces.append(trace)
+    return traces
 
 
 def fold_events(events: Iterable[Event], contents: Contents | None = None) -> Sequence[Change]:

@@ -21,7 +21,7 @@ from tarlayers.cli.options import (
     open_chosen,
     warn_refused,
 )
-from tarlayers.cli.output import write_json, write_lines, write_table
+from tarlayers.cli.output import write_bytes, write_lines, write_table
 from tarlayers.cli.progress import watch_reading
 
 
@@ -51,6 +51,7 @@ def command(
     from tarlayers.analysis.hidden import list_hidden
     from tarlayers.analysis.secrets import find_secrets
     from tarlayers.render import hidden as render
+    from tarlayers.render.values import dump_json_parts
     from tarlayers.shipped import FILES, NO_DIRECTORIES, trace_files
 
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, hashed=False, keep=secrets)
@@ -67,7 +68,8 @@ def command(
             found = find_secrets(chosen, shipment.files, on_read=on_read)
     del shipment  # and the merged view with it
     if format is Format.json:
-        write_json("hidden", render.hidden_document(hidden, found, refused, top or None))
+        document = render.hidden_document(hidden, found, refused, top or None)
+        write_bytes(dump_json_parts({"schema": "tarlayers.hidden/1", **document}))
         return
     if hidden:
         rows = [render.hidden_cells(row, masked=secrets) for row in hidden[: top or None]]

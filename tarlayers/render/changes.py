@@ -9,6 +9,7 @@ from tarlayers.analysis.changes import Change, ImageChanges, LayerChanges
 from tarlayers.image import Layer
 from tarlayers.render.escape import escape_text
 from tarlayers.render.images import refusals_document, shorten
+from tarlayers.render.rows import Rows
 from tarlayers.render.steps import brief_step
 from tarlayers.render.values import human_size, path_fields
 from tarlayers.rootfs import Node
@@ -16,12 +17,12 @@ from tarlayers.rootfs import Node
 
 def changes_document(answer: ImageChanges) -> dict[str, Any]:
     """All that is asked for, base first."""
-    return {"layers": [_layer_document(layer) for layer in answer.layers]} | refusals_document(answer.refused)
+    return {"layers": Rows(answer.layers, _layer_document)} | refusals_document(answer.refused)
 
 
 def _layer_document(layer: LayerChanges) -> dict[str, Any]:
     return layer_fields("index", layer.layer) | {
-        "changes": [change_document(change) for change in layer.changes],
+        "changes": Rows(layer.changes, change_document),
         "added": layer.count("A"),
         "changed": layer.count("C"),
         "deleted": layer.count("D"),
@@ -71,10 +72,9 @@ def change_lines(
             continue
         if headed:
             yield _headline(layer)
-        details = [_describe(change) if long else "" for change in layer.changes]
-        width = max(map(len, details), default=0)
-        for change, detail in zip(layer.changes, details, strict=True):
-            column = f" {detail:{width}}" if long else ""
+        width = max((len(_describe(change)) for change in layer.changes), default=0) if long else 0
+        for change in layer.changes:
+            column = f" {_describe(change):{width}}" if long else ""
             yield f"{change.kind}{column} {escape_text(change.path)}"
 
 

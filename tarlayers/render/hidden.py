@@ -10,6 +10,7 @@ from tarlayers.analysis.secrets import Secret
 from tarlayers.formats.secrets import mask_text
 from tarlayers.render.escape import escape_path, escape_text
 from tarlayers.render.images import refusals_document
+from tarlayers.render.rows import Rows
 from tarlayers.render.steps import brief_step
 from tarlayers.render.values import human_size, path_fields
 from tarlayers.rootfs import Refusal
@@ -30,7 +31,7 @@ def hidden_document(
     mask = (lambda text: text) if secrets is None else _mask
     rules = _rules_by_file(secrets or ())
     document: dict[str, Any] = {
-        "hidden": [_hidden_row(row, mask, rules) for row in hidden[:top]],
+        "hidden": Rows(hidden[:top], lambda row: _hidden_row(row, mask, rules)),
         "total": {"files": len(hidden), "bytes": sum(row.size for row in hidden)},
     }
     if secrets is not None:

@@ -13,6 +13,7 @@ import orjson
 
 from tarlayers.entry import Entry
 from tarlayers.render.escape import escape_path, raw_base64
+from tarlayers.render.rows import Rows
 
 _T = TypeVar("_T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -135,6 +136,36 @@ def dump_json_list(
     yield b"]" + (b"," + _dump(tail)[1:] if tail else b"}") + b"\n"
 
 
+def dump_json_parts(document: Mapping[str, Any]) -> Iterator[bytes]:
+    """One JSON document and a newline, in pieces: of the rows in it only a batch is there at a time."""
+    yield from _dump_parts(document)
+    yield b"\n"
+
+
+def _dump_parts(value: object) -> Iterator[bytes]:
+    if isinstance(value, Rows):
+        start = b"["
+        for batch in batched(value):
+            if any(isinstance(inner, Rows) for inner in batch[0].values()):
+                for row in batch:
+                    yield start
+                    yield from _dump_parts(row)
+                    start = b","
+            else:
+                yield start + _dump(batch)[1:-1]
+                start = b","
+        yield b"]" if start == b"," else b"[]"
+    elif isinstance(value, Mapping) and any(isinstance(inner, Rows) for inner in value.values()):
+        start = b"{"
+        for key, inner in value.items():
+            yield start + _dump(key) + b":"
+            yield from _dump_parts(inner)
+            start = b","
+        yield b"}"
+    else:
+        yield _dump(value)
+
+
 def batched(items: Iterable[_T], size: int = 512) -> Iterator[list[_T]]:
     """Yield items in lists of `size`."""
     iterator = iter(items)
@@ -154,11 +185,17 @@ def _dump(value: object) -> bytes:
     except TypeError:
         pass  # rare, and to be ready for the first of what follows would cost each document two thirds more
     try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=_list_rows)
     except TypeError:
         # A document of the archive (a label, a tag) may hold a lone surrogate, which JSON in UTF-8 cannot; a sum of
         # claimed sizes may have more than 64 bits, which orjson cannot.
         return json.dumps(_replace_surrogates(value), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _list_rows(value: object) -> list[object]:
+    if isinstance(value, Rows):
+        return list(value)
+    raise TypeError(type(value).__name__)  # as orjson says of what it does not know
 
 
 def _replace_surrogates(value: Any) -> Any:  # noqa: ANN401 # any JSON value
@@ -166,6 +203,6 @@ def _replace_surrogates(value: Any) -> Any:  # noqa: ANN401 # any JSON value
         return escape_path(value).encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Mapping):
         return {_replace_surrogates(key): _replace_surrogates(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | Rows):
         return [_replace_surrogates(inner) for inner in value]
     return value

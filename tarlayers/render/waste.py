@@ -9,6 +9,7 @@ from tarlayers.analysis.dive import DiveScore
 from tarlayers.analysis.waste import LayerWaste, PathWaste, Waste
 from tarlayers.render.escape import escape_text
 from tarlayers.render.images import refusals_document
+from tarlayers.render.rows import Rows
 from tarlayers.render.steps import brief_step
 from tarlayers.render.values import human_size, path_fields
 
@@ -29,7 +30,7 @@ def waste_document(waste: Waste, score: DiveScore, top: int | None) -> dict[str,
         "squash": {"content_size": waste.visible_bytes, "saved": waste.wasted_bytes, "stored": waste.stored_estimate},
         "by_cause": dict(waste.by_cause),
         "by_layer": [_layer_row(row) for row in waste.by_layer],
-        "paths": [_path_row(row) for row in waste.paths[:top]],
+        "paths": Rows(waste.paths[:top], _path_row),
         "dive": {
             "efficiency_score": score.efficiency_score,
             "wasted_bytes": score.wasted_bytes,
