@@ -29,9 +29,11 @@ def export_rootfs(rootfs: RootFS, layers: Sequence[Layer], *, mtime: int | None 
     their time, which no layer tells. `mtime` (nanoseconds) replaces every time. What is wrong with a layer is raised
     when it is come to, so a consumer that must not keep half a tar has to hold it back until the end.
     """
-    nodes = sorted(rootfs.sorted_nodes(), key=_walk_order)
-    for path, node in nodes:
-        if node.entry.type not in ("dir", "file"):
+    directories: list[str] = []
+    for path, node in rootfs.walk():
+        if node.entry.type == "dir":
+            directories.append(path)
+        elif node.entry.type != "file":
             yield _without_content(rootfs, path, node, mtime)
     for names, node, content in read_files(rootfs, layers):
         yield _header(names[0], node.entry, mtime)
@@ -39,9 +41,8 @@ def export_rootfs(rootfs: RootFS, layers: Sequence[Layer], *, mtime: int | None 
         yield padding(node.entry.size)
         for name in names[1:]:
             yield _link(name, node, names[0], mtime)
-    for path, node in reversed(nodes):
-        if node.entry.type == "dir":
-            yield _header(path, node.entry, mtime)
+    for path in reversed(directories):
+        yield _header(path, rootfs[path], mtime)
     yield END_OF_ARCHIVE
 
 
@@ -52,12 +53,21 @@ def read_files(
 
     Each layer is read once, one of which nothing is wanted not at all. Draw a content before the next file.
     """
-    files: dict[int, dict[int, tuple[tuple[str, ...], Node]]] = {}  # layer -> offset of the header -> file
-    for names, node in distinct_inodes(rootfs, wanted):
-        if node.entry.type == "file":
-            files.setdefault(node.layer, {})[node.entry.offset] = names, node
+    visible = rootfs.layers
     for layer in layers:
-        yield from _read_layer(layer, files.get(layer.index, {}))
+        if layer.index in visible:
+            yield from _read_layer(layer, _choose_files(layer, rootfs, wanted))
+
+
+def _choose_files(
+    layer: Layer, rootfs: RootFS, wanted: Callable[[str], bool]
+) -> Iterator[tuple[int, tuple[str, ...], Node]]:
+    """Yield the offset of each visible file of a layer, its wanted names and its node, in tar order."""
+    for entry in sorted(layer.entries, key=lambda entry: entry.offset):
+        if entry.type == "file":
+            names = tuple(filter(wanted, rootfs.names_of(layer.index, entry)))
+            if names:
+                yield entry.offset, names, rootfs.node(names[0])
 
 
 def distinct_inodes(rootfs: RootFS, wanted: Callable[[str], bool] = bool) -> Iterator[tuple[tuple[str, ...], Node]]:
@@ -70,26 +80,27 @@ def distinct_inodes(rootfs: RootFS, wanted: Callable[[str], bool] = bool) -> Ite
 
 
 def _read_layer(
-    layer: Layer, files: dict[int, tuple[tuple[str, ...], Node]]
+    layer: Layer, files: Iterator[tuple[int, tuple[str, ...], Node]]
 ) -> Iterator[tuple[tuple[str, ...], Node, Iterator[bytes]]]:
-    walker = Walker(ChunkFeed(layer.open_plain() if files else ()), limits=layer.limits)
+    awaited = next(files, None)
+    walker = Walker(ChunkFeed(layer.open_plain() if awaited is not None else ()), limits=layer.limits)
     for member in walker:
-        found = files.pop(member.offset, None)
-        if found is not None:
-            yield *found, walker.content()
-            if not files:
+        if awaited is not None and member.offset == awaited[0]:
+            yield awaited[1], awaited[2], walker.content()
+            awaited = next(files, None)
+            if awaited is None:
                 return
-    if files:
-        raise MalformedInput(f"no member at offset {min(files)}, where there was one before", place=layer.name)
+    if awaited is not None:
+        raise MalformedInput(f"no member at offset {awaited[0]}, where there was one before", place=layer.name)
 
 
-def _walk_order(item: tuple[str, Node]) -> list[bytes]:
-    """A directory comes right before all that is in it."""
-    return path_key(item[0]).split(b"/")
+def _walk_order(path: str) -> list[bytes]:
+    """The order of `RootFS.walk`."""
+    return path_key(path).split(b"/")
 
 
 def _without_content(rootfs: RootFS, path: str, node: Node, mtime: int | None) -> bytes:
-    first = min((path, *rootfs.other_names(path, node)), key=lambda name: _walk_order((name, node)))
+    first = min((path, *rootfs.other_names(path, node)), key=_walk_order)
     return _header(path, node.entry, mtime) if path == first else _link(path, node, first, mtime)
 
 

@@ -85,19 +85,36 @@ class _Extraction:
         self._bytes = 0
 
     def run(self, layers: Sequence[Layer], wanted: Callable[[str], bool]) -> ExtractReport:
-        inodes = list(distinct_inodes(self._rootfs, wanted))
-        if not self._force:
-            self._look_for_conflicts(inodes)
-        for directory in self._needed_directories(inodes):
-            self._make_directory(directory)
+        special = self._survey(wanted)
         for names, node, content in read_files(self._rootfs, layers, wanted):
             self._write(names, node.entry, partial(self._fill, names[0], node.entry, content))
-        for names, node in inodes:
-            if node.entry.type not in ("dir", "file"):
-                self._make_special(names, node.entry)
+        for names, node in special:
+            self._make_special(names, node.entry)
         for directory in reversed(self._made):
             self._finish_directory(directory)
         return ExtractReport(self._files, len(self._made), self._bytes, tuple(self._skipped))
+
+    def _survey(self, wanted: Callable[[str], bool]) -> list[tuple[tuple[str, ...], Node]]:
+        """Look at all that is wanted before anything is written, and make the directories that it needs. Gives what
+        is neither a file nor a directory.
+        """
+        special: list[tuple[tuple[str, ...], Node]] = []
+        needed: set[str] = set()
+        conflicts: list[str] = []
+        for names, node in distinct_inodes(self._rootfs, wanted):
+            is_directory = node.entry.type == "dir"
+            if not (is_directory or self._force):
+                conflicts += filter(self._exists, names)
+            if not is_directory and node.entry.type != "file":
+                special.append((names, node))
+            for name in names:
+                _add_directories(needed, name if is_directory else name.rpartition("/")[0])
+        if conflicts:
+            more = f", and {len(conflicts) - 1} more" if len(conflicts) > 1 else ""
+            raise self._refuse(conflicts[0], f"exists already{more} (--force replaces files)")
+        for directory in sorted(needed):  # parents before children
+            self._make_directory(directory)
+        return special
 
     # -- directories -------------------------------------------------------------------------------
 
@@ -122,12 +139,6 @@ class _Extraction:
     def _refuse(self, path: str, reason: str) -> DestinationRefused:
         return DestinationRefused(reason, place=f"{self._destination.rstrip('/')}{path}")
 
-    def _look_for_conflicts(self, inodes: Sequence[tuple[tuple[str, ...], Node]]) -> None:
-        found = [name for names, node in inodes if node.entry.type != "dir" for name in names if self._exists(name)]
-        if found:
-            more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-            raise self._refuse(found[0], f"exists already{more} (--force replaces files)")
-
     def _exists(self, path: str) -> bool:
         parent, _, base = path.rpartition("/")
         try:
@@ -136,17 +147,6 @@ class _Extraction:
         except FileNotFoundError:
             return False
         return True
-
-    def _needed_directories(self, inodes: Sequence[tuple[tuple[str, ...], Node]]) -> list[str]:
-        """Parents before children."""
-        needed: set[str] = set()
-        for names, node in inodes:
-            for name in names:
-                at = name if node.entry.type == "dir" else name.rpartition("/")[0]
-                while at and at not in needed:
-                    needed.add(at)
-                    at = at.rpartition("/")[0]
-        return sorted(needed)
 
     def _make_directory(self, path: str) -> None:
         parent, _, base = path.rpartition("/")
@@ -260,6 +260,12 @@ class _Extraction:
                 self._skipped.append(Skipped(path, f"its attribute {name} ({error.strerror})"))
         if entry.mtime is not None:
             os.utime(descriptor, ns=_times(entry.mtime))
+
+
+def _add_directories(needed: set[str], directory: str) -> None:
+    while directory and directory not in needed:
+        needed.add(directory)
+        directory = directory.rpartition("/")[0]
 
 
 def _times(mtime: int) -> tuple[int, int]:

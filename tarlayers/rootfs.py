@@ -64,6 +64,7 @@ class RootFS(Mapping[str, Entry]):
         self.refused = tuple(refused)
         """What the engine would not unpack, in layer order."""
         self._links: dict[tuple[int, int], list[str]] | None = None
+        self._renamed: dict[tuple[int, int], list[str]] | None = None
 
     def __getitem__(self, path: str) -> Entry:
         try:
@@ -100,6 +101,21 @@ class RootFS(Mapping[str, Entry]):
         inside = below + "/"
         return sort_paths(path for path in self if path.startswith(inside)) if below else sort_paths(self)
 
+    def walk(self) -> Iterator[tuple[str, Node]]:
+        """Yield every path with its node as a walk of the tree comes to it: a directory right before what is in it,
+        siblings in the order of their names' bytes.
+        """
+        todo = [iter(self.children(""))]
+        while todo:
+            for path in todo[-1]:
+                node = self.node(path)
+                yield path, node
+                if node.entry.type == "dir":
+                    todo.append(iter(self.children(path)))
+                    break
+            else:
+                todo.pop()
+
     def sorted_nodes(self, below: str = "") -> Iterator[tuple[str, Node]]:
         """Every path below a directory with its node, in the order of the paths' bytes."""
         paths = self.sorted_paths(below)
@@ -115,7 +131,7 @@ class RootFS(Mapping[str, Entry]):
 
     def children(self, path: str) -> list[str]:
         """Paths of what a directory holds, in the order of their bytes; nothing for what is no directory."""
-        return sorted(self._dirs.get(path, ()), key=path_key)
+        return sort_paths(self._dirs.get(path, ()))
 
     def node(self, path: str) -> Node:
         """The inode at a path; KeyError when there is none."""
@@ -144,6 +160,28 @@ class RootFS(Mapping[str, Entry]):
         if self._links is None:
             self._links = find_links(self._dirs)
         return self._links
+
+    def names_of(self, layer: int, entry: Entry) -> tuple[str, ...]:
+        """The visible names, sorted, of what an entry of a layer made; none where it is not visible, or a directory."""
+        if self._renamed is None:
+            self._renamed = {}
+            for children in self._dirs.values():
+                for path, shown in children.items():
+                    if shown.path != path:
+                        key = children.layer_of(path), shown.offset
+                        self._renamed.setdefault(key, []).append(path)
+        names = self._renamed.get((layer, entry.offset), ())
+        beside = self._dirs.get(entry.path.rpartition("/")[0])
+        own = beside.get(entry.path) if beside is not None else None
+        if beside is None or own is None or own.offset != entry.offset or beside.layer_of(entry.path) != layer:
+            return tuple(sort_paths(names))
+        return tuple(sort_paths((entry.path, *names))) if names else (entry.path,)
+
+    @property
+    def layers(self) -> frozenset[int]:
+        """The layers, by index, of which something may be visible."""
+        found = {children.layer for children in self._dirs.values()}
+        return frozenset(found.union(*(children.others.values() for children in self._dirs.values())))
 
     def resolve(self, path: str, *, follow: bool = True) -> str:
         """Follow symlinks inside the image; with `follow` off not that of the last component.

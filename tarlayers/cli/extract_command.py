@@ -51,10 +51,8 @@ def command(
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, keep=True, hashed=False)
     rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at)
     warn_refused(rootfs.refused, quiet=quiet)
-    wanted = select_below(rootfs, paths or [])
-    report = extract_paths(
-        rootfs, chosen.layers, destination, wanted=wanted.__contains__, force=force, privileged=privileged
-    )
+    wanted = select_below(rootfs, paths).__contains__ if paths else bool
+    report = extract_paths(rootfs, chosen.layers, destination, wanted=wanted, force=force, privileged=privileged)
     _tell(report, verbose=verbose, quiet=quiet)
 
 
