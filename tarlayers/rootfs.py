@@ -25,7 +25,6 @@ ENGINES = ("containerd", "oci")
 
 __all__ = [
     "ENGINES",
-    "Directory",
     "Node",
     "Refusal",
     "RootFS",

@@ -17,7 +17,7 @@ from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.rootfs import Refusal, RootFS, merge_layers
 from tarlayers.shipped import Shipment, trace_files
-from tarlayers.trace import LayerTrace, trace_layers
+from tarlayers.trace import Step, follow_layers
 
 
 class Evidence:
@@ -35,6 +35,7 @@ class Evidence:
         self.baseline = baseline
         self._archive = archive
         self._engine = engine
+        self._refused: tuple[Refusal, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any] | None:
@@ -51,18 +52,27 @@ class Evidence:
 
     @cached_property
     def rootfs(self) -> RootFS:
-        """The merged file system."""
+        """The merged file system: there once, whoever needed it first."""
+        if "shipment" in self.__dict__:
+            return self.shipment.view
         return merge_layers(self._readable_layers(), engine=self._engine)
 
     @cached_property
     def shipment(self) -> Shipment:
         """What became of every shipped file."""
+        self.__dict__.pop("rootfs", None)
         return trace_files(self._readable_layers(), engine=self._engine)
 
-    @cached_property
-    def traces(self) -> tuple[LayerTrace, ...]:
-        """What each layer did to the merged file system."""
-        return tuple(trace_layers(self._readable_layers(), engine=self._engine))
+    def follow(self) -> Iterator[Step]:
+        """Put the layers on one another once more, and yield what each does; keeping that takes more than all else."""
+        self._release_views()
+        return follow_layers(self._readable_layers(), engine=self._engine)
+
+    def _release_views(self) -> None:
+        """Let go of merged views before another is made: two at a time are one too many. Who needs one merges again."""
+        self._refused = self.refused
+        self.__dict__.pop("shipment", None)
+        self.__dict__.pop("rootfs", None)
 
     @property
     def refused(self) -> tuple[Refusal, ...]:
@@ -70,7 +80,7 @@ class Evidence:
         for view in ("rootfs", "shipment"):
             if view in self.__dict__:
                 return tuple(self.__dict__[view].refused)
-        return ()
+        return self._refused
 
     @cached_property
     def secrets(self) -> tuple[Secret, ...]:
@@ -86,6 +96,7 @@ class Evidence:
     @cached_property
     def lint(self) -> LintReport:
         """What is wrong with the layers' structure."""
+        self._release_views()
         return lint_image(self.image)
 
     @cached_property

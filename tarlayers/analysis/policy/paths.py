@@ -106,10 +106,10 @@ def judge_touches(rule: Rule, evidence: Evidence, exceptions: Exceptions) -> Out
     touch = rule.setting
     meant = set(_meant_layers(evidence.image, touch))
     hits = tuple(
-        Hit(event.path, f"{_say(event)}; fits {glob}", trace.layer, ignore=exceptions.for_path(event.path))
-        for trace in evidence.traces
-        if trace.layer in meant
-        for event in trace.events
+        Hit(event.path, f"{_say(event)}; fits {glob}", step.layer, ignore=exceptions.for_path(event.path))
+        for step in evidence.follow()
+        if step.layer in meant
+        for event in step.events()
         if not _is_relisted(event) and (glob := _first_fit(touch.paths, event.path)) is not None
     )
     return Outcome(hits=hits)
