@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from tarlayers.rootfs import Node, RootFS, path_key
+from tarlayers.rootfs import RootFS, path_key
 
 
 class Usage(NamedTuple):
@@ -19,32 +19,51 @@ class Usage(NamedTuple):
     """Bytes by the layer that they come from; the most first."""
 
 
+class _Tally:
+    """What was found below a path."""
+
+    __slots__ = ("by_layer", "files")
+
+    def __init__(self) -> None:
+        self.files = 0
+        self.by_layer: dict[int, int] = {}
+
+    def conclude(self, path: str) -> Usage:
+        ordered = dict(sorted(self.by_layer.items(), key=lambda item: (-item[1], item[0])))
+        return Usage(path, sum(ordered.values()), self.files, ordered)
+
+
 def measure_usage(rootfs: RootFS, paths: Iterable[str]) -> list[Usage]:
     """Measure paths of a merged view (the root is the empty string), the largest first.
 
     A hard link counts in each directory that has a name of it, and once in one that has several; hence the
     sizes of siblings may add up to more than their parent's.
     """
-    below: dict[str, dict[tuple[int, int], Node]] = {path: {} for path in paths}
+    wanted = dict.fromkeys(paths)
+    tallies: dict[str, _Tally] = {}
     for path, node in rootfs.nodes():
         if node.entry.type != "file":
             continue
-        at = path
-        while True:
-            if at in below:
-                below[at][id(node.entry), node.layer] = node
-            if not at:
-                break
-            at = at.rpartition("/")[0]
-    rows = (_sum_nodes(path, nodes.values()) for path, nodes in below.items())
-    return sorted(rows, key=lambda row: (-row.bytes, path_key(row.path)))
+        others = rootfs.other_names(path, node)
+        if others and path_key(path) > path_key(others[0]):
+            continue  # counted with the first of its names
+        holders = _climb(path) if not others else {at for name in (path, *others) for at in _climb(name)}
+        for at in holders:
+            if at in wanted:
+                tally = tallies.get(at)
+                if tally is None:
+                    tally = tallies[at] = _Tally()
+                tally.files += 1
+                tally.by_layer[node.layer] = tally.by_layer.get(node.layer, 0) + node.entry.size
+    nothing = _Tally()
+    rows = [tallies.pop(path, nothing).conclude(path) for path in wanted]
+    rows.sort(key=lambda row: (-row.bytes, path_key(row.path)))
+    return rows
 
 
-def _sum_nodes(path: str, nodes: Iterable[Node]) -> Usage:
-    by_layer: dict[int, int] = {}
-    files = 0
-    for node in nodes:
-        files += 1
-        by_layer[node.layer] = by_layer.get(node.layer, 0) + node.entry.size
-    ordered = dict(sorted(by_layer.items(), key=lambda item: (-item[1], item[0])))
-    return Usage(path, sum(by_layer.values()), files, ordered)
+def _climb(path: str) -> Iterator[str]:
+    """Yield a path, and those above it to the root."""
+    yield path
+    while path:
+        path = path.rpartition("/")[0]
+        yield path
