@@ -143,6 +143,7 @@ def diff_images(
         roots = merge_pair(pair, engine=engine, on_read=on_read)
         files = diff_files(pair, roots, _Filter(roots, clean_path(path), ignore), mtime=mtime)
         refused = roots[0].refused, roots[1].refused
+        del roots
     return ImageDiff(
         files=files,
         config=tuple(diff_configs(old.config, new.config)) if "config" in only else (),
@@ -208,13 +209,16 @@ def diff_files(
 ) -> tuple[FileChange, ...]:
     """Give the paths that differ, moved files paired, in the order of their paths' bytes."""
     nodes = [(path, a, b) for path, a, b in pair_nodes(*roots) if wanted.wants(path)]
-    nodes.sort(key=lambda each: path_key(each[0]))
+    is_ascii = all(each[0].isascii() for each in nodes)  # then strings sort as their bytes do, and none has to be made
+    nodes.sort(key=lambda each: each[0] if is_ascii else path_key(each[0]))
     contents = Contents(*pair.stacks)
     contents.fetch(_choose_hashed(nodes, contents))
     old, new = _Viewer(roots[0], pair.old), _Viewer(roots[1], pair.new)
     moves = _find_moves(nodes, contents)
     changes: list[FileChange] = []
-    for path, a, b in nodes:
+    nodes.reverse()
+    while nodes:
+        path, a, b = nodes.pop()  # what is told need not be kept
         if a is not None and b is not None:
             what = _compare_nodes(a, b, contents, mtime=mtime)
             if what:
@@ -303,23 +307,24 @@ class _Viewer:
         self._created_by = [layer.created_by for layer in image.layers]
 
     def side(self, path: str, node: Node) -> Side:
-        return Side(node.entry, node.layer, self._created_by[node.layer], self._root.links_of(path))
+        return Side(node.entry, node.layer, self._created_by[node.layer], self._root.other_names(path, node))
 
 
 def summarize(files: Iterable[FileChange]) -> Summary:
     """Count what came, changed, went and moved, and the bytes of content of files that did."""
     count = {"A": 0, "C": 0, "D": 0}
     moved = 0
-    came: dict[tuple[int, int], int] = {}
-    went: dict[tuple[int, int], int] = {}
+    came: dict[int, dict[int, int]] = {}  # sizes, by layer and offset
+    went: dict[int, dict[int, int]] = {}
     for change in files:
         count[change.kind] += 1
         moved += change.moved_to is not None
         if change.kind != "C" or "content" in change.what or "type" in change.what:
             for side, sizes in ((change.new, came), (change.old, went)):
                 if side is not None and side.entry.type == "file":
-                    sizes[side.layer, side.entry.offset] = side.entry.size
-    return Summary(count["A"], count["C"], count["D"], moved, sum(came.values()), sum(went.values()))
+                    sizes.setdefault(side.layer, {})[side.entry.offset] = side.entry.size
+    total_came, total_went = (sum(sum(inner.values()) for inner in sizes.values()) for sizes in (came, went))
+    return Summary(count["A"], count["C"], count["D"], moved, total_came, total_went)
 
 
 # -- documents -------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ from tarlayers.entry import Entry
 from tarlayers.image import HistoryRow, Layer
 from tarlayers.render.escape import escape_path, escape_text
 from tarlayers.render.images import layer_identity, refusals_document, shorten
+from tarlayers.render.rows import Rows
 from tarlayers.render.steps import brief_step, cut_line
 from tarlayers.render.values import entry_dict, format_time, human_size
 
@@ -31,7 +32,7 @@ def diff_document(diff: ImageDiff) -> dict[str, Any]:
         "layers": lambda: _layers_document(diff.layers),
         "config": lambda: [change._asdict() for change in diff.config],
         "history": lambda: [_history_document(change) for change in diff.history],
-        "files": lambda: [_file_document(change) for change in diff.files],
+        "files": lambda: Rows(diff.files, _file_document),
     }
     document: dict[str, Any] = {"identical": diff.identical}
     document |= {name: make() for name, make in sections.items() if name in diff.sections}
@@ -98,8 +99,8 @@ def diff_lines(diff: ImageDiff) -> Iterator[str]:
 
     With one section alone its lines stand without a title.
     """
-    sections = {
-        "files": list(file_lines(diff.files)),
+    sections: dict[str, Iterable[str]] = {
+        "files": file_lines(diff.files),
         "config": list(map(_config_line, diff.config)),
         "history": list(_history_lines(diff.history)),
         "layers": list(_layer_lines(diff.layers)),
@@ -110,7 +111,7 @@ def diff_lines(diff: ImageDiff) -> Iterator[str]:
     if len(diff.sections) == 1:
         yield from sections[diff.sections[0]]
         return
-    shown = [name for name in diff.sections if sections[name]]
+    shown = [name for name in diff.sections if (diff.files if name == "files" else sections[name])]
     for number, name in enumerate(shown):
         if number:
             yield ""
@@ -140,24 +141,32 @@ def summary_line(summary: Summary) -> str:
     )
 
 
-def file_lines(changes: Iterable[FileChange]) -> Iterator[str]:
+def file_lines(changes: Collection[FileChange]) -> Iterator[str]:
     """One line a path, and one for a file that moved; columns as wide as they have to be."""
-    rows = [_file_cells(change) for change in changes if change.moved_to is None]
-    if not rows:
-        return
-    # A cell that is wider than most pushes the rest of its own line alone.
-    widths = [max((len(row[i]) for row in rows if len(row[i]) <= _CELL_WIDTH), default=0) for i in range(3)]
-    for path, what, layers, step in rows:
-        yield f"{path:{widths[0]}}  {what:{widths[1]}}  {layers:{widths[2]}}  {step}".rstrip()
+    # Cells are made twice rather than kept: those of two large images take more than the images' entries.
+    widths = [0, 0, 0]
+    for change in changes:
+        if change.moved_to is None:
+            for i, cell in enumerate(_file_cells(change)):
+                if widths[i] < len(cell) <= _CELL_WIDTH:  # a wider one pushes the rest of its own line alone
+                    widths[i] = len(cell)
+    steps: dict[str | None, str] = {}  # a layer's step is that of all its files
+    for change in changes:
+        if change.moved_to is None:
+            path, what, layers = _file_cells(change)
+            side = change.new or change.old
+            made_by = side.created_by if side is not None else None
+            if made_by not in steps:
+                steps[made_by] = step_of(side)
+            yield f"{path:{widths[0]}}  {what:{widths[1]}}  {layers:{widths[2]}}  {steps[made_by]}".rstrip()
 
 
-def _file_cells(change: FileChange) -> tuple[str, str, str, str]:
+def _file_cells(change: FileChange) -> tuple[str, str, str]:
     path = escape_text(change.path)
     if change.moved_from is not None:
         path = f"{escape_text(change.moved_from)} -> {path}"
     letter = "R" if change.moved_from is not None else change.kind
-    side = change.new or change.old
-    return f"{letter} {path}", describe_change(change), layer_span(change), step_of(side)
+    return f"{letter} {path}", describe_change(change), layer_span(change)
 
 
 def layer_span(change: FileChange) -> str:
