@@ -52,7 +52,7 @@ Inside a floor these edges are meant, and no others:
     trace -> rootfs merging.*
     comparison -> merging.*
     imagepair -> comparison rootfs
-    shipped -> rootfs trace
+    shipped -> rootfs trace merging.*
     extract -> export
     analysis.lint.* -> analysis.lint.*
     analysis.policy.* -> analysis.policy.*

@@ -7,11 +7,12 @@ displaces again is hidden by that layer, and one that no engine unpacks was neve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarlayers.entry import Entry
+from tarlayers.merging.tree import Directory
 from tarlayers.rootfs import HasEntries, Node, Refusal, RootFS, merge_layers, path_key
 from tarlayers.trace import Event, Step, follow_layers
 
@@ -92,10 +93,13 @@ def trace_files(layers: Sequence[HasEntries], *, engine: str = "containerd", typ
     """Follow every regular file (or every entry of `types`) through the merge. Reads each layer's entries."""
     tracing = _Tracing(types)
     refused: list[Refusal] = []
+    view = merge_layers(())
     for step in follow_layers(layers, engine=engine):
         tracing.take(step)
         refused += step.refused
-    return Shipment(ShippedFiles(layers, tracing), tracing.view, tuple(refused))
+        if step.layer == len(layers) - 1:
+            view = step.view
+    return Shipment(ShippedFiles(layers, tracing), view, tuple(refused))
 
 
 class _Tracing:
@@ -103,7 +107,7 @@ class _Tracing:
 
     def __init__(self, types: frozenset[str]) -> None:
         self.types = types
-        self.view = merge_layers(())
+        self._directories: Mapping[str, Directory] = {}  # of the view so far
         self._others: dict[Key, dict[str, None]] = {}
         """Names that files have, or had, beside the one that their entries say."""
         self._hidden: dict[Key, tuple[int, Event]] = {}
@@ -112,7 +116,7 @@ class _Tracing:
         """The names that went together, where there were several."""
 
     def take(self, step: Step) -> None:
-        self.view = step.view
+        self._directories = step.directories
         went: dict[Key, list[Event]] = {}
         # Names that come are counted before names that go: in place, a layer may link to a file and then delete
         # the name that it had.
@@ -152,13 +156,13 @@ class _Tracing:
     def _names(self, key: Key, entry: Entry) -> list[str]:
         """Give the names of a file that are visible."""
         names = self._others.get(key, {}).keys() | {entry.path}
-        shown = ((name, self.view.directories.get(name.rpartition("/")[0])) for name in names)
+        shown = ((name, self._directories.get(name.rpartition("/")[0])) for name in names)
         return [name for name, beside in shown if beside is not None and self._key(beside.node(name)) == key]
 
     def is_plain(self, layer: int, entry: Entry) -> bool:
         """Say whether a file is visible where its entry says."""
         path = entry.path
-        beside = self.view.directories.get(path.rpartition("/")[0])
+        beside = self._directories.get(path.rpartition("/")[0])
         if beside is None or beside.layer_of(path) != layer:
             return False
         shown = beside.get(path)

@@ -6,12 +6,12 @@ asked for, since of most paths nothing is asked but that they came.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarlayers.merging.difference import name_differences
-from tarlayers.merging.tree import Tree
+from tarlayers.merging.tree import Directory, Tree
 from tarlayers.rootfs import HasEntries, LayerRecord, Merging, Node, Refusal, RootFS, sort_paths
 
 
@@ -57,12 +57,21 @@ class Step:
 
     def __init__(self, layer: int, record: LayerRecord, tree: Tree, refused: Sequence[Refusal], known: int) -> None:
         self.layer = layer
-        self.view = RootFS(tree, refused)
-        """What this layer and those below it show."""
         self.refused = tuple(refused[known:])
         """What the engine would not unpack of this layer."""
+        self._all_refused = refused
         self._record = record
         self._tree = tree
+
+    @property
+    def view(self) -> RootFS:
+        """What this layer and those below it show."""
+        return RootFS(self._tree, self._all_refused)
+
+    @property
+    def directories(self) -> Mapping[str, Directory]:
+        """What each directory of the view holds, by path."""
+        return self._tree.dirs
 
     def events(self) -> Iterator[Event]:
         """Yield one event for each path whose node changed, in the order of their paths' bytes."""

@@ -26,10 +26,11 @@ class Blame(NamedTuple):
 class BlamedPaths(Collection[Blame]):
     """Who wrote what, in the order of the paths' bytes. Rows are made as they are come to."""
 
-    def __init__(self, layers: Sequence[Layer], paths: Sequence[str], history: _History) -> None:
+    def __init__(self, layers: Sequence[Layer], paths: Sequence[str], history: _History, view: RootFS) -> None:
         self._layers = layers
         self._paths = paths
         self._history = history
+        self._view = view
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -39,7 +40,7 @@ class BlamedPaths(Collection[Blame]):
 
     def __iter__(self) -> Iterator[Blame]:
         for path in self._paths:
-            last, since = self._history.blame(path)
+            last, since = self._history.blame(path, self._view)
             yield Blame(path, self._layers[last], self._layers[since])
 
 
@@ -57,12 +58,10 @@ class _History:
     """
 
     def __init__(self) -> None:
-        self.view: RootFS | None = None
         self._last: dict[str, int] = {}
         self._since: dict[str, int] = {}
 
     def take(self, step: Step) -> None:
-        self.view = step.view
         for event in step.displaced():
             path, before = event.path, event.before
             last = self._last.pop(path, before.layer if before is not None else step.layer)
@@ -74,12 +73,9 @@ class _History:
             if node.layer != step.layer and step.event(path) is not None:
                 self._last[path] = step.layer
 
-    def blame(self, path: str) -> tuple[int, int]:
+    def blame(self, path: str, view: RootFS) -> tuple[int, int]:
         """Give the layer that last wrote a path, and the one that introduced it."""
-        last = self._last.get(path)
-        if last is None and self.view is not None:
-            last = self.view.layer_of(path)
-        last = last or 0
+        last = self._last[path] if path in self._last else view.layer_of(path)
         return last, self._since.get(path, last)
 
 
@@ -92,15 +88,17 @@ def blame_paths(image: Image, path: str = "/", *, engine: str = "containerd") ->
     require_layers(image.layers)
     history = _History()
     refused: list[Refusal] = []
+    view = merge_layers(())
     for step in follow_layers(image.layers, engine=engine):
         refused += step.refused
         history.take(step)
+        if step.layer == len(image.layers) - 1:
+            view = step.view
     top = clean_path(path)
-    view = history.view if history.view is not None else merge_layers(())
     if top and top not in view:
         top = view.resolve_parents(top)
         if top not in view:
             raise NoSuchPath("not in the image", place=path)
     below = top + "/"
     paths = sort_paths(p for p in view if p == top or p.startswith(below)) if top else view.sorted_paths()
-    return ImageBlame(BlamedPaths(image.layers, paths, history), tuple(refused))
+    return ImageBlame(BlamedPaths(image.layers, paths, history, view), tuple(refused))
