@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -97,6 +97,17 @@ def split_reference(argument: str) -> tuple[str, str | None]:
     return path, reference or None
 
 
+def _widen_pipe(stream: BinaryIO) -> None:
+    """Let as much wait in a pipe as any user may ask for: by the 64 KiB that wait otherwise, one pass took a third
+    longer.
+    """
+    with suppress(OSError, ValueError):  # it is a file, or no file at all; ValueError is how io says the latter
+        import fcntl  # for a stream alone
+
+        if hasattr(fcntl, "F_SETPIPE_SZ"):  # Linux
+            fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
+
+
 def open_archive(
     argument: str,
     *,
@@ -119,7 +130,10 @@ def open_archive(
         raise typer.BadParameter("names no path", param_hint="IMAGE")
     if path == "-" and sys.stdin.isatty():
         raise typer.BadParameter("standard input is a terminal; pipe an archive into it", param_hint="IMAGE")
-    source = sys.stdin.buffer if path == "-" else path
+    source: BinaryIO | str = path
+    if path == "-":
+        source = sys.stdin.buffer
+        _widen_pipe(source)
     total = os.path.getsize(path) if os.path.isfile(path) else None  # noqa: PTH202, PTH113 # as above
     tell = complain if verbose else None
     layers = open_cache(tell) if cache or (cache is None and path != "-") else None
