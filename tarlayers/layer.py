@@ -192,9 +192,18 @@ class _Reading:
         )
 
 
-def hop_layer(read_at: Callable[[int, int], bytes], size: int, *, limits: Limits = DEFAULT_LIMITS) -> LayerIndex:
-    """Read the headers alone of an uncompressed layer of `size` bytes: no digest is known afterwards."""
-    walker = tar.Walker(tar.SeekFeed(read_at, size), limits=limits)
+def hop_layer(
+    read_at: Callable[[int, int], bytes],
+    size: int,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    caches: tar.HeaderCaches | None = None,
+) -> LayerIndex:
+    """Read the headers alone of an uncompressed layer of `size` bytes: no digest is known afterwards.
+
+    What headers have in common with those of other layers need not be decoded again where `caches` are given.
+    """
+    walker = tar.Walker(tar.SeekFeed(read_at, size), limits=limits, caches=caches)
     entries = tuple(decode_entries(walker, limits))
     trailing, behind = read_behind(walker.tail(), 0)
     return LayerIndex(

@@ -42,7 +42,17 @@ from tarlayers.formats.tar_headers import (
 from tarlayers.formats.tar_member import HEADER_ONLY, Member, Pending, global_member
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
-__all__ = ["BLOCK", "HEADER_NAME_BYTES", "HEADER_ONLY", "ChunkFeed", "Feed", "Member", "SeekFeed", "Walker"]
+__all__ = [
+    "BLOCK",
+    "HEADER_NAME_BYTES",
+    "HEADER_ONLY",
+    "ChunkFeed",
+    "Feed",
+    "HeaderCaches",
+    "Member",
+    "SeekFeed",
+    "Walker",
+]
 
 _META = frozenset((b"x", b"g", b"L", b"K"))
 _HOLE = 1 << 16
@@ -57,10 +67,17 @@ class Walker:
     With `raw` every byte that is not content (headers and padding) is collected and can be drawn with
     `take_raw`: that is what tar-split records. What follows the end of the archive is left to `tail`. With
     `unmapped` a feed that ends where a PAX 1.0 sparse map has to be gives a member whose regions are not known.
+    Walkers of many small tars can have the `caches` of header fields in common.
     """
 
     def __init__(
-        self, feed: Feed, *, limits: Limits = DEFAULT_LIMITS, raw: bool = False, unmapped: bool = False
+        self,
+        feed: Feed,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        raw: bool = False,
+        unmapped: bool = False,
+        caches: HeaderCaches | None = None,
     ) -> None:
         self._feed = feed
         self._limits = limits
@@ -78,7 +95,7 @@ class Walker:
         """Two zero blocks were met. Go takes one of them, or none, for an end as well."""
         self.count = 0
         """The members that were met so far."""
-        self._caches = HeaderCaches()
+        self._caches = caches or HeaderCaches()
 
     # -- bytes -------------------------------------------------------------------------------------
 

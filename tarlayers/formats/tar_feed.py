@@ -68,12 +68,13 @@ class SeekFeed:
     """
 
     _LEAST, _MOST = 1 << 12, 1 << 18
+    _WHOLE = 1 << 17  # bytes of a source that is read at once: the dozen calls that hopping takes cost more
 
     def __init__(self, read_at: Callable[[int, int], bytes], size: int) -> None:
         self._read_at = read_at
         self._size = size
         self._position = 0
-        self._window = self._LEAST
+        self._window = size if size <= self._WHOLE else self._LEAST
 
     def read(self) -> tuple[bytes, int]:
         """Read the next window."""

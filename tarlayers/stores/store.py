@@ -105,6 +105,7 @@ class SeekStore:
         self._indexes: dict[str, LayerIndex] = {}
         self._digests: dict[str, Digest] = {}
         self._lock = Lock()
+        self._caches = tar.HeaderCaches()
         distinct = {id(blob): blob.size for blob in archive.blobs.values()}
         self._share = max(sum(distinct.values()) // count_cores(), _LEAST_AHEAD)
         self.sizes: Mapping[str, int] = {name: blob.size for name, blob in archive.blobs.items()}
@@ -132,7 +133,7 @@ class SeekStore:
         blob = self._blob(name)
         try:
             if not hashed and not contents and sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
-                index = hop_layer(blob.read_at, blob.size, limits=self.limits)
+                index = hop_layer(blob.read_at, blob.size, limits=self.limits, caches=self._caches)
             else:
                 index = self._read_layer(name, blob, hashed=hashed, contents=contents, on_read=on_read)
         except TarlayersError as error:
