@@ -75,6 +75,9 @@ def run_ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
             ready.put(None)
         except BaseException as error:  # noqa: BLE001 # whatever it is, it is raised in the other thread
             ready.put(error)
+        finally:
+            if isinstance(items, Generator):
+                items.close()  # without the interpreter's lock it would stay open until the other thread looks
 
     # A daemon: an interpreter that ends does not wait for whom nobody draws from.
     Thread(target=draw, daemon=True).start()
