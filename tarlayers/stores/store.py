@@ -68,7 +68,7 @@ class Store(Protocol):
 
     def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:
         """Read a layer blob through and hash it: what `index` tells but for the entries, which come along only where
-        a table of contents has to be compared with them.
+        a table of contents has to be compared with them. WHOLE is not hashed: no document speaks of it.
         """
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
@@ -147,6 +147,8 @@ class SeekStore:
     def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:
         """Keep entries only of a layer whose end, or what is found there, is that of a table of contents."""
         name = self.aliases.get(name, name)
+        if name == WHOLE:  # nothing claims a digest of it
+            return self.index(name, hashed=False, contents=False, on_read=on_read)
         blob = self._blob(name)
         if not may_have_toc(blob.read_at(max(0, blob.size - TOC_END_BYTES), TOC_END_BYTES)):
             try:
@@ -157,7 +159,7 @@ class SeekStore:
                     limits=self.limits,
                 )
             except TarlayersError as error:
-                raise place_error(error, name or self.archive.path) from error
+                raise place_error(error, name) from error
             if scan.toc is None:
                 return scan
         return self.index(name, hashed=True, contents=False, on_read=on_read)
