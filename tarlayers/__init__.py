@@ -21,7 +21,8 @@ Inside a floor these edges are meant, and no others:
     limits -> errors
     formats.tar_member -> formats.tar_fields
     formats.tar_headers -> formats.tar_fields formats.tar_member
-    formats.tar -> formats.tar_feed formats.tar_fields formats.tar_headers formats.tar_member
+    formats.tar_bytes -> formats.tar_feed formats.tar_headers
+    formats.tar -> formats.tar_bytes formats.tar_feed formats.tar_fields formats.tar_headers formats.tar_member
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
     formats.compression -> formats.magic

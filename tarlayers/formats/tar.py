@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tarlayers.errors import MalformedInput
+from tarlayers.formats.tar_bytes import TarBytes
 from tarlayers.formats.tar_feed import ChunkFeed, Feed, SeekFeed
 from tarlayers.formats.tar_fields import (
     FieldError,
@@ -55,12 +56,11 @@ __all__ = [
 ]
 
 _META = frozenset((b"x", b"g", b"L", b"K"))
-_HOLE = 1 << 16
 _BATCH = 1 << 10
 _NO_TAR = "not a tar archive, compressed or not (its first header has a bad checksum)"
 
 
-class Walker:
+class Walker(TarBytes):
     """The members of one tar. Iterate once; between two members `payload` and `content` give the bytes of
     the last one. Any breach of the format is MalformedInput at its offset in the tar.
 
@@ -79,170 +79,14 @@ class Walker:
         unmapped: bool = False,
         caches: HeaderCaches | None = None,
     ) -> None:
-        self._feed = feed
-        self._limits = limits
+        super().__init__(feed, limits, raw=raw)
         self._unmapped = unmapped
-        self._raw: bytearray | None = bytearray() if raw else None
-        self._buf = b""
-        self._pos = 0
-        self._base = 0  # offset in the tar of _buf[0]
-        self._left = 0  # content of the current member not yet consumed
-        self._pad = 0  # padding behind that content, or behind the records of a global header
-        self._sparse: tuple[tuple[int, int], ...] | None = None
-        self._size = 0
         self._pending: Pending | None = None
         self.end_mark = False
         """Two zero blocks were met. Go takes one of them, or none, for an end as well."""
         self.count = 0
         """The members that were met so far."""
         self._caches = caches or HeaderCaches()
-
-    # -- bytes -------------------------------------------------------------------------------------
-
-    def _fill(self, count: int) -> int:
-        """Have `count` bytes at hand if there are so many; say how many there are, at most `count`."""
-        have = len(self._buf) - self._pos
-        if have >= count:
-            return count
-        if not have:
-            self._next_chunk()
-            have = len(self._buf) - self._pos
-            if have >= count:
-                return count
-        parts = [self._buf[self._pos :]]
-        self._base += self._pos
-        while have < count:
-            chunk, start = self._feed.read()
-            if not chunk:
-                break
-            # What is not needed stays in its chunk: joining the two would copy it.
-            stop = min(len(chunk), start + count - have)
-            self._feed.back(len(chunk) - stop)
-            parts.append(chunk[start:stop])
-            have += stop - start
-        self._buf, self._pos = b"".join(parts), 0
-        return have
-
-    def _next_chunk(self) -> None:
-        """Go on to the feed's next bytes; there are none at its end."""
-        chunk, start = self._feed.read()
-        self._base += self._pos - start
-        self._buf, self._pos = chunk, start
-
-    def _block(self) -> bytes:
-        """Take one block that has to be there."""
-        if self._fill(BLOCK) < BLOCK:
-            raise self._error("the archive ends inside a header")
-        block = self._buf[self._pos : self._pos + BLOCK]
-        self._pos += BLOCK
-        if self._raw is not None:
-            self._raw += block
-        return block
-
-    def _finish_payload(self, pad: int) -> None:
-        """Go to the next header where it is not at hand: past the rest of the content, then its padding."""
-        if self._raw is not None:
-            for _ in self.payload():
-                pass
-            self._take_padding(pad)
-            return
-        have = len(self._buf) - self._pos
-        offset = self._base + len(self._buf)
-        if have < self._left:
-            missing = self._left - have
-            dropped = self._feed.skip(missing)
-            offset += dropped
-            if dropped < missing:
-                raise MalformedInput("the archive ends inside a file's content", offset=offset)
-        else:
-            pad -= have - self._left
-        self._base = offset + self._feed.skip(pad)
-        self._buf, self._pos = b"", 0
-
-    def _take_padding(self, pad: int) -> None:
-        """Pass `pad` bytes, or what there is of them at the end of the stream."""
-        count = self._fill(pad)
-        if self._raw is not None:
-            self._raw += self._buf[self._pos : self._pos + count]
-        self._pos += count
-
-    def payload(self) -> Iterator[bytes]:
-        """Yield what is left of the current member's content as stored (a sparse file's regions only)."""
-        while self._left:
-            if self._pos == len(self._buf):
-                self._next_chunk()
-                if not self._buf:
-                    raise MalformedInput("the archive ends inside a file's content", offset=self._base)
-            piece = self._buf[self._pos : self._pos + self._left]
-            self._pos += len(piece)
-            self._left -= len(piece)
-            yield piece
-
-    def content(self) -> Iterator[bytes]:
-        """Yield the current member's content, holes filled with zeros; call it before any `payload`."""
-        if self._sparse is None:
-            yield from self.payload()
-            return
-        holes = self._size - sum(length for _, length in self._sparse)
-        if holes > self._limits.sparse_bytes:
-            raise limit_exceeded(self._limits, "sparse_bytes", f"holes of {holes} bytes in one file", offset=self._base)
-        for run in self.runs():
-            if isinstance(run, bytes):
-                yield run
-            else:
-                yield from _zeros(run)
-
-    def runs(self) -> Iterator[bytes | int]:
-        """Yield the current member's content with the lengths of its holes in their places, which costs nothing
-        for a file of terabytes; call it before any `payload`.
-        """
-        position = 0
-        for offset, length in self._sparse or ((0, self._left),):
-            yield offset - position
-            after = self._left - length
-            self._left = length
-            yield from self.payload()
-            self._left = after
-            position = offset + length
-        yield self._size - position if self._sparse is not None else 0
-
-    @property
-    def data_offset(self) -> int:
-        """Where in the tar the current member's stored content starts; ask before it is consumed."""
-        return self._base + self._pos
-
-    def take_raw(self) -> bytes:
-        """Give, and forget, what is not content since the last call. Only with `raw`."""
-        if self._raw is None:
-            raise ValueError("this walker does not keep raw bytes")
-        taken = bytes(self._raw)
-        self._raw.clear()
-        return taken
-
-    def drain(self) -> int:
-        """Read to the end of the feed. Say how many bytes follow the end of the archive, or 0 if they are
-        all zero: engines ignore them, but the diff ID covers them.
-        """
-        rest, zero = 0, True
-        for chunk in self.tail():
-            rest += len(chunk)
-            zero = zero and chunk.count(0) == len(chunk)
-        return 0 if zero else rest
-
-    def tail(self) -> Iterator[bytes]:
-        """Yield what follows the end of the archive, once the last member is through; it is not kept as raw."""
-        rest = self._buf[self._pos :]
-        self._buf, self._pos = b"", 0
-        if rest:
-            yield rest
-        while (piece := self._feed.read())[0]:
-            chunk, start = piece
-            yield chunk[start:]
-
-    def _error(self, reason: str) -> MalformedInput:
-        return MalformedInput(reason, offset=self._base + self._pos)
-
-    # -- members -----------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Member]:
         """Yield one member after the other; the content of each can be drawn before the next."""
@@ -428,10 +272,3 @@ class Walker:
         while self._left >= BLOCK:
             self._left -= BLOCK
             yield self._block()
-
-
-def _zeros(count: int) -> Iterator[bytes]:
-    while count > 0:
-        step = min(count, _HOLE)
-        yield bytes(step)
-        count -= step
