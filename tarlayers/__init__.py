@@ -48,7 +48,7 @@ Inside a floor these edges are meant, and no others:
     reference -> image
     imagearchive -> image recordedimage reference stores.*
     merging.* -> merging.tree
-    merging.unpack -> merging.lower
+    merging.unpack -> merging.lower merging.rootpath
     merging.overlay -> merging.unpack
     rootfs -> merging.*
     trace -> rootfs merging.*

@@ -136,7 +136,7 @@ READS: dict[str, Callable[[int], Callable[[], object]]] = {
     "manifests": lambda n: lambda: open_images(
         io.BytesIO(pack(oci([image(layer(), names=[f"a:{i}"], author=f"{i}") for i in range(n // 4)])))
     ),
-    "brackets": lambda n: lambda: tarlayers.formats.documents.measure_depth(compact([[]] * n), 3),
+    "brackets": lambda n: lambda: tarlayers.formats.json_text.measure_depth(compact([[]] * n), 3),
 }  # fmt: skip
 
 
