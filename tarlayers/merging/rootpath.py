@@ -72,6 +72,10 @@ class _RootPath:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._links = 0
+        self._absent = False
+        """Nothing was where it looked last."""
+        self._at = self._real = ""
+        """The path that was looked up last, and the one that is without links: where the next component is sought."""
 
     def follow(self, name: str) -> str:
         before = -1
@@ -82,54 +86,63 @@ class _RootPath:
 
     def _walk(self, name: str) -> str:
         """Go over a name once (walkLinks)."""
-        at = "/" if name.startswith("/") else ""
-        for part in name.split("/"):
-            if not part:
-                continue
-            joined = _join(at, part)
-            target = self._read_link(clean_path(joined))
+        parts = [part for part in name.split("/") if part]
+        self._tree.effort.spend(len(parts) // 4)  # they are split and joined again; four take the time of a look
+        at = ""  # clean, as far as `text` does not say otherwise
+        text = None if name.startswith("/") else ""
+        for i, part in enumerate(parts):
+            path = clean_path(f"{text or at}/{part}") if text is not None or part in (".", "..") else f"{at}/{part}"
+            target = self._read_link(path)
             if target is None:
-                at = clean_path(joined) or "/"
-            elif target.startswith("/") or not at:
-                at = target
+                at, text = path, None
+            elif target.startswith("/") or text == "":
+                text = target
             else:
-                at = _join(at, target)
-        return at or "/"
+                text = _join(text or at or "/", target)
+            if target is None and path and self._absent and ".." not in parts[i:]:
+                return clean_path("/".join((path, *parts[i + 1 :])))  # nothing is below it
+        return text or at or "/"
 
     def _read_link(self, path: str) -> str | None:
         """Give the target of a symlink; None for what is none, or is not there (walkLink)."""
         if self._links > MAX_LINKS:
             raise Refused("loop", "too many links", "P4")
         self._tree.effort.spend(1 + len(path) // PAGE)
-        parent = path.rpartition("/")[0]
-        entry = self._tree.entry(path) if parent in self._tree.dirs and path else self._look_up(path)
+        parent, _, base = path.rpartition("/")
+        directory = self._real if parent == self._at else parent
+        if path and directory in self._tree.dirs:
+            real = f"{directory}/{base}"
+            entry = self._tree.entry(real)
+        else:
+            real, entry = self._look_up(path)
+        self._absent = entry is None
         if entry is None:
-            if is_too_long(path[len(parent) + 1 :]):
+            if is_too_long(base):
                 raise Refused("name-too-long", "a component of more than 255 bytes", "N5")
             return None
         if entry.type != "symlink":
+            self._at, self._real = path, real
             return None
         self._links += 1
         return entry.link or ""
 
-    def _look_up(self, path: str) -> Entry | None:
-        """Find what the kernel finds at a path; nothing of what lies outside of the root."""
+    def _look_up(self, path: str) -> tuple[str, Entry | None]:
+        """Find what the kernel finds at a path, and its path without links; nothing that lies outside of the root."""
         rest, at, links = path.split("/")[:0:-1], "", 0
-        entry: Entry | None = None
         while rest:
             part = rest.pop()
             if part in ("", "."):
                 continue
             if part == "..":
                 if not at:
-                    return None
+                    return "", None
                 at = at.rpartition("/")[0]
                 continue
             here = f"{at}/{part}"
             self._tree.effort.spend(1)
             entry = self._tree.entry(here)
             if entry is None or not rest:
-                return entry
+                return here, entry
             if entry.type != "symlink":
                 _require_directory(entry, here)
                 at = here
@@ -139,9 +152,9 @@ class _RootPath:
                 raise Refused("loop", "too many links", "P4")
             target = entry.link or ""
             if target.startswith("/"):
-                return None
+                return "", None
             rest.extend(reversed(target.split("/")))
-        return entry
+        return at, None
 
 
 def _require_directory(entry: Entry, path: str) -> None:
