@@ -17,7 +17,7 @@ from tarlayers.errors import MalformedInput
 from tarlayers.formats.tar import ChunkFeed, Walker
 from tarlayers.formats.tar_writer import END_OF_ARCHIVE, Fields, encode_header, padding
 from tarlayers.image import Layer
-from tarlayers.rootfs import Node, RootFS, path_key, sort_paths
+from tarlayers.rootfs import Node, RootFS, path_key
 
 _FLAGS = {"file": b"0", "symlink": b"2", "char": b"3", "block": b"4", "dir": b"5", "fifo": b"6"}
 
@@ -30,11 +30,13 @@ def export_rootfs(rootfs: RootFS, layers: Sequence[Layer], *, mtime: int | None 
     when it is come to, so a consumer that must not keep half a tar has to hold it back until the end.
     """
     directories: list[str] = []
+    firsts: dict[tuple[int, int], str] = {}
     for path, node in rootfs.walk():
         if node.entry.type == "dir":
             directories.append(path)
         elif node.entry.type != "file":
-            yield _without_content(rootfs, path, node, mtime)
+            first = firsts.setdefault((id(node.entry), node.layer), path)
+            yield _header(path, node.entry, mtime) if path == first else _link(path, node, first, mtime)
     for names, node, content in read_files(rootfs, layers):
         yield _header(names[0], node.entry, mtime)
         yield from content
@@ -72,11 +74,14 @@ def _choose_files(
 
 def distinct_inodes(rootfs: RootFS, wanted: Callable[[str], bool] = bool) -> Iterator[tuple[tuple[str, ...], Node]]:
     """Yield each inode once, with those of its names that are wanted, sorted; in the order of its first one."""
+    linked, told = rootfs.linked_names, set[tuple[int, int]]()
     for path, node in rootfs.sorted_nodes():
-        if wanted(path):
-            names = (path, *filter(wanted, rootfs.other_names(path, node)))
-            if len(names) == 1 or path == min(names, key=path_key):
-                yield tuple(sort_paths(names)), node
+        inode = id(node.entry), node.layer
+        if inode in told or not wanted(path):
+            continue
+        if inode in linked:
+            told.add(inode)
+        yield tuple(filter(wanted, linked.get(inode, (path,)))), node
 
 
 def _read_layer(
@@ -92,16 +97,6 @@ def _read_layer(
                 return
     if awaited is not None:
         raise MalformedInput(f"no member at offset {awaited[0]}, where there was one before", place=layer.name)
-
-
-def _walk_order(path: str) -> list[bytes]:
-    """The order of `RootFS.walk`."""
-    return path_key(path).split(b"/")
-
-
-def _without_content(rootfs: RootFS, path: str, node: Node, mtime: int | None) -> bytes:
-    first = min((path, *rootfs.other_names(path, node)), key=_walk_order)
-    return _header(path, node.entry, mtime) if path == first else _link(path, node, first, mtime)
 
 
 def _link(name: str, node: Node, target: str, mtime: int | None) -> bytes:

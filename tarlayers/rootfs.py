@@ -8,9 +8,10 @@ so that there is still an answer, and the refusals say so.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, overload
 
 from tarlayers.entry import Entry
 from tarlayers.errors import NoSuchPath, Refused, naming
@@ -21,6 +22,7 @@ from tarlayers.merging.overlay import Log, Overlay
 from tarlayers.merging.tree import Directory, Effort, Node, Refusal, Tree, implied_directory
 from tarlayers.merging.unpack import LayerTree, unpack_layer
 
+_MANY_NAMES = 32  # of one inode: to make a tuple of the others for each would cost the square of their number
 ENGINES = ("containerd", "oci")
 
 __all__ = [
@@ -146,12 +148,12 @@ class RootFS(Mapping[str, Entry]):
 
     def links_of(self, path: str) -> tuple[str, ...]:
         """The other visible names of the same inode, sorted."""
-        return self.other_names(path, self.node(path))
+        return tuple(self.other_names(path, self.node(path)))
 
-    def other_names(self, path: str, node: Node) -> tuple[str, ...]:
-        """The other visible names of a node that is known to stand at `path`."""
+    def other_names(self, path: str, node: Node) -> Sequence[str]:
+        """The other visible names of a node that is known to stand at `path`, sorted."""
         names = self.linked_names.get((id(node.entry), node.layer))
-        return tuple(name for name in names if name != path) if names else ()
+        return leave_out(names, path) if names else ()
 
     @property
     def linked_names(self) -> Mapping[tuple[int, int], Sequence[str]]:
@@ -214,6 +216,34 @@ class RootFS(Mapping[str, Entry]):
             except NoSuchPath:
                 continue
         return path
+
+
+class OtherNames(Sequence[str]):
+    """The sorted names of an inode but for one of them, told apart when they are looked at."""
+
+    def __init__(self, names: Sequence[str], path: str) -> None:
+        self._names = names
+        self._at = bisect_left(names, path_key(path), key=path_key)
+
+    def __len__(self) -> int:
+        return len(self._names) - 1
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[str]: ...
+    def __getitem__(self, at: int | slice) -> str | Sequence[str]:
+        if isinstance(at, slice):
+            return tuple(self[i] for i in range(*at.indices(len(self))))
+        at = range(len(self))[at]
+        return self._names[at + (at >= self._at)]
+
+
+def leave_out(names: Sequence[str], path: str) -> Sequence[str]:
+    """Give the sorted names of an inode without `path`, which is one of them."""
+    if len(names) > _MANY_NAMES:
+        return OtherNames(names, path)
+    return tuple(name for name in names if name != path)
 
 
 def path_key(path: str) -> bytes:

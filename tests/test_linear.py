@@ -15,12 +15,16 @@ import pytest
 
 import tarlayers
 from tarlayers import merge_layers, open_images
+from tarlayers.analysis.diff import diff_images
 from tarlayers.analysis.dive import score_image
-from tarlayers.analysis.listing import find_in_layer
+from tarlayers.analysis.listing import find_in_layer, parse_selection
+from tarlayers.analysis.usage import measure_usage
 from tarlayers.analysis.waste import measure_waste
+from tarlayers.export import distinct_inodes
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.tar import ChunkFeed, Walker
 from tarlayers.image import Image
+from tarlayers.render.listing import list_long, list_tree
 from tests.build import (
     Member,
     archive,
@@ -100,6 +104,8 @@ MERGES: dict[str, Layers] = {
     "layers": lambda n: [layer(file(f"{i}")) for i in range(n // 4)],
 }  # fmt: skip
 
+LISTING = parse_selection("/", recursive=True, match=None, types=None)
+EMPTY = opened(layer())
 QUESTIONS: dict[str, Callable[[Image], object]] = {
     "merge": lambda each: merge_layers(each.layers),
     "merge as the image-spec says": lambda each: merge_layers(each.layers, engine="oci"),
@@ -108,6 +114,11 @@ QUESTIONS: dict[str, Callable[[Image], object]] = {
     "waste": measure_waste,
     "dive": score_image,
     "lint": tarlayers.lint_image,
+    "usage": lambda each: measure_usage(merge_layers(each.layers), ["", "/d"]),
+    "long listing": lambda each: list(list_long(LISTING.select(merge_layers(each.layers)))),
+    "tree": lambda each: list(list_tree(LISTING.select(merge_layers(each.layers)))),
+    "inodes": lambda each: list(distinct_inodes(merge_layers(each.layers))),
+    "diff": lambda each: list(diff_images(each, EMPTY).files),
 }
 
 

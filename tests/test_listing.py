@@ -42,3 +42,14 @@ def test_a_chain_of_hard_links_is_followed_to_its_end() -> None:
     assert find_in_layer(entries, "/2000").size == 1
     with pytest.raises(NoSuchPath, match="a hard link to /nowhere, which is not in this layer"):
         find_in_layer(index_layer(io.BytesIO(layer(hardlink("a", "nowhere")))).entries, "/a")
+
+
+def test_each_of_many_names_has_all_others(tmp_path: Path) -> None:
+    names = [f"/{i:02}" for i in range(40)]
+    path = tmp_path / "app.tar"
+    path.write_bytes(archive("oci-gzip", image(layer(file("39", b"1"), *(hardlink(n, "39") for n in names[:39])))))
+    for entry in run("ls", path, "-f", "json").json["entries"]:
+        assert entry["links"] == [name for name in names if name != entry["path"]]
+    lines = run("ls", "-l", path).lines
+    assert lines[0].endswith(f" /00 = {' '.join(names[1:33])} and 7 more")
+    assert lines[5].endswith(f" /05 = {' '.join([*names[:5], *names[6:33]])} and 7 more")

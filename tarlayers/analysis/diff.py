@@ -39,7 +39,7 @@ class Side(NamedTuple):
     entry: Entry
     layer: int
     created_by: str | None
-    links: tuple[str, ...]
+    links: Sequence[str]
     """Other visible names of the same inode."""
 
 

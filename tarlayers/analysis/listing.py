@@ -10,7 +10,7 @@ from tarlayers.errors import NoSuchPath
 from tarlayers.formats.glob import compile_glob, match_glob
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Layer
-from tarlayers.rootfs import RootFS
+from tarlayers.rootfs import RootFS, leave_out
 
 
 class Row(NamedTuple):
@@ -19,7 +19,7 @@ class Row(NamedTuple):
     path: str
     entry: Entry
     layer: int
-    links: tuple[str, ...]
+    links: Sequence[str]
     """Other visible names of the same inode."""
 
 
@@ -48,7 +48,7 @@ class Rows(Sequence[Row]):
         links = self._links
         for path, (entry, layer) in zip(paths, self._rootfs.find_nodes(paths), strict=True):
             names = links.get((id(entry), layer)) if links else None
-            others = tuple(name for name in names if name != path) if names else ()
+            others = leave_out(names, path) if names else ()
             yield tuple.__new__(Row, (path, entry, layer, others))  # a call of Row takes three times as long
 
 

@@ -86,7 +86,7 @@ def _follow(image: Image, path: str, engine: str) -> PathLog:
         event = step.event(path)
         if event is not None:
             visible = event.after is not None
-            links = step.view.other_names(path, event.after) if event.after is not None else ()
+            links = tuple(step.view.other_names(path, event.after)) if event.after is not None else ()
             found.append((image.layers[step.layer], event, links))
     digests = Contents(image.layers)
     files = [event.after for _, event, _ in found if event.after is not None and event.after.entry.type == "file"]

@@ -22,7 +22,8 @@ Row = tuple[str, Entry, int | str, Sequence[str]]
 _DIGEST = len("sha256:") + 64
 _SECOND = 1_000_000_000
 _KEPT = 1 << 12  # cells that rows have in common
-_FEW = 64  # rows at a time: one comes with all other names of its inode
+_FEW = 64  # rows at a time: one comes with other names of its inode
+_NAMES = 32  # other names of an inode that are shown: each name of it has all others
 
 
 def list_paths(paths: Iterable[str]) -> Iterator[str]:
@@ -106,7 +107,8 @@ def _layer(label: int | str) -> str:
 def _link_text(entry: Entry, links: Sequence[str]) -> str:
     if entry.link is not None:
         return (" -> " if entry.type == "symlink" else " link to ") + escape_text(entry.link)
-    return " = " + " ".join(map(escape_text, links))
+    more = f" and {len(links) - _NAMES} more" if len(links) > _NAMES else ""
+    return f" = {' '.join(map(escape_text, links[:_NAMES]))}{more}"
 
 
 def list_usage(usages: Iterable[Usage], total: Usage) -> Iterator[str]:
