@@ -181,6 +181,7 @@ WRONG = [
     ('forbid_paths = "*.pem"', 1, "expected an array"),
     ('forbid_paths = [\n"*.pem",\n""]', 3, "expected a text"),
     ("forbid_hidden = true", 1, "expected an array"),
+    ('forbid_hidden = "any"', 1, "expected an array or \"secrets\", not 'any'"),
     ('forbid_setuid = "no"', 1, "expected an array"),
     ('[forbid_env]\nnames = ["X"]\nignore = [\n {globs = ["X"]}]', 4, "reason is missing"),
     ('[[lint.ignore]]\nglobs = ["X"]\nreason = "r"\n[lint]\n', 1, "severity is missing"),

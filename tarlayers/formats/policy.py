@@ -141,7 +141,9 @@ def _paths(members: _Members) -> Setting:
 
 def _hidden(members: _Members) -> Setting | None:
     paths = members.get("paths")
-    if paths is not None and paths.value == "secrets":
+    if paths is not None and isinstance(paths.value, str):
+        if paths.value != "secrets":
+            raise paths.wrong(f'expected an array or "secrets", not {paths.value!r}')
         return Hidden((), secrets=True)
     secrets = "secrets" in members and members["secrets"].flag()
     return Hidden(paths.texts() if paths is not None else (), secrets)
