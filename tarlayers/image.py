@@ -169,6 +169,8 @@ class Layer:
             why = f"content not readable: {self.unreadable}"
             if self.on_disk is not None and self.unreadable == "absent":
                 why = f"the copy lacks the files of this {self.on_disk.role} layer ({self.on_disk.cache_id}/diff)"
+                if self.on_disk.merged:
+                    why = f"vfs does not keep the files of this {self.on_disk.role} layer apart from those below"
             raise ContentAbsent(why, place=self.name)
         return self.blob
 

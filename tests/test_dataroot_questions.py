@@ -128,3 +128,14 @@ def test_a_container_whose_files_were_not_copied_is_said_to_lack_them(tmp_path: 
         packed.extractall(tmp_path / "root", filter="fully_trusted", members=kept)
     ran = run("changes", f"{tmp_path / 'root'}#container:web")
     assert ran.code == 3 and "the copy lacks the files of this" in ran.stderr and "/diff)" in ran.stderr
+
+
+def test_a_container_of_vfs_is_said_not_to_be_kept_apart(tmp_path: Path) -> None:
+    with tarfile.open(ROOT) as packed:
+        kept = [member for member in packed if not member.name.startswith("docker/overlay2/")]
+        packed.extractall(tmp_path, filter="fully_trusted", members=kept)
+    (tmp_path / "docker/image/overlay2").rename(tmp_path / "docker/image/vfs")
+    for config in tmp_path.glob("docker/containers/*/config.v2.json"):
+        config.write_bytes(config.read_bytes().replace(b"overlay2", b"vfs"))
+    ran = run("changes", f"{tmp_path}#container:web")
+    assert ran.code == 3 and "vfs does not keep the files of this init layer apart" in ran.stderr

@@ -267,12 +267,12 @@ class _Reader:
         return tuple(reversed(records))
 
     def _upper(self, driver: str, cache_id: str, role: str) -> LayerRecord:
-        name = None
-        if driver not in _WHOLE_TREES:
-            name = self._diff(driver, cache_id)
+        merged = driver in _WHOLE_TREES
+        name = None if merged else self._diff(driver, cache_id)
         if name is not None:
             self.uppers[name] = name
-        return LayerRecord(name, None, None, None, None, {}, (), OnDisk(cache_id, None, role, name is not None))
+        on_disk = OnDisk(cache_id, None, role, name is not None, merged)
+        return LayerRecord(name, None, None, None, None, {}, (), on_disk)
 
 
 _TAR_SPLITS = ("tar-split.json.gz", "tar-split.json")

@@ -26,6 +26,8 @@ class OnDisk(NamedTuple):
     """`image`; `init` and `container` for the two layers that a container has of its own."""
     files: bool
     """The copy has its unpacked files; without them its headers alone are known."""
+    merged: bool = False
+    """The driver (vfs) keeps what is below in the same directory: nothing tells this layer's own files."""
 
 
 class LayerRecord(NamedTuple):

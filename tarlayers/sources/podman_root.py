@@ -249,7 +249,8 @@ class _Reader:
         if upper is not None:
             self.uppers[upper] = upper
         cache_ids = [record.on_disk.cache_id for record in below[::-1] if record.on_disk]
-        top = LayerRecord(upper, None, None, None, None, {}, (), OnDisk(layer_id, None, "container", upper is not None))
+        on_disk = OnDisk(layer_id, None, "container", upper is not None, driver == "vfs")
+        top = LayerRecord(upper, None, None, None, None, {}, (), on_disk)
         container = StoredContainer(
             id=container_id,
             name=name,
