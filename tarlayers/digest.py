@@ -38,6 +38,11 @@ class Digest(NamedTuple):
         """Hash `data`."""
         return cls(algorithm, hashlib.new(algorithm, data).hexdigest())
 
+    def is_meant(self, text: str, least: int) -> bool:
+        """Say whether a text is this digest, with its algorithm or without, or `least` and more of its first digits."""
+        digits = text.removeprefix(f"{self.algorithm}:")
+        return len(digits) >= least and self.hex.startswith(digits)
+
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"
 

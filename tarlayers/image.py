@@ -6,6 +6,7 @@ image.layers[0].diff_id, image.chain_ids, image.history
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tarlayers.sources.layout import OnDisk
 
 _COMPRESSED = frozenset(("gzip", "zstd", "xz", "bzip2"))
+_NUMBER = re.compile("-?[0-9]+")
 _PREFIX = 12  # hex digits that name a layer or an image, as docker prints them
 
 
@@ -298,16 +300,15 @@ def require_layers(layers: Sequence[Layer], *, contents: bool = False) -> None:
 
 def find_layer(image: Image, reference: str) -> Layer:
     """Find a layer by its index (negative from the top), its diff ID or digest, or 12 or more of their hex digits."""
-    if reference.lstrip("-").isdigit() and len(reference) < _PREFIX:
+    if len(reference) < _PREFIX and _NUMBER.fullmatch(reference):
         index = int(reference)
         if -len(image.layers) <= index < len(image.layers):
             return image.layers[index]
         raise NoSuchLayer(f"no layer {reference}: the image has {len(image.layers)}", place=image.name)
-    wanted = reference.removeprefix("sha256:")
     found = [
         layer
         for layer in image.layers
-        if len(wanted) >= _PREFIX and any(d and d.hex.startswith(wanted) for d in (layer.diff_id, layer.digest))
+        if any(digest and digest.is_meant(reference, _PREFIX) for digest in (layer.diff_id, layer.digest))
     ]
     if not found:
         raise NoSuchLayer(f"no layer {reference!r}: give an index, a digest or 12 hex digits of one", place=image.name)

@@ -92,7 +92,7 @@ def _choose_container(containers: Sequence[Image], wanted: str) -> Image:
 
 
 def _fits(index: int, image: Image, images: Sequence[Image], reference: str) -> bool:
-    if "@sha256:" in reference:
+    if "@sha" in reference:  # name@sha256:... or another algorithm; neither name nor tag has an @
         reference = reference.partition("@")[2]
     if reference.startswith("@"):
         return reference == f"@{index}"
@@ -111,15 +111,14 @@ def _ends_in(name: str, reference: str) -> bool:
 
 def _is_identity(digests: Iterable[Digest | None], reference: str) -> bool:
     """Say whether a reference is one of these digests, or 12 or more of its hex digits."""
-    digits = reference.removeprefix("sha256:")
-    return len(digits) >= _PREFIX and any(d is not None and d.hex.startswith(digits) for d in digests)
+    return any(digest is not None and digest.is_meant(reference, _PREFIX) for digest in digests)
 
 
 def _on_platform(platform: Platform | None, wanted: str) -> bool:
     """Say whether a platform is the one that is wanted: os/arch[/variant], or one of the first two alone."""
     if platform is None:
         return False
-    os, _, rest = wanted.partition("/")
+    os, _, rest = wanted.lower().partition("/")  # as containerd's platforms.Parse
     has, variant = _spell(platform.architecture, platform.variant)
     if not rest:
         return os in (platform.os, has) or _spell(os)[0] == has
@@ -165,7 +164,8 @@ def _bears(names: Sequence[str], reference: str) -> bool:
 
 
 def _words(reference: str | None, platform: str | None) -> str:
-    return " ".join(part for part in (reference and f"#{reference}", platform and f"--platform {platform}") if part)
+    asked = f"--platform {platform or repr(platform)}" if platform is not None else None
+    return " ".join(part for part in (reference and f"#{reference}", asked) if part)
 
 
 def _join(images: Mapping[int, Image]) -> str:

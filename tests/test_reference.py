@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -99,6 +100,7 @@ def multi(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("linux/amd64", "/linux-amd64"),
         ("linux/x86_64", "/linux-amd64"),
+        ("Linux/AMD64", "/linux-amd64"),
         ("linux/arm64", "/linux-arm64"),
         ("linux/arm64/v8", "/linux-arm64"),
         ("linux/aarch64", "/linux-arm64"),
@@ -110,6 +112,7 @@ def multi(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("linux", (2, "3 images fit --platform linux")),
         ("linux/s390x", (3, "--platform linux/s390x: the manifest is not in the archive")),
         ("linux/riscv64", (2, "there are #@0 (")),
+        ("", (2, "no image fits --platform ''; there are #@0 (")),
     ],
 )
 def test_a_platform_picks_one_image(platform: str, found: str | tuple[int, str], multi: Path) -> None:
@@ -183,3 +186,27 @@ def test_commands_about_the_whole_archive_know_a_wrong_name(command: str, three:
     done = run(command, f"{three}#3.0")
     assert (done.code, done.stdout) == (2, b"")
     assert "no image fits #3.0; there are #@0" in done.stderr
+
+
+def test_digests_that_are_no_sha256_are_names_too(tmp_path: Path) -> None:
+    plain = layer(file("f"))
+    made = image(plain, rootfs={"type": "layers", "diff_ids": [f"sha512:{hashlib.sha512(plain).hexdigest()}"]})
+    files: Files = {}
+    raw = oci_manifest(files, made, "gzip")
+    hexes = hashlib.sha512(raw).hexdigest()
+    files[f"blobs/sha512/{hexes}"] = raw
+    entry = {"mediaType": f"{OCI}.manifest.v1+json", "digest": f"sha512:{hexes}", "size": len(raw)}
+    path = tmp_path / "app.tar"
+    path.write_bytes(pack(oci_layout(files, [entry])))
+    for name in (f"sha512:{hexes}", f"app@sha512:{hexes}", f"sha512:{hexes[:12]}", hexes, hexes[:12]):
+        assert run("ls", f"{path}#{name}").code == 0
+    assert run("ls", f"{path}#sha256:{hexes}").code == 2
+    diff_id = hashlib.sha512(plain).hexdigest()
+    for name in (f"sha512:{diff_id}", f"sha512:{diff_id[:12]}", diff_id[:12]):
+        assert run("ls", "--only", name, path).lines == ["/f"]
+
+
+@pytest.mark.parametrize("name", ["--5", "\u00b2", "-", "", "+0", "0x0", "1_0", " 0"])
+def test_what_is_no_number_is_no_layer(name: str, multi: Path) -> None:
+    ran = run("ls", f"{multi}#@0", f"--only={name}")
+    assert ran.code == 2 and f"no layer {name!r}: give an index" in ran.stderr
