@@ -53,3 +53,12 @@ def test_the_same_layers_of_a_linux_image_stand_as_they_are(tmp_path: Path) -> N
     path.write_bytes(archive("docker-25", image(BASE, TOP)))
     assert "/Files/app.exe" in run("ls", "-R", path).stdout.decode().splitlines()
     assert "windows" not in run("layers", path, "-f", "json").json["layers"][0]
+
+
+def test_directories_that_no_entry_lists_lie_below_files_too(tmp_path: Path) -> None:
+    path = tmp_path / "windows.tar"
+    layers = layer(file("Files/a/b/c"), hardlink("Files/d/e", "Files/a/b/c")), layer(whiteout("Files/a/b/c"))
+    path.write_bytes(archive("docker-20", image(*layers, platform="windows/amd64")))
+    for engine in ("containerd", "oci"):
+        assert run("ls", "-R", path, "--at", "0", "--engine", engine).lines == ["/a", "/a/b", "/a/b/c", "/d", "/d/e"]
+        assert run("ls", "-R", path, "--engine", engine).lines == ["/a", "/a/b", "/d", "/d/e"]

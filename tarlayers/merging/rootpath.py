@@ -21,8 +21,10 @@ _KERNEL_LINKS = 40  # ELOOP of Linux
 
 
 def name_of(entry: Entry) -> str:
-    """Give the name of an entry as Go's `filepath.Clean` leaves it: absolute where the tar's is."""
-    return entry.path[1:] if entry.name is None else _clean(entry.name)
+    """Give the path of an entry as the engine comes to it: relative, unless the tar's name is absolute or climbs."""
+    name = entry.name
+    absolute = name is not None and (name.startswith("/") or _clean(name).startswith("../"))
+    return entry.path if absolute else entry.path[1:]
 
 
 def find_root_path(tree: Tree, name: str) -> str:
