@@ -62,6 +62,8 @@ class LayerIndex(LayerScan):
     """In tar order, markers and global headers included."""
     contents: bool
     """Whether files carry content digests."""
+    sparse_offsets: frozenset[int] = frozenset()
+    """Where the headers of those files stand whose content is not stored as it is: holes are left out."""
     member_digests: Mapping[int, bytes] = field(default_factory=dict)
     """sha256 of files by the offset of their headers, for layers with a table of contents: they are computed
     in passing where a blob is of several compressed members, as only such tables need."""
@@ -115,7 +117,13 @@ def index_metered(
     toc = scan.toc or passing.toc_member(entries)
     told = {field.name: getattr(scan, field.name) for field in fields(scan)} | {"toc": toc}
     member_digests = passing.digests if toc else {}
-    return LayerIndex(**told, entries=tuple(entries), contents=contents, member_digests=member_digests)
+    return LayerIndex(
+        **told,
+        entries=tuple(entries),
+        contents=contents,
+        sparse_offsets=frozenset(reading.walker.sparse_offsets),
+        member_digests=member_digests,
+    )
 
 
 def scan_layer(
@@ -214,6 +222,7 @@ def hop_layer(
         plain_size=size,
         entries=entries,
         contents=False,
+        sparse_offsets=frozenset(walker.sparse_offsets),
         trailing=trailing,
         toc=behind or find_toc_member(entries),
     )

@@ -86,6 +86,8 @@ class Walker(TarBytes):
         """Two zero blocks were met. Go takes one of them, or none, for an end as well."""
         self.count = 0
         """The members that were met so far."""
+        self.sparse_offsets: list[int] = []
+        """Where the headers of those stand whose content has holes that are left out."""
         self._caches = caches or HeaderCaches()
 
     def __iter__(self) -> Iterator[Member]:
@@ -174,6 +176,7 @@ class Walker(TarBytes):
             raise MalformedInput("negative size", offset=header.offset)
         if header.typeflag == b"S" or (pax is not None and pax.sparse):
             header = self._sparse_file(header, gnu, block, pax)
+            self.sparse_offsets.append(header.offset)
         self._sparse, self._size = header.sparse, header.size
         self._pad = -self._left % BLOCK
         return header._replace(stored=self._left)
