@@ -55,7 +55,7 @@ def command(
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, contents=digests)
     for layer in chosen.layers:
         layer.require_readable()
-    load_chosen(chosen.layers, quiet=quiet, contents=digests)
+    load_chosen(chosen.layers, quiet=quiet, compared=digests)
     waste = measure_waste(chosen, engine=engine.value, digests=digests)
     score = score_image(chosen)
     warn_refused(waste.refused, quiet=quiet)
