@@ -6,6 +6,7 @@ Nothing is merged or resolved here: entries stand as the tar has them, in its or
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from tarlayers.formats import tar
@@ -24,6 +25,7 @@ _KINDS = {
     b"S": ("file", "S"),
     b"g": ("global", "g"),
 }
+_BARE = {b"0": ("file", "0", None, None), b"5": ("dir", "5", None, None)}
 _LINKS = frozenset(("symlink", "hardlink"))
 _DEVICES = frozenset(("char", "block"))
 _MODE = 0o7777
@@ -121,8 +123,14 @@ def _target_size(entry: Entry) -> int:
 
 def decode_entries(walker: tar.Walker, limits: Limits = DEFAULT_LIMITS) -> Iterator[Entry]:
     """Turn the members of a layer's tar into entries, in their order, as they are read."""
-    for stretch in walker.stretches():
-        yield from decode_stretch(stretch, walker.count, limits)
+    return chain.from_iterable(_decode_walk(walker, limits))  # a generator would be asked for each of them
+
+
+def _decode_walk(walker: tar.Walker, limits: Limits) -> Iterator[list[Entry]]:
+    count = 0
+    for stretch in walker.gather() if are_plain_names_short(limits) else walker.stretches():
+        count += len(stretch) if isinstance(stretch, list) else 1
+        yield decode_stretch(stretch, count, limits)
 
 
 def decode_stretch(stretch: tar.Stretch, count: int, limits: Limits = DEFAULT_LIMITS) -> list[Entry]:
@@ -181,15 +189,18 @@ def _decode_headers(headers: Sequence[tar.Header], limits: Limits) -> list[Entry
     for whole, (_, tail, size, owner, mtime, offset) in zip(names, headers, strict=True):
         if tail is not last_tail:  # they come from caches, and three in four are the one before
             last_tail = tail
-            kind, flag, link, rdev = _describe(tail)
+            kind, flag, link, rdev = _BARE.get(tail.typeflag) or _describe(tail)
         if owner is not last_owner:
             last_owner = owner
             mode, uid, gid = owner
             # What the numbers of all headers share would be a new one for each entry, masked.
             mode = mode if 0 <= mode <= _MODE else mode & _MODE
         path, role, name = whole, "entry", None
-        if odd or whole[-1] == "/":
-            path, role = _clean(whole, is_dir=kind == "dir")
+        if whole[-1] == "/" or odd:
+            if odd or kind != "dir" or whole == "/":
+                path, role = _clean(whole, is_dir=kind == "dir")
+            else:
+                path = whole[:-1]
             name = None if path == whole else whole[1:]
         fields = (
             path, kind, mode, uid, gid, size if kind == "file" else 0, mtime, link, rdev, None, role, name, offset,

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from tarlayers.errors import MalformedInput
+from tarlayers.errors import MalformedInput, TarlayersError
 from tarlayers.formats.tar_bytes import TarBytes
 from tarlayers.formats.tar_feed import ChunkFeed, Feed, SeekFeed
 from tarlayers.formats.tar_fields import (
@@ -68,6 +68,7 @@ Stretch: TypeAlias = list[Header] | Member
 
 _META = frozenset((b"x", b"g", b"L", b"K"))
 _BATCH = 1 << 10
+_LONG = 1 << 8
 _NO_TAR = "not a tar archive, compressed or not (its first header has a bad checksum)"
 
 
@@ -115,6 +116,25 @@ class Walker(TarBytes):
         while self._next_header():
             if found := self._decode(1 if alone is not None and alone() else _BATCH):
                 yield found
+
+    def gather(self) -> Iterator[Stretch]:
+        """Yield stretches across contents, which cannot be drawn then: a short stretch costs as much as four members."""
+        gathered: list[Header] = []
+        try:
+            for stretch in self.stretches():
+                if isinstance(stretch, list):
+                    gathered += stretch
+                if gathered and (len(gathered) >= _LONG or isinstance(stretch, Member)):
+                    yield gathered
+                    gathered = []
+                if isinstance(stretch, Member):
+                    yield stretch
+        except TarlayersError:
+            if gathered:
+                yield gathered  # it stands before what is wrong
+            raise
+        if gathered:
+            yield gathered
 
     def skim(self) -> Iterator[list[Member]]:
         """Read to the end, as strictly as the others do, but yield only those members that are more than a plain
