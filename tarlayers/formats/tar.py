@@ -118,7 +118,7 @@ class Walker(TarBytes):
                 yield found
 
     def gather(self) -> Iterator[Stretch]:
-        """Yield stretches across contents, which cannot be drawn then: a short stretch costs as much as four members."""
+        """Yield stretches across contents, which cannot be drawn then: a short one costs as much as four members."""
         gathered: list[Header] = []
         try:
             for stretch in self.stretches():
