@@ -76,10 +76,15 @@ class TarBytes:
             return
         offset = self._base + len(self._buf)
         missing = self._pos + self._left - len(self._buf)
-        dropped = self._feed.skip(missing + pad)
-        offset += dropped
-        if dropped < missing:
-            raise MalformedInput("the archive ends inside a file's content", offset=offset)
+        if missing > 0:
+            dropped = self._feed.skip(missing)
+            offset += dropped
+            if dropped < missing:
+                raise MalformedInput("the archive ends inside a file's content", offset=offset)
+        else:
+            pad += missing
+        if pad:
+            offset += self._feed.skip(pad)
         chunk, start = self._feed.read()
         self._base = offset - start
         self._buf, self._pos = chunk, start
