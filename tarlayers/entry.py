@@ -156,7 +156,7 @@ def decode_entry(member: tar.Member, limits: Limits = DEFAULT_LIMITS) -> Entry:
     return Entry(
         path,
         kind,
-        member.mode & _MODE,
+        _mask(member.mode),
         member.uid,
         member.gid,
         member.size if kind == "file" else 0,
@@ -170,6 +170,11 @@ def decode_entry(member: tar.Member, limits: Limits = DEFAULT_LIMITS) -> Entry:
         flag,
         None,
     )
+
+
+def _mask(mode: int) -> int:
+    """Keep the number that headers share: masked, it would be a new one for each entry."""
+    return mode if 0 <= mode <= _MODE else mode & _MODE
 
 
 def _describe(said: tar.Member | tar.Tail) -> tuple[str, str, str | None, tuple[int, int] | None]:
@@ -192,9 +197,7 @@ def _decode_headers(headers: Sequence[tar.Header], limits: Limits) -> list[Entry
             kind, flag, link, rdev = _BARE.get(tail.typeflag) or _describe(tail)
         if owner is not last_owner:
             last_owner = owner
-            mode, uid, gid = owner
-            # What the numbers of all headers share would be a new one for each entry, masked.
-            mode = mode if 0 <= mode <= _MODE else mode & _MODE
+            mode, uid, gid = _mask(owner[0]), owner[1], owner[2]
         path, role, name = whole, "entry", None
         if whole[-1] == "/" or odd:
             if odd or kind != "dir" or whole == "/":
