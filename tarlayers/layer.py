@@ -11,12 +11,13 @@ from tarlayers.digest import Digest, Meter
 from tarlayers.entry import (
     Census,
     Entry,
+    are_plain_names_short,
     check_count,
     check_names,
     count_entries,
     decode_entries,
     decode_entry,
-    decode_members,
+    decode_stretch,
 )
 from tarlayers.errors import MalformedInput
 from tarlayers.formats import tar
@@ -108,9 +109,8 @@ def index_metered(
     reading = _Reading(chunks, stored, hashed=hashed, limits=limits, ahead=ahead)
     passing = _Contents(reading, contents=contents)
     entries: list[Entry] = []
-    for batch in reading.walker.batches(passing.come_alone):
-        check_count(reading.walker.count, batch, limits)
-        found = decode_members(batch, limits)
+    for stretch in reading.walker.stretches(passing.come_alone):
+        found = decode_stretch(stretch, reading.walker.count, limits)
         found[-1] = passing.take(found[-1])
         entries += found
     scan = reading.finish()
@@ -137,18 +137,13 @@ def scan_layer(
     stored = Meter(algorithm=algorithm)
     reading = _Reading(stored.watch(chunks), stored, hashed=True, limits=limits, keep=0, ahead=ahead)
     walker, last = reading.walker, None
-    for batch in walker.skim() if _are_plain_names_short(limits) else walker.batches():
+    for batch in walker.skim() if are_plain_names_short(limits) else walker.batches():
         check_count(walker.count, batch, limits)
         check_names(batch, limits)
         last = batch[-1]
     scan = reading.finish()
-    toc = scan.toc or (find_toc_member(decode_members((last,), limits)) if last else None)
+    toc = scan.toc or (find_toc_member((decode_entry(last, limits),)) if last else None)
     return replace(scan, toc=toc)
-
-
-def _are_plain_names_short(limits: Limits) -> bool:
-    """Say whether the names that fit into a header are within the bounds, as they are unless these were set low."""
-    return min(limits.path_bytes, limits.path_depth) > tar.HEADER_NAME_BYTES
 
 
 class _Reading:

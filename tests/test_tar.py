@@ -146,6 +146,12 @@ def test_lists_and_skimming_see_what_one_after_the_other_sees(archive, feed):
     assert all((batch[-1], digest) == members[batch[-1].offset] for batch, digest in found)
     assert (end, walker.count) == (ends, len(alone))
 
+    gathered = []
+    walker = tar.Walker(FEEDS[feed](data))
+    end = end_of(gathered.extend(tar.list_members(stretch)) for stretch in walker.gather())
+    assert gathered == [member for member, _ in alone]
+    assert (end, walker.count) == (ends, len(alone))
+
     skimmed, end, walker = read_lists(FEEDS[feed](data), tar.Walker.skim)
     seen = [member for batch, _ in skimmed for member in batch]
     assert all((batch[-1], digest) == members[batch[-1].offset] for batch, digest in skimmed)
