@@ -5,6 +5,7 @@ import io
 import json
 import random
 import tarfile
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -146,13 +147,29 @@ def test_lists_and_skimming_see_what_one_after_the_other_sees(archive, feed):
     assert all((batch[-1], digest) == members[batch[-1].offset] for batch, digest in found)
     assert (end, walker.count) == (ends, len(alone))
 
-    skimmed, end, walker = read_lists(FEEDS[feed](data), tar.Walker.skim)
-    seen = [member for batch, _ in skimmed for member in batch]
-    assert all((batch[-1], digest) == members[batch[-1].offset] for batch, digest in skimmed)
-    assert all(member == members[member.offset][0] for member in seen)
+    skimmed, end, walker = read_lists(FEEDS[feed](data), lambda walker: ([member] for _, member in walker.skim()))
+    seen = [member for (member,), _ in skimmed]
+    assert all((member, digest) == members[member.offset] for (member,), digest in skimmed)
     assert all(member in seen for member, _ in alone if member.pax or member.sparse)
     assert seen[-1:] == [member for member, _ in alone][-1:]
     assert (end, walker.count) == (ends, len(alone))
+
+
+@pytest.mark.parametrize("limit", [None, 7])
+@pytest.mark.parametrize("feed", FEEDS)
+@pytest.mark.parametrize("archive", [*every_archive()])
+def test_headers_that_were_passed_are_those_of_their_members(archive, feed, limit):
+    data = MADE[archive] if archive in MADE else archive.read_bytes()
+    alone, _ = read(FEEDS[feed](data), contents=False)
+    walker = tar.Walker(FEEDS[feed](data), limits=DEFAULT_LIMITS if limit is None else Limits(entries=limit))
+    found, counts = [], []
+    with suppress(TarlayersError):
+        for passed, member in walker.skim(lambda: 2 < walker.count < 5, keep=True):
+            found += [*(passed.members(tar.HeaderCaches()) if passed else ()), member]
+            counts.append(walker.count)
+    assert found == [member for member, _ in alone]
+    assert counts[-1:] == ([len(found)] if found else [])
+    assert limit is None or len(found) <= limit or limit + 1 in counts  # no stretch goes on behind the first too many
 
 
 @pytest.mark.parametrize("cut", range(0, len(SAMPLE) - 10240 + 6000, 97))

@@ -38,6 +38,7 @@ from tarlayers.formats.tar_headers import (
     ZERO_BLOCK,
     HeaderCaches,
     HeaderRun,
+    PassedHeaders,
     decode_headers,
 )
 from tarlayers.formats.tar_member import HEADER_ONLY, Member, Pending, global_member
@@ -51,6 +52,7 @@ __all__ = [
     "Feed",
     "HeaderCaches",
     "Member",
+    "PassedHeaders",
     "SeekFeed",
     "Walker",
 ]
@@ -101,13 +103,21 @@ class Walker(TarBytes):
             if found := self._decode(1 if alone is not None and alone() else _BATCH):
                 yield found
 
-    def skim(self) -> Iterator[list[Member]]:
-        """Read to the end, as strictly as the others do, but yield only those members that are more than a plain
-        header, and the last of each stretch of plain ones. `count` says how many there were.
+    def skim(
+        self, alone: Callable[[], bool] | None = None, *, keep: bool = False
+    ) -> Iterator[tuple[PassedHeaders | None, Member]]:
+        """Read to the end, as strictly as the others do, but make members of those headers alone that are more than
+        plain ones, and of the last of each stretch of plain ones. `count` counts all; `alone` is as above.
+
+        With `keep` the plain headers that were passed before a member come with it. No stretch goes beyond the first
+        member that is more than are allowed.
         """
         while self._next_header():
-            if found := self._decode(_BATCH, every=self._pending is not None):
-                yield found
+            every = self._pending is not None or (alone is not None and alone())
+            passed = PassedHeaders(self._base + self._pos) if keep and not every else None
+            most = 1 if every else max(1, min(_BATCH, self._limits.entries + 1 - self.count))
+            if found := self._decode(most, every=every, passed=passed):
+                yield passed, found[0]
 
     def _next_header(self) -> bool:
         """Pass what is left of the last member; say whether there is one more header."""
@@ -126,14 +136,15 @@ class Walker(TarBytes):
             return False
         return count > 0
 
-    def _decode(self, most: int, *, every: bool = True) -> list[Member]:
+    def _decode(self, most: int, *, every: bool = True, passed: PassedHeaders | None = None) -> list[Member]:
         """Decode headers at hand, of which there is one, and stop in front of the content of the last.
 
-        None comes of a header that only speaks of the next. Not `every`: only the last of plain headers.
+        None comes of a header that only speaks of the next. Not `every`: only the last of plain headers; `passed` takes
+        in the others.
         """
         most = most if self._pending is None else 1
         try:
-            run = decode_headers(self._buf, self._pos, self._base, self._caches, most, every=every)
+            run = decode_headers(self._buf, self._pos, self._base, self._caches, most, every=every, passed=passed)
         except FieldError as error:
             raise self._header_error(error, self._buf[self._pos : self._pos + BLOCK]) from error
         if not run.plain or self._pending is not None:
@@ -141,6 +152,8 @@ class Walker(TarBytes):
         self._pos = run.at
         if not every:
             self.count += run.number - 1
+            if passed is not None:
+                passed.drop_last()
             return self._decode(1)
         if self._raw is not None:
             self._raw += self._buf[run.at : run.at + BLOCK]
