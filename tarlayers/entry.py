@@ -135,9 +135,14 @@ def _decode_walk(walker: tar.Walker, limits: Limits) -> Iterator[list[Entry]]:
 
 def decode_stretch(stretch: tar.Stretch, count: int, limits: Limits = DEFAULT_LIMITS) -> list[Entry]:
     """Decode members that come at once, the last of which is a layer's `count`th: LimitExceeded for one too many."""
+    check_stretch(stretch, count, limits)
+    return [decode_entry(stretch, limits)] if isinstance(stretch, tar.Member) else _decode_headers(stretch, limits)
+
+
+def check_stretch(stretch: tar.Stretch, count: int, limits: Limits) -> None:
+    """Check the count of members that come at once, as `check_count` does."""
     if count > limits.entries:
         check_count(count, tar.list_members(stretch), limits)
-    return [decode_entry(stretch, limits)] if isinstance(stretch, tar.Member) else _decode_headers(stretch, limits)
 
 
 def check_count(count: int, batch: Sequence[tar.Member], limits: Limits) -> None:

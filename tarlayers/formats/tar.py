@@ -61,6 +61,7 @@ __all__ = [
     "Tail",
     "Walker",
     "list_members",
+    "make_member",
 ]
 
 Stretch: TypeAlias = list[Header] | Member
@@ -140,10 +141,12 @@ class Walker(TarBytes):
 
     def skim(self) -> Iterator[list[Member]]:
         """Read to the end, as strictly as the others do, but yield only those members that are more than a plain
-        header, and the last of each stretch of plain ones. `count` says how many there were.
+        header, and the last of each stretch of plain ones. `count` says how many there were. No stretch goes beyond the
+        first member that is more than are allowed.
         """
         while self._next_header():
-            if found := self._decode(_BATCH, every=self._pending is not None):
+            most = max(1, min(_BATCH, self._limits.entries + 1 - self.count))
+            if found := self._decode(most, every=self._pending is not None):
                 yield list_members(found)
 
     def _next_header(self) -> bool:
