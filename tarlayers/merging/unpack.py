@@ -113,7 +113,9 @@ class _Unpacking:
                         time, owner, group = mtime, uid, gid
                 siblings[path] = entry
                 if kind == "dir":
-                    dirs[path] = Directory(index, mark)
+                    # What follows is in it, most often.
+                    last, siblings = path, Directory(index, mark)
+                    dirs[path] = siblings
                     late.append(entry)
                 continue
             try:
@@ -172,7 +174,7 @@ class _Unpacking:
 
     def _put_whiteout(self, path: str) -> None:
         self._touch(path)
-        entry = implied_directory(path)._replace(type="whiteout", mtime=0)
+        entry = Entry(path, "whiteout", 0o755, 0, 0, 0, 0, None, None, None, "entry", None, -1, "5", None)
         self._tree.put(path, Node(entry, self._index))
         self._tree.whiteouts.add(path)
 
