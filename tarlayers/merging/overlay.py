@@ -27,19 +27,18 @@ class Overlay:
         for path in layer.whiteouts:
             whiteouts.setdefault(path.rpartition("/")[0], []).append(path)
         # A directory stands before its children: they can only have been made after it.
-        for directory, children in layer.dirs.items():
+        for directory, shown in layer.dirs.items():
             lower = dirs.get(directory)
-            if directory in layer.opaque and lower:
+            if lower and directory in layer.opaque:
                 self._clear(directory)
                 lower = dirs[directory]
-            shown = children
             if directory in whiteouts:
-                shown = _without_whiteouts(children)
+                shown = _without_whiteouts(shown)  # noqa: PLW2901 # as it is to be seen
                 for path in whiteouts[directory] if lower else ():
                     self._remove(path, "whiteout")
                 lower = dirs.get(directory)
             if not lower:
-                self._tree.borrow(directory, shown)
+                dirs[directory] = shown  # the layer's own, until something is laid on it
             elif shown:
                 self._replace(lower, shown)
                 self._tree.own(directory).lay(shown)

@@ -6,7 +6,7 @@ before its last slash. Removing costs what is removed, nothing is ever copied wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from tarlayers.entry import Entry
@@ -54,18 +54,19 @@ class Directory(dict[str, Entry]):
         # dict's own would only be told that there is nothing to hold: three times as slow, and there are many.
         self.layer = layer
         """That wrote what is not in `others`."""
-        self.others: dict[str, int] = {}
+        self.others: dict[str, int] | None = None
+        """Who wrote the rest, if it was not all of it: an empty dict for each directory would cost time and memory."""
         self.owner = owner
-        """The mark of the tree that may change it; others that have it too make a copy first."""
+        """The mark of the tree that may change it: others hold it as well, and copy it when they are to change it."""
 
     def layer_of(self, path: str) -> int:
         """Give the layer that wrote a path."""
-        return self.others.get(path, self.layer)
+        return self.others.get(path, self.layer) if self.others else self.layer
 
     def node(self, path: str) -> Node | None:
         """Give the inode at a path."""
         entry = self.get(path)
-        return Node(entry, self.others.get(path, self.layer)) if entry is not None else None
+        return Node(entry, self.layer_of(path)) if entry is not None else None
 
     def nodes(self) -> Iterator[tuple[str, Node]]:
         """Yield each path with its inode."""
@@ -76,32 +77,35 @@ class Directory(dict[str, Entry]):
     def put(self, path: str, node: Node) -> None:
         """Set what a path is."""
         self[path] = node.entry
-        if node.layer != self.layer:
-            self.others[path] = node.layer
-        elif self.others:
-            self.others.pop(path, None)
+        self._note(node.layer, (path,))
 
     def lay(self, upper: Directory) -> None:
         """Let what one layer wrote take the place of what was here."""
         self.update(upper)
-        if upper.layer != self.layer:
-            others, layer = self.others, upper.layer
-            for path in upper:
-                others[path] = layer
+        self._note(upper.layer, upper)
+
+    def _note(self, layer: int, paths: Iterable[str]) -> None:
+        """Note who wrote these."""
+        if layer != self.layer:
+            noted = dict.fromkeys(paths, layer)
+            if self.others:
+                self.others.update(noted)
+            else:
+                self.others = noted
         elif self.others:
-            for path in upper:
+            for path in paths:
                 self.others.pop(path, None)
 
     def take(self, path: str) -> Node:
         """Remove a path that is there, and give what it was."""
-        return Node(self.pop(path), self.others.pop(path, self.layer))
+        entry = self.pop(path)
+        return Node(entry, self.others.pop(path, self.layer) if self.others else self.layer)
 
     def twin(self, owner: object) -> Directory:
         """Give a copy, to be changed by another tree."""
         copied = Directory(self.layer, owner)
         copied.update(self)
-        if self.others:
-            copied.others = self.others.copy()
+        copied.others = self.others and self.others.copy()
         return copied
 
 
@@ -146,10 +150,6 @@ class Tree:
         self.effort = effort or Effort()
         self.mark: object = object()  # not the tree itself, which would hold itself then, collected or not
         self.dirs: dict[str, Directory] = dict(origin.dirs) if origin is not None else {"": Directory(0, self.mark)}
-
-    def borrow(self, directory: str, children: Directory) -> None:
-        """Let a directory hold what another tree's holds: it is copied when it is first written to."""
-        self.dirs[directory] = children
 
     def own(self, directory: str) -> Directory:
         """Give the children of a directory to be changed."""
