@@ -85,9 +85,8 @@ class _Unpacking:
         entries = tuple(entries)
         if self._first and "opaque" in map(_ROLE, entries):
             self._unpacked = set()
-        dirs, timed, late, index = self._tree.dirs, self._timed, self._late, self._index
-        mark = self._tree.mark
-        simple = self._unpacked is None
+        dirs, timed, late = self._tree.dirs, self._timed, self._late
+        index, mark, simple = self._index, self._tree.mark, self._unpacked is None
         last, siblings = _NO_PARENT, None
         owner = group = time = None
         for entry in entries:
@@ -105,6 +104,7 @@ class _Unpacking:
                 and path not in siblings
                 and 0 < len(base) <= _SHORT
             ):
+                # Numbers that are those of the entry before have been looked at: layers share them.
                 if mtime is not time or uid is not owner or gid is not group or xattrs is not None:
                     # Negative numbers and those that need a closer look have bits above these.
                     if xattrs is not None or mtime is None or mtime >> 63 or (uid | gid) >> 31:
@@ -118,14 +118,20 @@ class _Unpacking:
                     dirs[path] = siblings
                     late.append(entry)
                 continue
-            try:
-                self._take(entry)
-            except Refused as error:
-                self._tree.refused.append(Refusal(index, path or "/", error.code, error.message, error.rule))
+            self._try(entry)
             last, siblings = _NO_PARENT, None  # that may have made or removed it
         self._set_late_times()
         self._finish_groups()
         return self._tree
+
+    def _try(self, entry: Entry) -> None:
+        try:
+            self._take(entry)
+        except Refused as error:
+            self._refuse(entry, error, error.rule)
+
+    def _refuse(self, entry: Entry, error: Refused, rule: str) -> None:
+        self._tree.refused.append(Refusal(self._index, entry.path or "/", error.code, error.message, rule))
 
     def _take(self, entry: Entry) -> None:
         if not entry.path:
@@ -311,7 +317,7 @@ class _Unpacking:
             try:
                 path = self._tree.resolve(entry.path)
             except Refused as error:
-                self._tree.refused.append(Refusal(self._index, entry.path, error.code, error.message, "B3"))
+                self._refuse(entry, error, "B3")
                 continue
             node = self._tree.get(path)
             if node is None:
