@@ -187,7 +187,8 @@ class RootFS(Mapping[str, Entry]):
     def layers(self) -> frozenset[int]:
         """The layers, by index, of which something may be visible."""
         found = {children.layer for children in self._dirs.values()}
-        return frozenset(found.union(*(children.others.values() for children in self._dirs.values())))
+        others = (children.others.values() for children in self._dirs.values() if children.others)
+        return frozenset(found.union(*others))
 
     def resolve(self, path: str, *, follow: bool = True) -> str:
         """Follow symlinks inside the image; with `follow` off not that of the last component.
