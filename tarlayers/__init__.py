@@ -29,7 +29,8 @@ Inside a floor these edges are meant, and no others:
     formats.toc -> formats.tar formats.compression
     formats.entrycolumns -> formats.columns formats.tar formats.whiteout
     formats.tlx -> formats.columns formats.entrycolumns formats.compression formats.magic
-    formats.config_keys -> formats.documents
+    formats.documents -> formats.json_text
+    formats.config_keys -> formats.documents formats.json_text
     formats.secrets -> formats.glob
     formats.toml_values -> formats.toml_lines
     formats.policy -> formats.sizes formats.toml_values
@@ -47,7 +48,7 @@ Inside a floor these edges are meant, and no others:
     reference -> image
     imagearchive -> image recordedimage reference stores.*
     merging.* -> merging.tree
-    merging.unpack -> merging.lower
+    merging.unpack -> merging.lower merging.rootpath
     merging.overlay -> merging.unpack
     rootfs -> merging.*
     trace -> rootfs merging.*

@@ -67,6 +67,7 @@ WRONG = {
         ["cat", "--at", "1", "--only", "1", SHOP, "/x"],
         "Invalid value for --at: is about the merged view",
     ),
+    "an empty destination": (["extract", SHOP, ""], "Invalid value for DEST: names no directory"),
     "one argument too many": (["inspect", SHOP, "x"], "Got unexpected extra argument"),
 }
 

@@ -17,7 +17,7 @@ import pytest
 
 from tarlayers import TarlayersError, open_images
 from tarlayers.errors import LimitExceeded
-from tarlayers.formats.documents import measure_depth
+from tarlayers.formats.json_text import measure_depth
 from tarlayers.sources.names import known_among, merge_names
 from tests.build import BLOCK, FLAVOURS, Link, archive, compact, docker_20, file, image, layer, pack
 from tests.edit import edit_config

@@ -16,6 +16,7 @@ import pytest
 import tarlayers
 from tarlayers import merge_layers, open_images
 from tarlayers.analysis.dive import score_image
+from tarlayers.analysis.listing import find_in_layer
 from tarlayers.analysis.waste import measure_waste
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.tar import ChunkFeed, Walker
@@ -91,6 +92,8 @@ MERGES: dict[str, Layers] = {
     "a link to the one before": one(lambda n: [file("0"), *(hardlink(f"{i}", f"{i - 1}") for i in range(1, n))]),
     "chains of links": one(lambda n: [directory("t"), *(symlink(f"l{i}", f"l{i + 1}") for i in range(200)),
                                       symlink("l200", "t"), *(file(f"l0/{i}") for i in range(n // 4))]),
+    "links behind links": one(lambda n: [directory("t"), *(symlink(f"l{i}", f"/l{i + 1}") for i in range(200)),
+                                         symlink("l200", "t"), *(file(f"l0/{'d/' * 20}{i}") for i in range(n // 8))]),
     "names that differ at their end": one(lambda n: [file("n" * 90 + f"{i:09}") for i in range(n)]),
     "a directory and a file in turn": one(lambda n: [directory("d"), file("d")] * (n // 2)),
     "markers in a large directory": lambda n: [layer(*FILES), layer(file("d/y"), *(opaque("d") for _ in range(n)))],
@@ -123,6 +126,11 @@ def records(size: int) -> bytes:
     return layer(file("x", pax={f"k{i}": "v" for i in range(size)}))
 
 
+def search(members: Sequence[Member], path: str) -> Callable[[], object]:
+    entries = tarlayers.index_layer(io.BytesIO(layer(*members))).entries
+    return lambda: find_in_layer(entries, path)
+
+
 READS: dict[str, Callable[[int], Callable[[], object]]] = {
     "PAX records": lambda n: lambda: read_tar(records(n)),
     "extended headers": lambda n: lambda: read_tar(layer(*(file(f"{i}", pax={"k": "v"}) for i in range(n)))),
@@ -136,7 +144,9 @@ READS: dict[str, Callable[[int], Callable[[], object]]] = {
     "manifests": lambda n: lambda: open_images(
         io.BytesIO(pack(oci([image(layer(), names=[f"a:{i}"], author=f"{i}") for i in range(n // 4)])))
     ),
-    "brackets": lambda n: lambda: tarlayers.formats.documents.measure_depth(compact([[]] * n), 3),
+    "links of one name": lambda n: search([file("y"), *(hardlink("x", "y") for _ in range(n))], "/x"),
+    "a chain of hard links": lambda n: search([file("0"), *(hardlink(f"{i + 1}", f"{i}") for i in range(n))], f"/{n}"),
+    "brackets": lambda n: lambda: tarlayers.formats.json_text.measure_depth(compact([[]] * n), 3),
 }  # fmt: skip
 
 

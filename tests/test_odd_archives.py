@@ -43,6 +43,21 @@ def without(files: Files, *names: str) -> Files:
     return {name: content for name, content in files.items() if name not in names}
 
 
+def with_title(title: bytes) -> bytes:
+    """A configuration with these bytes as the value of a label."""
+    return compact(config_of(PLAIN, config={"Labels": {"title": "?"}})).replace(b"?", title)
+
+
+def in_other_case(files: Files) -> Files:
+    """An OCI layout whose manifest spells its keys otherwise."""
+    found: Files = {}
+    for content in files.values():
+        if isinstance(content, bytes) and b'"layers":[' in content:
+            raw = content.replace(b'"layers"', b'"Layers"').replace(b'"config"', b'"CONFIG"')
+            found |= oci_layout(found, [descriptor(found, f"{OCI}.manifest.v1+json", raw)])
+    return {**files, **found}
+
+
 def absent(*platforms: str) -> list[dict[str, Any]]:
     return [
         {
@@ -88,6 +103,14 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
         {"history": [None, None, None], "ls": LISTED, "verify": ["V009"]},
     ),
     "configuration of nothing": (docker(config={}), {"platform": None, "history": [], "ls": LISTED}),
+    # Go's decoder, and with it every engine, takes these three.
+    "configuration with text that is not UTF-8": (docker(config=with_title(b"caf\xe9")), {"ls": LISTED}),
+    "configuration with half of a surrogate pair": (docker(config=with_title(b"\\ud83d")), {"ls": LISTED}),
+    "manifest with keys in another case": (in_other_case(oci_image()), {"layers": [2], "ls": LISTED}),
+    "configuration with a number that is none": (
+        docker(config=b'{"a": NaN, "b": "\xff"}'),
+        {"error": "c.json: not JSON"},
+    ),
     "configuration absent": (
         without(docker(), "c.json"),
         {"error": "manifest.json[0]: its Config 'c.json' is not in the archive"},
@@ -213,6 +236,13 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
     ),
     "tar of nothing": ({}, {"kind": "layer", "ls": []}),
 }
+
+
+@pytest.mark.parametrize("title", [b"caf\xe9", b"caf\\udce9"])
+def test_text_that_json_cannot_hold_is_shown_as_go_reads_it(title: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "odd.tar"
+    path.write_bytes(pack(docker(config=with_title(title))))
+    assert run("inspect", path, "-f", "json").json["images"][0]["config"] == {"Labels": {"title": "caf\ufffd"}}
 
 
 @pytest.mark.parametrize("case", ODD)

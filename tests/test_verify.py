@@ -218,6 +218,20 @@ def test_layers_without_documents_are_no_layer(tmp_path: Path, command: str, los
         assert "members of an image, but no index.json or manifest.json" in ran.stderr
 
 
+@pytest.mark.parametrize("name", ["index.json", "manifest.json"])
+@pytest.mark.parametrize("damage", [bytes(300), b"", b"<html>"])
+def test_a_document_that_is_no_json_is_not_passed_over_for_the_other_one(
+    tmp_path: Path, name: str, damage: bytes
+) -> None:
+    files = FLAVOURS["docker-25"]([APP])
+    path = tmp_path / "app.tar"
+    path.write_bytes(pack({**files, name: damage}))
+    for command in ("verify", "inspect", "ls"):
+        for ran in (run(command, path), run(command, "-", stdin=path.read_bytes())):
+            assert (ran.code, ran.stdout) == (3, b"")
+            assert f"{name}: not JSON" in ran.stderr
+
+
 def test_other_processes_see_the_same(tmp_path: Path) -> None:
     whole = pack(FLAVOURS["docker-25"]([APP]))
     middle = whole.index(b"y" * 1500) + 700

@@ -76,13 +76,19 @@ class Selection(NamedTuple):
             paths = [path for path in paths if rootfs[path].type in self.types]
         return paths
 
-    def select_raw(self, entries: Sequence[Entry]) -> Iterator[Entry]:
-        """Yield the entries of one layer, in tar order; global headers are no entries."""
+    def select_raw(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Give the entries of one layer, in tar order; global headers are no entries. NoSuchPath when nothing is at
+        PATH or below it.
+        """
         below = self.path + "/"
-        for entry in entries:
-            inside = not self.path or entry.path == self.path or entry.path.startswith(below)
-            if inside and entry.type != "global" and self._fits(entry.path, entry):
-                yield entry
+        inside = [
+            entry
+            for entry in entries
+            if (not self.path or entry.path == self.path or entry.path.startswith(below)) and entry.type != "global"
+        ]
+        if self.path and not inside:
+            raise NoSuchPath("not in this layer", place=self.path)
+        return [entry for entry in inside if self._fits(entry.path, entry)]
 
     def _reach(self, rootfs: RootFS) -> list[str]:
         """The paths that are looked at, whatever stands there."""
@@ -119,7 +125,7 @@ def find_file(rootfs: RootFS, path: str) -> str:
     found = rootfs.resolve(clean_path(path))
     kind = rootfs[found].type if found else "dir"
     if kind != "file":
-        raise NoSuchPath(f"is a {kind}, not a file", place=path)
+        raise NoSuchPath(f"is a {kind}, not a file", place=path or "/")
     return found
 
 
@@ -128,19 +134,18 @@ def find_in_layer(entries: Sequence[Entry], path: str, offset: int | None = None
     hard links followed; NoSuchPath if none.
     """
     wanted = clean_path(path)
-    found: Entry | None = None
-    for entry in entries:
+    # A link's target stands before it, so one look from the end follows a chain of them, however long.
+    for entry in reversed(entries):
         if entry.path != wanted or entry.role != "entry" or offset not in (None, entry.offset):
             continue
         if entry.type == "hardlink" and entry.link is not None:
-            found = find_in_layer([e for e in entries if e.offset < entry.offset], entry.link)
-        else:
-            found = entry
-    if found is None:
-        raise NoSuchPath("not in this layer", place=path)
-    if found.type != "file":
-        raise NoSuchPath(f"is a {found.type}, not a file", place=path)
-    return found
+            wanted, offset = clean_path(entry.link), None
+            continue
+        if entry.type != "file":
+            raise NoSuchPath(f"is a {entry.type}, not a file", place=wanted)
+        return entry
+    way = "" if wanted == clean_path(path) else f"a hard link to {wanted}, which is "
+    raise NoSuchPath(f"{way}not in this layer", place=path)
 
 
 def find_holders(layers: Sequence[Layer], path: str) -> list[int]:

@@ -14,7 +14,7 @@ import orjson
 from tarlayers.digest import Digest, name_algorithm
 from tarlayers.errors import MalformedInput, TarlayersError
 from tarlayers.finding import SEVERITIES, Checked, CheckedBlob, Finding, VerifyReport, sort_findings
-from tarlayers.formats.documents import find_repeated_keys
+from tarlayers.formats.json_text import find_repeated_keys
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive

@@ -48,6 +48,8 @@ def command(
     from tarlayers.analysis.listing import select_below
     from tarlayers.extract import extract_paths
 
+    if not destination:
+        raise typer.BadParameter("names no directory", param_hint="DEST")
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, keep=True, hashed=False)
     rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at)
     warn_refused(rootfs.refused, quiet=quiet)

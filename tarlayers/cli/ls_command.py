@@ -163,7 +163,7 @@ def _list_layer(
     from tarlayers.image import find_layer
 
     layer = find_layer(image, only)
-    entries = list(selection.select_raw(layer.read(contents=digests).entries))
+    entries = selection.select_raw(layer.read(contents=digests).entries)
     if format is ListFormat.text:
         from tarlayers.render.listing import list_digests, list_long, list_paths
 

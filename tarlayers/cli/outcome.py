@@ -98,7 +98,8 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         return exit_code(error)
     except OSError as error:
         _forget_output()
-        complain(f"{error.filename or 'output'}: {error.strerror or error}")
+        # What stands for a stream that was closed has no number and says what it cannot do: `write`.
+        complain(f"{error.filename or 'output'}: {error.strerror or 'it is closed'}")
         return INPUT_WRONG
     except (MemoryError, RecursionError) as error:
         complain(f"gave up: {type(error).__name__}")

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tarlayers.formats.documents import Config, parse_json
+from tarlayers.formats.documents import Config
+from tarlayers.formats.json_text import parse_json
 
 # What a build writes of itself, not of the image: its time, its containers, its version, the IDs of its store.
 # The history, the layers and the run-time part are told apart elsewhere.

@@ -8,8 +8,6 @@ only one of the wrong type is MalformedInput, which says where (`layers[2].diges
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,16 +15,7 @@ import orjson
 
 from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
-
-Json = Any
-_KNOWN_KEYS = frozenset(
-    (
-        "annotations", "artifacttype", "config", "created_by", "diff_ids", "digest", "empty_layer", "history", "layers",
-        "layersources", "manifests", "mediatype", "platform", "repotags", "rootfs", "size", "subject", "urls",
-    )
-)  # fmt: skip
-"""Keys of the specifications, in lower case."""
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+from tarlayers.formats.json_text import Json, parse_json
 
 
 class Platform(NamedTuple):
@@ -130,49 +119,13 @@ class V1Image(NamedTuple):
 # -- parsing ---------------------------------------------------------------------------------------
 
 
-def parse_json(raw: bytes, place: str) -> Json:
-    """Parse a document; MalformedInput names the place when it is no JSON."""
-    try:
-        return orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError as error:
-        raise MalformedInput(f"not JSON: {error}", place=place) from error
-
-
-def measure_depth(raw: bytes, most: int) -> int:
-    """Give how many arrays and objects of a document lie inside each other, as far as to the first that is deeper than
-    `most`; 0 where there are no more than `most` in all. What is no JSON may be given any depth.
+def _find(mapping: Mapping[str, Json], key: str) -> Json:
+    """Give what stands under a key; where none does, under the last that is the same but for upper and lower case, as
+    Go does: containerd unpacks the `Layers` of an OCI manifest.
     """
-    if raw.count(b"[") + raw.count(b"{") <= most:
-        return 0
-    depth = deepest = 0
-    for match in _BRACKETS.finditer(raw):
-        opening = match[0] in b"[{"
-        depth += 1 if opening else -1 if match[0] in b"]}" else 0
-        deepest = max(deepest, depth)
-        if deepest > most:
-            break
-    return deepest
-
-
-def find_repeated_keys(raw: bytes) -> tuple[str, ...]:
-    """Give the keys that some object of a document has twice, exactly or, of keys that the specifications know, but for
-    upper and lower case. Here as in Go the last of equal keys counts, but Go takes either case for the same key.
-    """
-    repeated: dict[str, None] = {}
-
-    def note(pairs: list[tuple[str, Json]]) -> None:
-        seen: set[str] = set()
-        for key, _ in pairs:
-            spelled = key.lower() if key.lower() in _KNOWN_KEYS else key
-            if spelled in seen:
-                repeated[key] = None
-            seen.add(spelled)
-
-    try:
-        json.loads(raw, object_pairs_hook=note)
-    except (ValueError, RecursionError):
-        return ()
-    return tuple(repeated)
+    if key in mapping:
+        return mapping[key]
+    return next((value for other, value in reversed(list(mapping.items())) if other.lower() == key.lower()), None)
 
 
 class _Node:
@@ -192,7 +145,7 @@ class _Node:
             return _Node(None, self._place, f"{self._path}.{key}".lstrip("."))
         if not isinstance(self.value, dict):
             raise self._wrong("an object")
-        return _Node(self.value.get(key), self._place, f"{self._path}.{key}".lstrip("."))
+        return _Node(_find(self.value, key), self._place, f"{self._path}.{key}".lstrip("."))
 
     def items(self) -> list[_Node]:
         """The elements of an array; none of null."""

@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
-from tarlayers.formats.whiteout import clean_path
 from tarlayers.limits import DEFAULT_LIMITS, limit_exceeded
 
 MAX_LINKS = 255  # continuity fs/path.go: RootPath gives up beyond them
-_PAGE = 4096  # bytes that are copied in about the time of one step
+PAGE = 4096  # bytes that are copied in about the time of one step
 NAME_MAX = 255  # bytes of one component on every Linux file system
 
 
@@ -203,9 +202,9 @@ class Tree:
                 del self.dirs[at]
 
     def resolve(self, path: str, *, strict: bool = True) -> str:
-        """Follow every symlink of an absolute path inside the tree, as continuity's RootPath does.
+        """Follow every symlink of an absolute path inside the tree, as the kernel does in a container, and umoci.
 
-        What does not exist is kept as it is; a link's target is cleaned textually before it is followed.
+        What does not exist is kept as it is.
         Refused: more than 255 links, a name too long, and if `strict` a component below what is no directory.
         """
         if path in self.dirs:
@@ -215,6 +214,9 @@ class Tree:
         rest.reverse()
         while rest:
             part = rest.pop()
+            if part == "..":
+                at = at.rpartition("/")[0]
+                continue
             here = f"{at}/{part}"
             entry = self.entry(here)
             kind = entry.type if entry is not None else ""
@@ -223,13 +225,12 @@ class Tree:
                 if links > MAX_LINKS:
                     raise Refused("loop", "too many links", "P4")
                 target = entry.link or ""
-                if not target.startswith("/"):
-                    target = f"{at}/{target}"
-                more = clean_path(target).split("/")[1:]
-                # A target is looked through to be cleaned, and each component makes a path as long as all before it.
-                self.effort.spend(1 + target.count("/") + len(more) * len(target) // _PAGE)
+                more = [word for word in target.split("/") if word not in ("", ".")]
+                # A target is looked through, and each component makes a path as long as all before it.
+                self.effort.spend(1 + target.count("/") + len(more) * (len(at) + len(target)) // PAGE)
                 rest.extend(reversed(more))
-                at = ""
+                if target.startswith("/"):
+                    at = ""
                 continue
             if strict and rest and kind not in ("", "dir"):
                 raise Refused("not-a-directory", f"{here} is a {kind}", "W5" if kind == "whiteout" else "P6")

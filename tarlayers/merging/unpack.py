@@ -15,8 +15,9 @@ from operator import attrgetter
 
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
-from tarlayers.formats.whiteout import INVALID, PREFIX, clean_path
+from tarlayers.formats.whiteout import INVALID, PREFIX
 from tarlayers.merging.lower import LowerTrees
+from tarlayers.merging.rootpath import find_link_target, find_root_path, name_of
 from tarlayers.merging.tree import NAME_MAX, Directory, Effort, Node, Refusal, Tree, implied_directory, is_too_long
 
 _ROLE = attrgetter("role")
@@ -137,7 +138,9 @@ class _Unpacking:
         if not entry.path:
             return  # N4
         directory, _, base = entry.path.rpartition("/")
-        parent = self._tree.resolve(directory)
+        parent = directory
+        if directory not in self._tree.dirs:
+            parent = find_root_path(self._tree, name_of(entry).rpartition("/")[0])
         if parent not in self._tree.dirs:
             self._make_parents(parent)
         path = f"{parent}/{base}"
@@ -218,10 +221,9 @@ class _Unpacking:
         self._late.append(entry)
 
     def _take_hard_link(self, path: str, entry: Entry) -> None:
-        directory, _, base = clean_path(entry.link or "").rpartition("/")
-        if not base:
+        target = find_link_target(self._tree, entry.link or "")  # H4
+        if not target:
             raise Refused("not-permitted", "a hard link to a directory", "H6")
-        target = f"{self._tree.resolve(directory)}/{base}"  # H4
         node = self._tree.get(target)
         if node is None:
             raise Refused("not-found", f"a hard link to {entry.link}, which this layer does not have before it", "H2")
@@ -298,7 +300,7 @@ class _Unpacking:
         for tree in self._lower.search(top):
             self._effort.spend(1)
             try:
-                resolved = tree.resolve(path)
+                resolved = find_root_path(tree, path)
             except Refused as error:
                 rule = "P5" if error.code == "loop" else "P6"
                 raise Refused(error.code, f"in a lower layer {error.message}", rule) from error
@@ -315,7 +317,7 @@ class _Unpacking:
             return
         for entry in self._late:
             try:
-                path = self._tree.resolve(entry.path)
+                path = find_root_path(self._tree, name_of(entry))
             except Refused as error:
                 self._refuse(entry, error, "B3")
                 continue

@@ -16,7 +16,8 @@ import orjson
 
 from tarlayers.errors import MalformedInput, TarlayersError
 from tarlayers.formats.bolt import Bucket, open_bolt
-from tarlayers.formats.documents import parse_index, parse_json, parse_manifest
+from tarlayers.formats.documents import parse_index, parse_manifest
+from tarlayers.formats.json_text import parse_json
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import Archive, Blob, MemberTable, looks_like_json
 from tarlayers.sources.dataroot import Fault

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest, chain_ids
 from tarlayers.errors import MalformedInput
-from tarlayers.formats.documents import Config, parse_config, parse_json
+from tarlayers.formats.documents import Config, parse_config
+from tarlayers.formats.json_text import parse_json
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.dataroot import (
     STORED_ID,

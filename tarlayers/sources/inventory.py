@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
-from tarlayers.formats.documents import Config, Descriptor, measure_depth, parse_config
+from tarlayers.formats.documents import Config, Descriptor, parse_config
+from tarlayers.formats.json_text import measure_depth
 from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.layout import BlobClaim, Disagreement, ImageRecord, Layout, OtherRecord
 from tarlayers.sources.names import merge_names

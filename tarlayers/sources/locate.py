@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tarlayers.errors import MalformedInput
-from tarlayers.formats.documents import parse_json
+from tarlayers.formats.json_text import parse_json
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.docker_archive import has_v1_images, read_docker_archive, read_v1_images
 from tarlayers.sources.inventory import Inventory
@@ -40,7 +40,17 @@ def locate_images(documents: Mapping[str, bytes], sizes: Mapping[str, int], limi
     elif kind == "none" and "manifest.json" not in found.sizes and has_v1_images(found):
         kind = "docker-archive"
         read_v1_images(found)
-    return Layout("none") if kind == "none" else found.close(kind)
+    if kind == "none":
+        return Layout("none")
+    _require_json(found)
+    return found.close(kind)
+
+
+def _require_json(found: Inventory) -> None:
+    """Refuse an archive where one of two documents is damaged past knowing: some engine goes by that one."""
+    for name in ("index.json", "manifest.json"):
+        if name in found.sizes and name not in found.documents:
+            raise MalformedInput("not JSON", place=name)
 
 
 def _read_indexes(found: Inventory) -> bool:

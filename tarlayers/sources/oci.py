@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
-from tarlayers.formats.documents import Descriptor, Manifest, Platform, parse_index, parse_json, parse_manifest
+from tarlayers.formats.documents import Descriptor, Manifest, Platform, parse_index, parse_manifest
+from tarlayers.formats.json_text import parse_json
 from tarlayers.formats.mediatypes import ARTIFACT_LAYERS, IMAGE_CONFIGS
 from tarlayers.limits import limit_exceeded
 from tarlayers.sources.inventory import Inventory

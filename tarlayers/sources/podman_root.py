@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
-from tarlayers.formats.documents import Config, Manifest, parse_config, parse_json, parse_manifest
+from tarlayers.formats.documents import Config, Manifest, parse_config, parse_manifest
+from tarlayers.formats.json_text import parse_json
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.dataroot import (
     STORED_ID,

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from tarlayers.digest import Digest
-from tarlayers.formats.documents import Descriptor, parse_index, parse_json, parse_manifest
+from tarlayers.formats.documents import Descriptor, parse_index, parse_manifest
+from tarlayers.formats.json_text import parse_json
 from tarlayers.sources.inventory import Inventory
 from tarlayers.sources.oci import read_descriptor, read_manifest
 

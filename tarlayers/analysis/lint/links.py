@@ -9,6 +9,7 @@ from tarlayers.analysis.lint.names import climbs
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import clean_path, whiteout_target
+from tarlayers.merging.rootpath import find_link_target, name_of
 from tarlayers.merging.unpack import LayerTree
 from tarlayers.rootfs import Stratum
 
@@ -26,7 +27,7 @@ def find_hard_link_faults(stratum: Stratum) -> Iterator[Finding]:
             continue
         removed.discard(entry.path)
         if entry.type != "hardlink":
-            origins[_target(stratum.unpacked, entry.path)] = entry
+            origins[_target(stratum.unpacked, name_of(entry))] = entry
             continue
         link = entry.link or ""
         if climbs(link):
@@ -40,19 +41,16 @@ def find_hard_link_faults(stratum: Stratum) -> Iterator[Finding]:
             continue
         origin = origins.get(target)
         if origin is not None:
-            origins[_target(stratum.unpacked, entry.path)] = origin
+            origins[_target(stratum.unpacked, name_of(entry))] = origin
             yield from _compare(layer, entry, origin)
 
 
-def _target(tree: LayerTree, link: str) -> str:
-    path = clean_path(link)
-    directory, _, base = path.rpartition("/")
-    if directory in tree.dirs:
-        return path if base else ""
+def _target(tree: LayerTree, name: str) -> str:
+    """Give the path that the name of an entry, or of a hard link's target, means; the root is empty."""
     try:
-        return f"{tree.resolve(directory)}/{base}" if base else ""
+        return find_link_target(tree, name)
     except Refused:
-        return path  # a later entry took a directory away: the name as it stood is the best that is known
+        return clean_path(name)  # a later entry took a directory away: the name as it stood is the best that is known
 
 
 def _compare(layer: int, link: Entry, origin: Entry) -> Iterator[Finding]:

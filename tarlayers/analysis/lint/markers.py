@@ -7,11 +7,13 @@ every layer as containerd does the first: unpacking a layer by the other rule on
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 
 from tarlayers.analysis.lint.codes import Finding, found
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX
+from tarlayers.merging.rootpath import find_root_path, name_of
 from tarlayers.merging.unpack import LayerTree, unpack_layer
 from tarlayers.rootfs import Stratum
 
@@ -79,22 +81,22 @@ def _find_made_by_markers(stratum: Stratum, markers: Sequence[Entry]) -> Iterato
 
 def _whiteout_target(tree: LayerTree, entry: Entry) -> str | None:
     """Give the path that a whiteout hides, the symlinks of its own layer followed."""
-    directory, _, base = entry.path.rpartition("/")
+    base = entry.path.rpartition("/")[2]
     if entry.role != "whiteout" or base in INVALID:
         return None
     try:
-        return f"{tree.resolve(directory)}/{base[len(PREFIX) :]}"
+        return f"{find_root_path(tree, name_of(entry).rpartition('/')[0])}/{base[len(PREFIX) :]}"
     except Refused:
         return None
 
 
 def _marked_directories(tree: LayerTree, markers: Sequence[Entry]) -> Iterator[str]:
     """Yield the directories that markers stand in, each once, in the order of the tar."""
-    for directory in dict.fromkeys(entry.path.rpartition("/")[0] for entry in markers):
-        try:
-            yield tree.resolve(directory)
-        except Refused:
-            continue
+    directories: dict[str, None] = {}
+    for name in dict.fromkeys(name_of(entry).rpartition("/")[0] for entry in markers):
+        with suppress(Refused):
+            directories[find_root_path(tree, name)] = None
+    yield from directories
 
 
 def _opaque_directories(tree: LayerTree, markers: Sequence[Entry]) -> frozenset[str]:

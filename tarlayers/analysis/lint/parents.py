@@ -129,8 +129,8 @@ def _find_links(stratum: Stratum, parents: dict[str, Entry], births: _Births) ->
 
 
 def _follow(tree: Tree, path: str, before: int) -> _Way | None:
-    """Follow symlinks as `Tree.resolve` does, and count them; None where that leads nowhere, or where one of them
-    comes later in the tar than the offset `before`.
+    """Follow symlinks, their targets cleaned as texts, and count them; None where that leads nowhere, or where one of
+    them comes later in the tar than the offset `before`.
     """
     links, leaves, at = 0, False, ""
     targets: list[str] = []
