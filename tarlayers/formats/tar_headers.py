@@ -144,8 +144,9 @@ def _parse_expected_sum(field: bytes) -> int:
 
 
 class PassedHeaders:
-    """Plain headers that follow each other, checked but not made into members: that takes a fifth of the time, and two
-    thirds of the memory.
+    """Plain headers that follow each other, checked but not made into members yet.
+
+    One takes 206 bytes so, where the entry that would be made of it takes 316 (a layer of a million files).
     """
 
     def __init__(self, offset: int) -> None:
