@@ -28,7 +28,7 @@ _KINDS = {
 _BARE = {b"0": ("file", "0", None, None), b"5": ("dir", "5", None, None)}
 _LINKS = frozenset(("symlink", "hardlink"))
 _DEVICES = frozenset(("char", "block"))
-_MODE = 0o7777
+_MODES = tuple(range(1 << 12))  # a number of its own would be 32 bytes for each entry
 _SCHILY = b"SCHILY.xattr."
 
 
@@ -178,8 +178,8 @@ def decode_entry(member: tar.Member, limits: Limits = DEFAULT_LIMITS) -> Entry:
 
 
 def _mask(mode: int) -> int:
-    """Keep the number that headers share: masked, it would be a new one for each entry."""
-    return mode if 0 <= mode <= _MODE else mode & _MODE
+    """Give the low twelve bits; entries share the number."""
+    return _MODES[mode & 0o7777]
 
 
 def _describe(said: tar.Member | tar.Tail) -> tuple[str, str, str | None, tuple[int, int] | None]:
