@@ -56,6 +56,8 @@ Inside a floor these edges are meant, and no others:
     imagepair -> comparison rootfs
     shipped -> rootfs trace merging.*
     extract -> export
+    analysis.diff -> analysis.filediff
+    analysis.filediff -> analysis.moves
     analysis.lint.* -> analysis.lint.*
     analysis.policy.* -> analysis.policy.*
     analysis.policy.evidence -> analysis.dive analysis.lint.report analysis.secrets

@@ -6,17 +6,21 @@ layer can be hopped over.
 
 from __future__ import annotations
 
+import hashlib
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 
 from tarlayers.digest import Digest
-from tarlayers.image import Layer, run_each
+from tarlayers.image import Layer, count_hoppers, run_each
 from tarlayers.merging.difference import name_differences
 from tarlayers.merging.tree import Node
 from tarlayers.stores.store import OnRead
 
 Stack = tuple[Layer, ...]
 Source = tuple[int, str | None]
+_SHA256 = hashlib.sha256().digest_size
 
 
 def load_comparable(layers: Sequence[Layer], *, on_read: OnRead | None = None) -> None:
@@ -29,7 +33,8 @@ def load_comparable(layers: Sequence[Layer], *, on_read: OnRead | None = None) -
     def load(layer: Layer) -> None:
         layer.read(contents=layer.compression != "none", on_read=on_read)
 
-    run_each(list({layer.source: layer for layer in reversed(layers)}.values())[::-1], load)
+    distinct = list({layer.source: layer for layer in reversed(layers)}.values())[::-1]
+    run_each(distinct, load, workers=count_hoppers(distinct))
 
 
 def is_same_layer(a: Layer, b: Layer) -> bool:
@@ -65,7 +70,7 @@ class Contents:
     def __init__(self, *stacks: Sequence[Layer]) -> None:
         self._stacks = stacks
         self._numbers = _number_layers(stacks)
-        self._digests: dict[tuple[int, int], bytes] = {}
+        self._digests: dict[int, list[_FileDigests]] = {}
 
     def key(self, side: int, node: Node) -> tuple[int, int]:
         """Give what the content of a file is known by; `side` is 0 for the first stack and -1 for the last."""
@@ -73,7 +78,14 @@ class Contents:
 
     def digest(self, side: int, node: Node) -> bytes | None:
         """Give the sha256 of a file; None where it was not fetched."""
-        return node.entry.sha256 or self._digests.get(self.key(side, node))
+        if node.entry.sha256:
+            return node.entry.sha256
+        number, offset = self.key(side, node)
+        for fetched in self._digests.get(number, ()):
+            digest = fetched.find(offset)
+            if digest is not None:
+                return digest
+        return None
 
     def are_open(self, old: Node | None, new: Node | None) -> bool:
         """Say whether it takes the digests of two nodes to tell whether they hold the same bytes."""
@@ -110,9 +122,22 @@ class Contents:
 
         def fetch(layer: Layer) -> None:
             number, found = offsets[layer.source]
-            self._keep(number, layer.hash_files(found))
+            self._digests.setdefault(number, []).append(_FileDigests(layer.hash_files(found)))
 
         run_each([layer for layer, _ in todo.values()], fetch)
 
-    def _keep(self, number: int, digests: Mapping[int, bytes]) -> None:
-        self._digests.update({(number, offset): digest for offset, digest in digests.items()})
+
+class _FileDigests:
+    """Digests by offset: 40 bytes each, a sixth of what they take in a dictionary."""
+
+    def __init__(self, digests: Mapping[int, bytes]) -> None:
+        offsets = sorted(digests)
+        self._offsets = array("q", offsets)
+        self._digests = b"".join(map(digests.__getitem__, offsets))
+
+    def find(self, offset: int) -> bytes | None:
+        """Give the digest of the file at an offset, if it is among them."""
+        place = bisect_left(self._offsets, offset)
+        if place == len(self._offsets) or self._offsets[place] != offset:
+            return None
+        return self._digests[place * _SHA256 : (place + 1) * _SHA256]

@@ -6,6 +6,7 @@ Nothing is merged or resolved here: entries stand as the tar has them, in its or
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from tarlayers.formats import tar
@@ -24,8 +25,10 @@ _KINDS = {
     b"S": ("file", "S"),
     b"g": ("global", "g"),
 }
+_BARE = {b"0": ("file", "0", None, None), b"5": ("dir", "5", None, None)}
 _LINKS = frozenset(("symlink", "hardlink"))
 _DEVICES = frozenset(("char", "block"))
+_MODES = tuple(range(1 << 12))  # a number of its own would be 32 bytes for each entry
 _SCHILY = b"SCHILY.xattr."
 
 
@@ -120,9 +123,26 @@ def _target_size(entry: Entry) -> int:
 
 def decode_entries(walker: tar.Walker, limits: Limits = DEFAULT_LIMITS) -> Iterator[Entry]:
     """Turn the members of a layer's tar into entries, in their order, as they are read."""
-    for batch in walker.batches():
-        check_count(walker.count, batch, limits)
-        yield from decode_members(batch, limits)
+    return chain.from_iterable(_decode_walk(walker, limits))  # a generator would be asked for each of them
+
+
+def _decode_walk(walker: tar.Walker, limits: Limits) -> Iterator[list[Entry]]:
+    count = 0
+    for stretch in walker.gather() if are_plain_names_short(limits) else walker.stretches():
+        count += len(stretch) if isinstance(stretch, list) else 1
+        yield decode_stretch(stretch, count, limits)
+
+
+def decode_stretch(stretch: tar.Stretch, count: int, limits: Limits = DEFAULT_LIMITS) -> list[Entry]:
+    """Decode members that come at once, the last of which is a layer's `count`th: LimitExceeded for one too many."""
+    check_stretch(stretch, count, limits)
+    return [decode_entry(stretch, limits)] if isinstance(stretch, tar.Member) else _decode_headers(stretch, limits)
+
+
+def check_stretch(stretch: tar.Stretch, count: int, limits: Limits) -> None:
+    """Check the count of members that come at once, as `check_count` does."""
+    if count > limits.entries:
+        check_count(count, tar.list_members(stretch), limits)
 
 
 def check_count(count: int, batch: Sequence[tar.Member], limits: Limits) -> None:
@@ -134,64 +154,89 @@ def check_count(count: int, batch: Sequence[tar.Member], limits: Limits) -> None
 
 def decode_entry(member: tar.Member, limits: Limits = DEFAULT_LIMITS) -> Entry:
     """Decode one member: its name cleaned, its role told, its content not looked at."""
-    return decode_members((member,), limits)[0]
+    check_names((member,), limits)
+    whole = "/" + member.name.decode("utf-8", "surrogateescape")
+    path, role = _clean(whole, is_dir=member.typeflag == b"5")
+    kind, flag, link, rdev = _describe(member)
+    return Entry(
+        path,
+        kind,
+        _mask(member.mode),
+        member.uid,
+        member.gid,
+        member.size if kind == "file" else 0,
+        member.mtime,
+        link,
+        rdev,
+        _xattrs(member.pax) if member.pax else None,
+        role,
+        None if path == whole else whole[1:],
+        member.offset,
+        flag,
+        None,
+    )
 
 
-def decode_members(members: Sequence[tar.Member], limits: Limits = DEFAULT_LIMITS) -> list[Entry]:
-    """Decode members as `decode_entry` does; a hundred of them cost a third each."""
-    check_names(members, limits)
-    names, odd = _decode_names(members)
-    new, kinds = tuple.__new__, _KINDS
-    entries: list[Entry] = []
-    append = entries.append
-    for whole, member in zip(names, members, strict=True):
-        _, typeflag, linkname, size, mode, uid, gid, mtime, devmajor, devminor, pax, offset, _, _ = member
-        kind, flag = kinds.get(typeflag) or ("unknown", typeflag.decode("latin-1"))
-        path, role = whole[:-1] if kind == "dir" and whole[-1] == "/" else whole, "entry"
-        if odd or not path or path[-1] == "/":
-            path, role = _clean(whole, path)
-        append(
-            new(
-                Entry,
-                (
-                    path,
-                    kind,
-                    # What the numbers of all headers share would be a new one for each entry, masked.
-                    mode if 0 <= mode <= 0o7777 else mode & 0o7777,
-                    uid,
-                    gid,
-                    size if kind == "file" else 0,
-                    mtime,
-                    linkname.decode("utf-8", "surrogateescape") if kind in _LINKS else None,
-                    (devmajor, devminor) if kind in _DEVICES else None,
-                    _xattrs(pax) if pax else None,
-                    role,
-                    None if path == whole else whole[1:],
-                    offset,
-                    flag,
-                    None,
-                ),
-            )
-        )
+def _mask(mode: int) -> int:
+    """Give the low twelve bits; entries share the number."""
+    return _MODES[mode & 0o7777]
+
+
+def _describe(said: tar.Member | tar.Tail) -> tuple[str, str, str | None, tuple[int, int] | None]:
+    """Give the type, its flag, the target of a link and the numbers of a device."""
+    kind, flag = _KINDS.get(said.typeflag) or ("unknown", said.typeflag.decode("latin-1"))
+    link = said.linkname.decode("utf-8", "surrogateescape") if kind in _LINKS else None
+    return kind, flag, link, (said.devmajor, said.devminor) if kind in _DEVICES else None
+
+
+def _decode_headers(headers: Sequence[tar.Header], limits: Limits) -> list[Entry]:
+    """Decode headers that say all themselves; a hundred of them cost a third each of what members do."""
+    if not are_plain_names_short(limits):
+        check_names(tar.list_members([*headers]), limits)
+    names, odd = _decode_names(headers)
+    new, entries = tuple.__new__, list[Entry]()
+    last_tail = last_owner = None
+    for whole, (_, tail, size, owner, mtime, offset) in zip(names, headers, strict=True):
+        if tail is not last_tail:  # they come from caches, and three in four are the one before
+            last_tail = tail
+            kind, flag, link, rdev = _BARE.get(tail.typeflag) or _describe(tail)
+        if owner is not last_owner:
+            last_owner = owner
+            mode, uid, gid = _mask(owner[0]), owner[1], owner[2]
+        path, role, name = whole, "entry", None
+        if whole[-1] == "/" or odd:
+            if odd or kind != "dir" or whole == "/":
+                path, role = _clean(whole, is_dir=kind == "dir")
+            else:
+                path = whole[:-1]
+            name = None if path == whole else whole[1:]
+        fields = (
+            path, kind, mode, uid, gid, size if kind == "file" else 0, mtime, link, rdev, None, role, name, offset,
+            flag, None,
+        )  # fmt: skip
+        entries.append(new(Entry, fields))
     return entries
 
 
-def _decode_names(members: Sequence[tar.Member]) -> tuple[list[str], bool]:
+def _decode_names(headers: Sequence[tar.Header]) -> tuple[list[str], bool]:
     """Give the names behind a slash, and say whether any has a component that is empty or starts with a dot."""
-    text = "/" + b"\0/".join([member[0] for member in members]).decode("utf-8", "surrogateescape")
-    names = text.split("\0")
-    if len(names) != len(members):  # a sparse file's name in its extended header may have a NUL in it
-        names = ["/" + member[0].decode("utf-8", "surrogateescape") for member in members]
-    return names, "/." in text or "//" in text
+    text = "/" + b"\0/".join([header[0] for header in headers]).decode("utf-8", "surrogateescape")
+    return text.split("\0"), "/." in text or "//" in text
 
 
-def _clean(whole: str, path: str) -> tuple[str, str]:
-    """Give the cleaned path and the role of a name; `path` is it without the slash at the end of a directory's."""
+def _clean(whole: str, *, is_dir: bool) -> tuple[str, str]:
+    """Give the cleaned path and the role of a name behind a slash."""
+    path = whole[:-1] if is_dir and whole[-1] == "/" else whole
     if path.startswith("/./"):
         path = path[2:]
     if "/." in path or "//" in path or path[-1:] in ("", "/"):
         path = clean_path(whole)
     return path, role_of(path.rpartition("/")[2]) if "/.wh." in path else "entry"
+
+
+def are_plain_names_short(limits: Limits) -> bool:
+    """Say whether the names that fit into a header are within the bounds, as they are unless these were set low."""
+    return min(limits.path_bytes, limits.path_depth) > tar.HEADER_NAME_BYTES
 
 
 def check_names(members: Iterable[tar.Member], limits: Limits) -> None:

@@ -7,7 +7,7 @@ image.layers[0].diff_id, image.chain_ids, image.history
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -258,14 +258,20 @@ def load_layers(
     lowest such layer.
     """
     distinct = {layer.source: layer for layer in reversed(layers) if layer.unreadable is None}
-    if not hashed and not contents and all(layer.compression == "none" for layer in distinct.values()):
-        # Of plain layers headers alone are read, which is work of the interpreter: threads would only wait for it.
-        workers = 1
+    if not hashed and not contents and workers is None:
+        workers = count_hoppers(distinct.values())
 
     def load(layer: Layer) -> None:
         layer.read(hashed=hashed, contents=contents, on_read=on_read)
 
     run_each(list(distinct.values())[::-1], load, workers=workers)
+
+
+def count_hoppers(layers: Iterable[Layer]) -> int:
+    """Give how many layers to read at a time where no digest is wanted. Of plain ones headers alone are read, which is
+    work of the interpreter: threads would only wait for it.
+    """
+    return 1 if all(layer.compression == "none" for layer in layers) else count_cores()
 
 
 def run_each(layers: Sequence[Layer], work: Callable[[Layer], object], *, workers: int | None = None) -> None:

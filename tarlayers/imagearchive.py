@@ -104,6 +104,7 @@ def open_images(
     *,
     hashed: bool = True,
     contents: bool = False,
+    entries: bool = True,
     keep: bool = False,
     spool: bool = False,
     tell: Callable[[str], object] | None = None,
@@ -114,13 +115,14 @@ def open_images(
     """Open an archive and list all it holds.
 
     `hashed` and `contents` say what a stream has to compute while it passes (see `Layer.read`); they mean
-    nothing for what can be read again. With `keep` a stream is spooled to an unnamed temporary file, so that
+    nothing for what can be read again; nor does `entries`, which says whether those of its layers will be asked for, as
+    by all but `verify_archive`. With `keep` a stream is spooled to an unnamed temporary file, so that
     contents can be read afterwards; ContentAbsent for an index, which has none. With `spool` it is too, but only so
     that `cache` can serve it. `tell` hears, in a line, how a stream is read, `on_read` of its progress.
     What can be read again takes the layers that `cache` has from there, and puts those that it reads there; what is
     read under other limits than the default ones does not.
     """
-    needs = _Needs(hashed, contents, keep, spool, tell or (lambda _: None), cache, on_read)
+    needs = _Needs(hashed, contents, entries, keep, spool, tell or (lambda _: None), cache, on_read)
     if isinstance(source, str | os.PathLike):
         return _open_path(os.fspath(source), needs, limits)
     _require_binary(source)
@@ -140,6 +142,7 @@ class _Needs(NamedTuple):
 
     hashed: bool
     contents: bool
+    entries: bool
     keep: bool
     spool: bool
     tell: Callable[[str], object]
@@ -225,7 +228,9 @@ def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limi
             from tarlayers.stores.passedstore import pass_stream  # noqa: PLC0415 # as said at the top
 
             needs.tell(f"{name} is read in one pass, nothing is kept on disk")
-            store = pass_stream(plain, hashed=needs.hashed, contents=needs.contents, limits=limits)
+            store = pass_stream(
+                plain, hashed=needs.hashed, contents=needs.contents, entries=needs.entries, limits=limits
+            )
         return _assemble(path, stored.size, compression, store, limits)
 
 

@@ -13,7 +13,7 @@ from itertools import takewhile
 
 from tarlayers.comparison import Source, Stack, is_same_layer
 from tarlayers.errors import TarlayersError
-from tarlayers.image import Image, Layer, load_layers, run_each
+from tarlayers.image import Image, Layer, count_hoppers, load_layers, run_each
 from tarlayers.rootfs import RootFS, merge_forks
 from tarlayers.stores.store import OnRead
 
@@ -60,7 +60,7 @@ def _cheaper(a: Layer, b: Layer) -> Layer:
 
 def merge_pair(pair: ImagePair, *, engine: str = "containerd", on_read: OnRead | None = None) -> tuple[RootFS, RootFS]:
     """Merge both images. Of common layers only the headers are read, and what neither image changes above them is
-    one object in both results (see `pair_nodes`). ContentAbsent when a layer cannot be read.
+    one object in both results (see `differing_paths`). ContentAbsent when a layer cannot be read.
     """
     _load_pair(pair, on_read)
     old, new = pair.stacks
@@ -92,7 +92,7 @@ def _load_pair(pair: ImagePair, on_read: OnRead | None) -> None:
 
     for layer in layers.values():
         check(layer)
-    run_each(list(layers.values()), load)
+    run_each(list(layers.values()), load, workers=count_hoppers(layers.values()))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
@@ -11,12 +12,14 @@ from tarlayers.digest import Digest, Meter
 from tarlayers.entry import (
     Census,
     Entry,
+    are_plain_names_short,
     check_count,
     check_names,
+    check_stretch,
     count_entries,
     decode_entries,
     decode_entry,
-    decode_members,
+    decode_stretch,
 )
 from tarlayers.errors import MalformedInput
 from tarlayers.formats import tar
@@ -62,6 +65,8 @@ class LayerIndex(LayerScan):
     """In tar order, markers and global headers included."""
     contents: bool
     """Whether files carry content digests."""
+    sparse_offsets: frozenset[int] = frozenset()
+    """Where the headers of those files stand whose content is not stored as it is: holes are left out."""
     member_digests: Mapping[int, bytes] = field(default_factory=dict)
     """sha256 of files by the offset of their headers, for layers with a table of contents: they are computed
     in passing where a blob is of several compressed members, as only such tables need."""
@@ -106,16 +111,22 @@ def index_metered(
     reading = _Reading(chunks, stored, hashed=hashed, limits=limits, ahead=ahead)
     passing = _Contents(reading, contents=contents)
     entries: list[Entry] = []
-    for batch in reading.walker.batches(passing.come_alone):
-        check_count(reading.walker.count, batch, limits)
-        found = decode_members(batch, limits)
+    for stretch in reading.walker.stretches(passing.come_alone):
+        found = decode_stretch(stretch, reading.walker.count, limits)
         found[-1] = passing.take(found[-1])
         entries += found
-    scan = reading.finish()
-    toc = scan.toc or passing.toc_member(entries)
-    told = {field.name: getattr(scan, field.name) for field in fields(scan)} | {"toc": toc}
-    member_digests = passing.digests if toc else {}
-    return LayerIndex(**told, entries=tuple(entries), contents=contents, member_digests=member_digests)
+    return _make_index(passing.finish(), passing, entries)
+
+
+def _make_index(scan: LayerScan, passing: _Contents, entries: Iterable[Entry]) -> LayerIndex:
+    told = {field.name: getattr(scan, field.name) for field in fields(scan)}
+    return LayerIndex(
+        **told,
+        entries=tuple(entries),
+        contents=passing.contents,
+        sparse_offsets=passing.sparse_offsets,
+        member_digests=passing.digests if scan.toc else {},
+    )
 
 
 def scan_layer(
@@ -129,18 +140,45 @@ def scan_layer(
     stored = Meter(algorithm=algorithm)
     reading = _Reading(stored.watch(chunks), stored, hashed=True, limits=limits, keep=0, ahead=ahead)
     walker, last = reading.walker, None
-    for batch in walker.skim() if _are_plain_names_short(limits) else walker.batches():
+    for batch in walker.skim() if are_plain_names_short(limits) else walker.batches():
         check_count(walker.count, batch, limits)
         check_names(batch, limits)
         last = batch[-1]
     scan = reading.finish()
-    toc = scan.toc or (find_toc_member(decode_members((last,), limits)) if last else None)
+    toc = scan.toc or (find_toc_member((decode_entry(last, limits),)) if last else None)
     return replace(scan, toc=toc)
 
 
-def _are_plain_names_short(limits: Limits) -> bool:
-    """Say whether the names that fit into a header are within the bounds, as they are unless these were set low."""
-    return min(limits.path_bytes, limits.path_depth) > tar.HEADER_NAME_BYTES
+def scan_metered(chunks: Iterator[bytes], stored: Meter, *, limits: Limits = DEFAULT_LIMITS) -> LayerScan:
+    """Read a blob that `stored` watches as `scan_layer` does. It may pass but once: it is a LayerIndex where a table of
+    contents has to be compared.
+
+    Such a table comes last. Until then headers are kept, which take a third of the time that entries take.
+    """
+    if not are_plain_names_short(limits):
+        return index_metered(chunks, stored, hashed=True, contents=False, limits=limits)
+    reading = _Reading(chunks, stored, hashed=True, limits=limits)
+    passing = _Contents(reading, contents=False)
+    kept: deque[list[tar.Header] | Entry] = deque()
+    for stretch in reading.walker.stretches(passing.come_alone):
+        check_stretch(stretch, reading.walker.count, limits)
+        last = stretch if isinstance(stretch, tar.Member) else tar.make_member(stretch.pop())
+        if isinstance(stretch, list) and stretch:
+            kept.append(stretch)
+        kept.append(passing.take(decode_entry(last, limits)))
+    scan = passing.finish()
+    compared = scan.toc is not None and scan.toc.data is not None
+    return _make_index(scan, passing, _decode_kept(kept, limits)) if compared else scan
+
+
+def _decode_kept(kept: deque[list[tar.Header] | Entry], limits: Limits) -> Iterator[Entry]:
+    """Give the entries of what was kept, which goes meanwhile."""
+    while kept:
+        each = kept.popleft()
+        if isinstance(each, list):
+            yield from decode_stretch(each, 0, limits)
+        else:
+            yield each
 
 
 class _Reading:
@@ -214,6 +252,7 @@ def hop_layer(
         plain_size=size,
         entries=entries,
         contents=False,
+        sparse_offsets=frozenset(walker.sparse_offsets),
         trailing=trailing,
         toc=behind or find_toc_member(entries),
     )
@@ -242,9 +281,15 @@ class _Contents:
 
     def __init__(self, reading: _Reading, *, contents: bool) -> None:
         self._reading = reading
-        self._contents = contents
+        self.contents = contents
         self._toc = StoredToc("estargz", None)
+        self._last: Entry | None = None
         self.digests: dict[int, bytes] = {}
+
+    @property
+    def sparse_offsets(self) -> frozenset[int]:
+        """Where the headers of those files stand whose holes are left out."""
+        return frozenset(self._reading.walker.sparse_offsets)
 
     def come_alone(self) -> bool:
         """Say whether the content of each file is wanted from here on, and not only that of the last at hand.
@@ -252,13 +297,14 @@ class _Contents:
         Lazy pullers need each file in a compressed member of its own; what docker and podman compress is one member.
         """
         unpacker = self._reading.unpacker
-        return self._contents or (self._reading.keep > 0 and unpacker is not None and unpacker.members > 0)
+        return self.contents or (self._reading.keep > 0 and unpacker is not None and unpacker.members > 0)
 
     def take(self, entry: Entry) -> Entry:
         """Look at the content of the entry at hand; give the entry that stands for it."""
+        self._last = entry
         keep = self._reading.keep
         is_toc = keep > 0 and entry.path == _TOC_PATH
-        if entry.type != "file" or not (self._contents or is_toc or (keep and self._starts_member())):
+        if entry.type != "file" or not (self.contents or is_toc or (keep and self._starts_member())):
             return entry
         hasher = hashlib.sha256()
         kept: list[bytes] | None = [] if is_toc and entry.size <= keep else None
@@ -269,7 +315,7 @@ class _Contents:
         if is_toc:
             data = b"".join(kept) if kept is not None else None
             self._toc = StoredToc("estargz", data, limit=keep if data is None else None)
-        if self._contents:
+        if self.contents:
             return entry._replace(sha256=hasher.digest())
         self.digests[entry.offset] = hasher.digest()
         return entry
@@ -280,9 +326,11 @@ class _Contents:
         unpacker = reading.unpacker
         return unpacker is not None and (unpacker.members > 0 or unpacker.produced == reading.walker.data_offset)
 
-    def toc_member(self, entries: Sequence[Entry]) -> StoredToc | None:
-        """Give the table if the layer's last member is one."""
-        return self._toc if find_toc_member(entries) else None
+    def finish(self) -> LayerScan:
+        """Read what follows the tar; give all that was found but the entries."""
+        scan = self._reading.finish()
+        is_toc = self._last is not None and find_toc_member((self._last,)) is not None
+        return replace(scan, toc=self._toc) if is_toc and scan.toc is None else scan
 
 
 def find_toc_member(entries: Sequence[Entry]) -> StoredToc | None:

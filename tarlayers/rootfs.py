@@ -31,9 +31,9 @@ __all__ = [
     "Refusal",
     "RootFS",
     "Stratum",
+    "differing_paths",
     "merge_forks",
     "merge_layers",
-    "pair_nodes",
     "visit_layers",
 ]
 
@@ -136,11 +136,18 @@ class RootFS(Mapping[str, Entry]):
 
     def node(self, path: str) -> Node:
         """The inode at a path; KeyError when there is none."""
-        siblings = self._dirs.get(path.rpartition("/")[0])
-        node = siblings.node(path) if siblings is not None else None
+        node = self.find_node(path)
         if node is None:
             raise KeyError(path)
         return node
+
+    def find_node(self, path: str) -> Node | None:
+        """The inode at a path, if there is one."""
+        siblings = self._dirs.get(path[: path.rfind("/")])
+        entry = siblings.get(path) if siblings is not None else None
+        if siblings is None or entry is None:
+            return None
+        return Node(entry, siblings.layer_of(path))
 
     def layer_of(self, path: str) -> int:
         """The index of the layer that last wrote the path."""
@@ -182,7 +189,8 @@ class RootFS(Mapping[str, Entry]):
     def layers(self) -> frozenset[int]:
         """The layers, by index, of which something may be visible."""
         found = {children.layer for children in self._dirs.values()}
-        return frozenset(found.union(*(children.others.values() for children in self._dirs.values())))
+        others = (children.others.values() for children in self._dirs.values() if children.others)
+        return frozenset(found.union(*others))
 
     def resolve(self, path: str, *, follow: bool = True) -> str:
         """Follow symlinks inside the image; with `follow` off not that of the last component.
@@ -252,10 +260,23 @@ def path_key(path: str) -> bytes:
 
 
 def sort_paths(paths: Iterable[str]) -> list[str]:
-    """Sort by bytes; for ASCII that is how strings sort, at a fifth of the cost."""
+    """Sort by bytes. Strings sort like the bytes of their UTF-8, at a fifth of the cost of making those, as long as
+    none has bytes that are not UTF-8.
+    """
     found = list(paths)
-    found.sort(key=None if all(map(str.isascii, found)) else path_key)
+    found.sort(key=None if all(map(_is_unicode, found)) else path_key)
     return found
+
+
+def _is_unicode(path: str) -> bool:
+    """Say whether no byte of a path had to be escaped as a surrogate."""
+    if path.isascii():
+        return True
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def find_links(dirs: Mapping[str, Directory]) -> dict[tuple[int, int], list[str]]:
@@ -290,7 +311,7 @@ def merge_forks(
 ) -> tuple[RootFS, ...]:
     """Merge several stacks of layers that all stand on `base`, which is merged once.
 
-    What no stack touches is one object in all of the results, and `pair_nodes` passes it by.
+    What no stack touches is one object in all of the results, and `differing_paths` passes it by.
     """
     shared = Merging(engine)
     for layer in base:
@@ -304,23 +325,21 @@ def _merge_onto(merging: Merging, layers: Sequence[HasEntries]) -> RootFS:
     return RootFS(merging.tree, merging.refused)
 
 
-def pair_nodes(old: RootFS, new: RootFS) -> Iterator[tuple[str, Node | None, Node | None]]:
-    """Yield the paths whose nodes are not the same object in both, in no order that means anything; None
-    where a path is not there.
-    """
+def differing_paths(old: RootFS, new: RootFS) -> Iterator[str]:
+    """Yield the paths whose nodes are not the same object in both, in no order that means anything."""
     a, b = old.directories, new.directories
-    nothing = Directory(0)
-    for directory in a.keys() | b.keys():
-        left, right = a.get(directory, nothing), b.get(directory, nothing)
-        if left is right:
-            continue
-        for path, entry in left.items():
-            layer = left.layer_of(path)
-            if right.get(path) is not entry or right.layer_of(path) != layer:
-                yield path, Node(entry, layer), right.node(path)
-        for path, node in right.nodes():
-            if path not in left:
-                yield path, None, node
+    for directory, left in a.items():
+        right = b.get(directory)
+        if right is None:
+            yield from left
+        elif left is not right:
+            for path, entry in left.items():
+                if right.get(path) is not entry or right.layer_of(path) != left.layer_of(path):
+                    yield path
+            yield from (path for path in right if path not in left)
+    for directory, right in b.items():
+        if directory not in a:
+            yield from right
 
 
 def visit_layers(layers: Sequence[HasEntries], visit: Callable[[Stratum], object]) -> RootFS:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -12,11 +14,13 @@ from hypothesis import strategies as st
 
 from tarlayers.analysis.changes import list_changes
 from tarlayers.analysis.log import trace_path
+from tarlayers.errors import MalformedInput
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import open_image, open_images
 from tarlayers.render.changes import changes_document
 from tarlayers.render.log import log_document
-from tarlayers.rootfs import ENGINES
+from tarlayers.rootfs import ENGINES, sort_paths
+from tests import splits
 from tests.build import archive, file, image, layer
 from tests.strategies import LAYERS
 
@@ -81,3 +85,39 @@ def test_answers_are_those_of_files_that_are_all_hashed(
     for path in sorted({change.path for each in found.layers for change in each.changes})[:3]:
         logs = [log_document(trace_path(each, path, engine=engine)) for each in (ours, theirs)]
         assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("name", splits.TARS)
+def test_files_of_a_plain_layer_are_read_where_they_stand_and_are_what_a_walk_gives(tmp_path: Path, name: str) -> None:
+    plain, packed = (
+        on_disk(tmp_path / flavour, [splits.TARS[name]], flavour).layers[0] for flavour in ("oci-none", "oci-gzip")
+    )
+    files = [entry for entry in plain.entries if entry.type == "file"]
+    offsets = {entry.offset for entry in files}
+    assert plain.hash_files(offsets) == packed.hash_files(offsets)
+    for entry in files:
+        assert b"".join(plain.open_content(entry)) == b"".join(packed.open_content(entry))
+
+
+def test_a_file_behind_a_large_one_is_read_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (only,) = on_disk(tmp_path / "a", [layer(file("large", bytes(1 << 20)), file("small", b"1"))]).layers
+    small = only.entries[1]
+    counts: list[int] = []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda at, count, offset: counts.append(count) or pread(at, count, offset))
+    assert b"".join(only.open_content(small)) == b"1"
+    assert only.hash_files([small.offset]) == {small.offset: hashlib.sha256(b"1").digest()}
+    assert sum(counts) < 1024
+
+
+def test_where_no_file_starts_nothing_is_read(tmp_path: Path) -> None:
+    (only,) = on_disk(tmp_path / "a", [LOWER]).layers
+    with pytest.raises(MalformedInput, match="no member starts here"):
+        only.hash_files([1])
+    with pytest.raises(MalformedInput, match="no member starts here"):
+        list(only.open_content(only.entries[0]._replace(offset=1)))
+
+
+@given(st.lists(st.binary(min_size=1, max_size=4).map(os.fsdecode)))
+def test_paths_sort_like_their_bytes(paths: list[str]) -> None:
+    assert sort_paths(paths) == sorted(paths, key=os.fsencode)

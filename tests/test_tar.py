@@ -5,6 +5,7 @@ import io
 import json
 import random
 import tarfile
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -146,6 +147,12 @@ def test_lists_and_skimming_see_what_one_after_the_other_sees(archive, feed):
     assert all((batch[-1], digest) == members[batch[-1].offset] for batch, digest in found)
     assert (end, walker.count) == (ends, len(alone))
 
+    gathered = []
+    walker = tar.Walker(FEEDS[feed](data))
+    end = end_of(gathered.extend(tar.list_members(stretch)) for stretch in walker.gather())
+    assert gathered == [member for member, _ in alone]
+    assert (end, walker.count) == (ends, len(alone))
+
     skimmed, end, walker = read_lists(FEEDS[feed](data), tar.Walker.skim)
     seen = [member for batch, _ in skimmed for member in batch]
     assert all((batch[-1], digest) == members[batch[-1].offset] for batch, digest in skimmed)
@@ -153,6 +160,18 @@ def test_lists_and_skimming_see_what_one_after_the_other_sees(archive, feed):
     assert all(member in seen for member, _ in alone if member.pax or member.sparse)
     assert seen[-1:] == [member for member, _ in alone][-1:]
     assert (end, walker.count) == (ends, len(alone))
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+@pytest.mark.parametrize("archive", [*every_archive()])
+def test_skimming_stops_at_the_first_member_too_many(archive, feed):
+    data = MADE[archive] if archive in MADE else archive.read_bytes()
+    alone, _ = read(FEEDS[feed](data), contents=False)
+    walker = tar.Walker(FEEDS[feed](data), limits=Limits(entries=7))
+    counts = []
+    with suppress(TarlayersError):
+        counts += (walker.count for _ in walker.skim())
+    assert len(alone) <= 7 or 8 in counts
 
 
 @pytest.mark.parametrize("cut", range(0, len(SAMPLE) - 10240 + 6000, 97))

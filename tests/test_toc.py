@@ -9,6 +9,8 @@ import re
 import tarfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from random import Random
 
 import orjson
 import pytest
@@ -17,21 +19,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tarlayers.analysis.verify import verify_archive
-from tarlayers.errors import LimitExceeded, MalformedInput
+from tarlayers.digest import Meter
+from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, TarlayersError
 from tarlayers.formats.compression import Decompressor
 from tarlayers.formats.toc import TOC_END_BYTES, may_have_toc, parse_toc, read_behind, read_toc_claims
 from tarlayers.imagearchive import open_images
-from tarlayers.layer import index_layer, scan_layer
+from tarlayers.layer import LayerIndex, LayerScan, index_layer, index_metered, scan_layer, scan_metered
 from tarlayers.limits import Limits
-from tests.build import END, directory, file, member_blocks, pack
+from tests.build import END, FLAVOURS, directory, file, image, layer, member_blocks, pack
 from tests.edit import with_layers
 from tests.lazy import LazyLayer, estargz, skippable, zstd_chunked
+from tests.mutations import BASE_MEMBERS, BYTES
 from tests.paths import SHARED, needs_shared
 
 MEMBERS = (directory("etc"), file("etc/x", b"1" * 900))
 LAZY: dict[str, Callable[..., LazyLayer]] = {
     "estargz": estargz,
-    "behind": lambda *members: estargz(*members, behind=True),
+    "behind": partial(estargz, behind=True),
     "zstd:chunked": zstd_chunked,
 }
 
@@ -199,6 +203,79 @@ def test_layers_without_a_table_have_no_digests_of_members() -> None:
     several = gzip.compress(plain[:512]) + gzip.compress(plain[512:2048] + END)
     index = index_layer((several,))
     assert (index.toc, index.member_digests) == (None, {})
+
+
+# Plain headers one after the other, others among them, and what only looks like a table in the middle.
+MANY = (
+    *BASE_MEMBERS,
+    *(file(f"many/{i}", b"m" * i) for i in range(40)),
+    file("stargz.index.json", b"{}"),
+    *BASE_MEMBERS,
+)
+STORED: dict[str, Callable[[LazyLayer], bytes]] = {
+    "as converters write it": lambda made: made.blob,
+    "plain": lambda made: made.plain,
+    "gzip of one member": lambda made: gzip.compress(made.plain),
+    "gzip of two members": lambda made: gzip.compress(made.plain[:8192]) + gzip.compress(made.plain[8192:]),
+    "zstd of one frame": lambda made: zstandard.ZstdCompressor().compress(made.plain),
+}
+BOUNDS = {
+    "": Limits(),
+    "entries": Limits(entries=25),
+    "entries, fewer": Limits(entries=3),
+    "toc_bytes": Limits(toc_bytes=1000),
+    "no toc_bytes": Limits(toc_bytes=0),
+    "path_bytes": Limits(path_bytes=20),
+}
+
+
+def told(read: Callable[[], LayerScan]) -> LayerScan | tuple[type[TarlayersError], str]:
+    """What a read gives, or how it ends."""
+    try:
+        return read()
+    except TarlayersError as error:
+        return type(error), str(error)
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+@pytest.mark.parametrize("stored", STORED)
+@pytest.mark.parametrize("kind", LAZY)
+def test_headers_kept_in_passing_give_the_entries_that_an_index_has(kind: str, stored: str, bound: str) -> None:
+    whole = STORED[stored](LAZY[kind](*MANY))
+    random = Random(f"{kind} {stored} {bound}")
+    damaged = (random.choice(list(BYTES.values()))(whole, random) for _ in range(12))
+    for blob, step in [(whole, size) for size in (100, 4096, 1 << 20)] + [(each, 4096) for each in damaged]:
+
+        def read(ask: Callable[..., LayerScan], **needed: bool) -> LayerScan | tuple[type[TarlayersError], str]:
+            meter = Meter()
+            chunks = meter.watch(blob[at : at + step] for at in range(0, len(blob), step))  # noqa: B023 # called at once
+            return told(lambda: ask(chunks, meter, limits=BOUNDS[bound], **needed))
+
+        scan, index = read(scan_metered), read(index_metered, hashed=True, contents=False)
+        if isinstance(scan, LayerScan) and not isinstance(scan, LayerIndex):
+            assert isinstance(index, LayerIndex)
+            assert scan.toc is None or scan.toc.data is None
+            index = LayerScan(**{name: getattr(index, name) for name in LayerScan.__slots__})
+        assert scan == index
+
+
+@pytest.mark.parametrize("kind", LAZY)
+def test_a_stream_of_which_no_entries_are_asked_for_is_verified_as_any_other(kind: str) -> None:
+    def other(toc: dict[str, list[dict[str, str]]]) -> None:
+        toc["entries"][-1]["modtime"] = "2024-01-01T00:00:00Z"
+
+    for change in (None, other):
+        data = pack(with_layers(LAZY[kind](*BASE_MEMBERS, *MANY[-3:], change=change), LAZY[kind](*MEMBERS)))
+        scanned, indexed = (open_images(io.BytesIO(data), entries=entries) for entries in (False, True))
+        assert verify_archive(scanned) == verify_archive(indexed)
+        assert verify_archive(scanned).ok == (change is None)
+
+
+def test_a_stream_of_which_no_entries_were_to_be_asked_for_has_none() -> None:
+    data = pack(FLAVOURS["docker-25"]([image(layer(*MEMBERS))]))
+    [found] = open_images(io.BytesIO(data), entries=False).images
+    with pytest.raises(ContentAbsent, match="entries were not kept"):
+        found.layers[0].read()
 
 
 @needs_shared

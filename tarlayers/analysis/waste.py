@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tarlayers.comparison import Contents, load_comparable
 from tarlayers.entry import Entry
 from tarlayers.image import Image, Layer, load_layers
 from tarlayers.rootfs import Refusal, path_key
@@ -76,29 +77,42 @@ def measure_waste(image: Image, *, engine: str = "containerd", digests: bool = F
     """
     for layer in image.layers:
         layer.require_readable()
-    load_layers(image.layers, contents=digests)
+    if digests:
+        load_comparable(image.layers)
+    else:
+        load_layers(image.layers)
     shipment = trace_files(image.layers, engine=engine)
     hidden = [file for file in shipment.hidden if file.entry.size]
+    contents = Contents(image.layers) if digests else None
+    if contents is not None:
+        overwritten = (file.event for file in hidden if file.event is not None and file.cause == "overwritten")
+        contents.fetch_open((event.before, event.after) for event in overwritten)
     by_layer = _sum_layers(image.layers, hidden)
     return Waste(
         shipped_bytes=sum(row.content_size for row in by_layer),
         wasted_bytes=sum(file.entry.size for file in hidden),
         wasted_files=len(hidden),
         stored_estimate=sum(map(_estimate_stored, by_layer)),
-        by_cause=_sum_causes(hidden),
+        by_cause=_sum_causes(hidden, contents),
         by_layer=by_layer,
-        paths=_sum_paths(hidden),
+        paths=_sum_paths(hidden, contents),
         refused=shipment.refused,
     )
 
 
-def refine_cause(file: ShippedFile) -> str:
-    """Tell what an overwritten file was replaced by, where both contents' digests are known."""
+def _refine_cause(file: ShippedFile, contents: Contents | None) -> str:
+    """Tell what an overwritten file was replaced by, where contents are known: from `contents`, or by their entries."""
     event = file.event
     if event is None or file.cause != "overwritten" or event.before is None or event.after is None:
         return file.cause or ""
     old, new = event.before.entry, event.after.entry
-    if new.type != "file" or old.sha256 is None or old.sha256 != new.sha256:
+    if new.type != "file" or new.size != old.size:
+        return file.cause
+    if contents is not None:
+        is_copy = contents.are_equal(event.before, event.after)
+    else:
+        is_copy = old.sha256 is not None and old.sha256 == new.sha256
+    if not is_copy:
         return file.cause
     return "identical_copy" if _metadata(old) == _metadata(new) else "metadata_only"
 
@@ -107,10 +121,10 @@ def _metadata(entry: Entry) -> tuple[object, ...]:
     return entry.mode, entry.uid, entry.gid, entry.mtime, entry.xattrs or {}
 
 
-def _sum_causes(hidden: Iterable[ShippedFile]) -> dict[str, int]:
+def _sum_causes(hidden: Iterable[ShippedFile], contents: Contents | None) -> dict[str, int]:
     sums = dict.fromkeys(CAUSES, 0)
     for file in hidden:
-        sums[refine_cause(file)] += file.entry.size
+        sums[_refine_cause(file, contents)] += file.entry.size
     if not sums["not_unpacked"]:
         del sums["not_unpacked"]
     return sums
@@ -128,18 +142,18 @@ def _estimate_stored(row: LayerWaste) -> int:
     return round(row.bytes * row.layer.read().size / plain) if plain else 0
 
 
-def _sum_paths(hidden: Iterable[ShippedFile]) -> tuple[PathWaste, ...]:
+def _sum_paths(hidden: Iterable[ShippedFile], contents: Contents | None) -> tuple[PathWaste, ...]:
     by_path: dict[str, list[ShippedFile]] = {}
     for file in hidden:
         by_path.setdefault(file.path, []).append(file)
-    rows = (_sum_path(path, files) for path, files in by_path.items())
+    rows = (_sum_path(path, files, contents) for path, files in by_path.items())
     return tuple(sorted(rows, key=lambda row: (-row.bytes, path_key(row.path))))
 
 
-def _sum_path(path: str, files: list[ShippedFile]) -> PathWaste:
+def _sum_path(path: str, files: list[ShippedFile], contents: Contents | None) -> PathWaste:
     causes: dict[str, int] = {}
     for file in files:
-        cause = refine_cause(file)
+        cause = _refine_cause(file, contents)
         causes[cause] = causes.get(cause, 0) + file.entry.size
     return PathWaste(
         path=path,

@@ -115,6 +115,7 @@ def open_archive(
     verbose: bool,
     hashed: bool = True,
     contents: bool = False,
+    entries: bool = True,
     keep: bool = False,
     cache: bool | None = False,
 ) -> tuple[ImageArchive, str | None]:
@@ -142,6 +143,7 @@ def open_archive(
             source,
             hashed=hashed,
             contents=contents,
+            entries=entries,
             keep=keep,
             spool=cache is True,
             tell=tell,

@@ -24,7 +24,7 @@ def command(
     """
     from tarlayers.render.findings import verify_document, verify_lines
 
-    archive, reference = open_archive(image, quiet=quiet, verbose=verbose)
+    archive, reference = open_archive(image, quiet=quiet, verbose=verbose, entries=False)
     select_meant(archive, reference)  # the whole archive is verified, but a name has to be one
     with watch_reading(archive.size, quiet=quiet) as on_read:
         if archive.root is None:

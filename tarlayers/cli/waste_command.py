@@ -55,9 +55,9 @@ def command(
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, contents=digests)
     for layer in chosen.layers:
         layer.require_readable()
-    load_chosen(chosen.layers, quiet=quiet, contents=digests)
+    load_chosen(chosen.layers, quiet=quiet, compared=digests)
+    score = score_image(chosen)  # first, while there is no list of paths beside its trees
     waste = measure_waste(chosen, engine=engine.value, digests=digests)
-    score = score_image(chosen)
     warn_refused(waste.refused, quiet=quiet)
     if format is Format.json:
         document = render.waste_document(waste, score, top or None)

@@ -16,8 +16,9 @@ field says. Two zero blocks end the archive, as does the end of the stream at a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
-from tarlayers.errors import MalformedInput
+from tarlayers.errors import MalformedInput, TarlayersError
 from tarlayers.formats.tar_bytes import TarBytes
 from tarlayers.formats.tar_feed import ChunkFeed, Feed, SeekFeed
 from tarlayers.formats.tar_fields import (
@@ -36,9 +37,12 @@ from tarlayers.formats.tar_headers import (
     BLOCK,
     HEADER_NAME_BYTES,
     ZERO_BLOCK,
+    Header,
     HeaderCaches,
     HeaderRun,
+    Tail,
     decode_headers,
+    make_member,
 )
 from tarlayers.formats.tar_member import HEADER_ONLY, Member, Pending, global_member
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
@@ -49,14 +53,23 @@ __all__ = [
     "HEADER_ONLY",
     "ChunkFeed",
     "Feed",
+    "Header",
     "HeaderCaches",
     "Member",
     "SeekFeed",
+    "Stretch",
+    "Tail",
     "Walker",
+    "list_members",
+    "make_member",
 ]
+
+Stretch: TypeAlias = list[Header] | Member
+"""What comes at once: plain headers that follow each other, or one member that is more than its header."""
 
 _META = frozenset((b"x", b"g", b"L", b"K"))
 _BATCH = 1 << 10
+_LONG = 1 << 8
 _NO_TAR = "not a tar archive, compressed or not (its first header has a bad checksum)"
 
 
@@ -86,28 +99,55 @@ class Walker(TarBytes):
         """Two zero blocks were met. Go takes one of them, or none, for an end as well."""
         self.count = 0
         """The members that were met so far."""
+        self.sparse_offsets: list[int] = []
+        """Where the headers of those stand whose content has holes that are left out."""
         self._caches = caches or HeaderCaches()
 
     def __iter__(self) -> Iterator[Member]:
         """Yield one member after the other; the content of each can be drawn before the next."""
         while self._next_header():
-            yield from self._decode(1)
+            yield from list_members(self._decode(1))
 
-    def batches(self, alone: Callable[[], bool] | None = None) -> Iterator[list[Member]]:
-        """Yield the members in lists, which costs a third less. The content of a list's last member can still be drawn,
-        those of the others have passed; `alone` is asked before each list whether it shall have one member.
+    def batches(self) -> Iterator[list[Member]]:
+        """Yield the members in lists: see `stretches`."""
+        return map(list_members, self.stretches())
+
+    def stretches(self, alone: Callable[[], bool] | None = None) -> Iterator[Stretch]:
+        """Yield the members many at once, which costs a half less. The content of a stretch's last can still be drawn,
+        those of the others have passed; `alone` is asked before each stretch whether it shall have one member.
         """
         while self._next_header():
             if found := self._decode(1 if alone is not None and alone() else _BATCH):
                 yield found
 
+    def gather(self) -> Iterator[Stretch]:
+        """Yield stretches across contents, which cannot be drawn then: a short one costs as much as four members."""
+        gathered: list[Header] = []
+        try:
+            for stretch in self.stretches():
+                if isinstance(stretch, list):
+                    gathered += stretch
+                if gathered and (len(gathered) >= _LONG or isinstance(stretch, Member)):
+                    yield gathered
+                    gathered = []
+                if isinstance(stretch, Member):
+                    yield stretch
+        except TarlayersError:
+            if gathered:
+                yield gathered  # it stands before what is wrong
+            raise
+        if gathered:
+            yield gathered
+
     def skim(self) -> Iterator[list[Member]]:
         """Read to the end, as strictly as the others do, but yield only those members that are more than a plain
-        header, and the last of each stretch of plain ones. `count` says how many there were.
+        header, and the last of each stretch of plain ones. `count` says how many there were. No stretch goes beyond the
+        first member that is more than are allowed.
         """
         while self._next_header():
-            if found := self._decode(_BATCH, every=self._pending is not None):
-                yield found
+            most = max(1, min(_BATCH, self._limits.entries + 1 - self.count))
+            if found := self._decode(most, every=self._pending is not None):
+                yield list_members(found)
 
     def _next_header(self) -> bool:
         """Pass what is left of the last member; say whether there is one more header."""
@@ -126,7 +166,7 @@ class Walker(TarBytes):
             return False
         return count > 0
 
-    def _decode(self, most: int, *, every: bool = True) -> list[Member]:
+    def _decode(self, most: int, *, every: bool = True) -> Stretch:
         """Decode headers at hand, of which there is one, and stop in front of the content of the last.
 
         None comes of a header that only speaks of the next. Not `every`: only the last of plain headers.
@@ -147,15 +187,16 @@ class Walker(TarBytes):
         self.count += run.number
         self._pos += BLOCK
         self._left, self._pad, self._sparse = run.stored, -run.stored % BLOCK, None
-        return run.members
+        return run.headers
 
-    def _take_unusual(self, run: HeaderRun) -> list[Member]:
+    def _take_unusual(self, run: HeaderRun) -> Stretch:
         """Take a header that speaks of the next, or one of which others or its own content speak."""
-        complete = self._complete(run.members[0], run.gnu, self._block())
+        header = run.headers[0]
+        complete = self._complete(make_member(header), header[1].gnu, self._block())
         if complete is None:
             return []
         self.count += 1
-        return [complete]
+        return complete
 
     def _complete(self, header: Member, gnu: bool, block: bytes) -> Member | None:
         """Take what stands before or behind an unusual header; None for one that only speaks of the next."""
@@ -174,6 +215,7 @@ class Walker(TarBytes):
             raise MalformedInput("negative size", offset=header.offset)
         if header.typeflag == b"S" or (pax is not None and pax.sparse):
             header = self._sparse_file(header, gnu, block, pax)
+            self.sparse_offsets.append(header.offset)
         self._sparse, self._size = header.sparse, header.size
         self._pad = -self._left % BLOCK
         return header._replace(stored=self._left)
@@ -272,3 +314,8 @@ class Walker(TarBytes):
         while self._left >= BLOCK:
             self._left -= BLOCK
             yield self._block()
+
+
+def list_members(stretch: Stretch) -> list[Member]:
+    """Give the members of a stretch."""
+    return [stretch] if isinstance(stretch, Member) else [make_member(header) for header in stretch]

@@ -74,18 +74,20 @@ class TarBytes:
                 pass
             self._take_padding(pad)
             return
-        have = len(self._buf) - self._pos
         offset = self._base + len(self._buf)
-        if have < self._left:
-            missing = self._left - have
+        missing = self._pos + self._left - len(self._buf)
+        if missing > 0:
             dropped = self._feed.skip(missing)
             offset += dropped
             if dropped < missing:
                 raise MalformedInput("the archive ends inside a file's content", offset=offset)
         else:
-            pad -= have - self._left
-        self._base = offset + self._feed.skip(pad)
-        self._buf, self._pos = b"", 0
+            pad += missing
+        if pad:
+            offset += self._feed.skip(pad)
+        chunk, start = self._feed.read()
+        self._base = offset - start
+        self._buf, self._pos = chunk, start
 
     def _take_padding(self, pad: int) -> None:
         """Pass `pad` bytes, or what there is of them at the end of the stream."""

@@ -31,6 +31,12 @@ class TooManyRegions(FieldError):
 
 def parse_octal(field: bytes) -> int:
     """Octal digits between blanks and NULs; an empty field is 0."""
+    digits = field.partition(b"\0")[0]
+    if digits.isdigit():  # what nearly all programs write, at a third of the price
+        try:
+            return int(digits, 8)
+        except ValueError:  # the digits 8 and 9
+            pass
     if common := _COMMON_OCTAL.match(field):
         return int(common[1], 8)
     digits = field.strip(b" \0").partition(b"\0")[0]

@@ -27,26 +27,33 @@ class Overlay:
         for path in layer.whiteouts:
             whiteouts.setdefault(path.rpartition("/")[0], []).append(path)
         # A directory stands before its children: they can only have been made after it.
-        for directory, children in layer.dirs.items():
+        for directory, shown in layer.dirs.items():
             lower = dirs.get(directory)
-            if directory in layer.opaque and lower:
+            if lower and directory in layer.opaque:
                 self._clear(directory)
                 lower = dirs[directory]
-            hidden = whiteouts.get(directory, ())
-            shown = _without_whiteouts(children) if hidden else children
-            for path in hidden if lower else ():
-                self._remove(path, "whiteout")
-            lower = dirs.get(directory)
+            if directory in whiteouts:
+                shown = _without_whiteouts(shown)  # noqa: PLW2901 # as it is to be seen
+                for path in whiteouts[directory] if lower else ():
+                    self._remove(path, "whiteout")
+                lower = dirs.get(directory)
             if not lower:
-                self._tree.borrow(directory, shown)
-                continue
-            for path in lower.keys() & shown.keys():
-                if self._log is not None and path not in self._log:
-                    self._log[path] = Node(lower[path], lower.layer_of(path)), "entry", path
-                if lower[path].type == "dir" and shown[path].type != "dir":
-                    self._remove(path, "replaced")
-            if shown:
+                dirs[directory] = shown  # the layer's own, until something is laid on it
+            elif shown:
+                self._replace(lower, shown)
                 self._tree.own(directory).lay(shown)
+
+    def _replace(self, lower: Directory, shown: Directory) -> None:
+        """Do what is due for what a directory has already and is about to get."""
+        log = self._log
+        for path, entry in shown.items():
+            before = lower.get(path)
+            if before is None:
+                continue
+            if log is not None and path not in log:
+                log[path] = Node(before, lower.layer_of(path)), "entry", path
+            if before.type == "dir" and entry.type != "dir":
+                self._remove(path, "replaced")
 
     def _clear(self, directory: str) -> None:
         self._tree.clear(directory, self._hear("opaque", directory))
@@ -67,4 +74,6 @@ class Overlay:
 
 
 def _without_whiteouts(children: Directory) -> Directory:
-    return Directory(children.layer, {path: entry for path, entry in children.items() if entry.type != "whiteout"})
+    shown = Directory(children.layer)
+    shown.update((path, entry) for path, entry in children.items() if entry.type != "whiteout")
+    return shown

@@ -6,7 +6,7 @@ before its last slash. Removing costs what is removed, nothing is ever copied wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from tarlayers.entry import Entry
@@ -47,22 +47,25 @@ class Node(NamedTuple):
 class Directory(dict[str, Entry]):
     """What one directory holds, by path. Nearly all of it was written by one layer, so only others are noted."""
 
-    __slots__ = ("layer", "others")
+    __slots__ = ("layer", "others", "owner")
 
-    def __init__(self, layer: int, entries: Mapping[str, Entry] | None = None) -> None:
-        super().__init__(entries or ())
+    def __init__(self, layer: int, owner: object = None) -> None:
+        # dict's own would only be told that there is nothing to hold: three times as slow, and there are many.
         self.layer = layer
         """That wrote what is not in `others`."""
-        self.others: dict[str, int] = {}
+        self.others: dict[str, int] | None = None
+        """Who wrote the rest, if it was not all of it: an empty dict for each directory would cost time and memory."""
+        self.owner = owner
+        """The mark of the tree that may change it: others hold it as well, and copy it when they are to change it."""
 
     def layer_of(self, path: str) -> int:
         """Give the layer that wrote a path."""
-        return self.others.get(path, self.layer)
+        return self.others.get(path, self.layer) if self.others else self.layer
 
     def node(self, path: str) -> Node | None:
         """Give the inode at a path."""
         entry = self.get(path)
-        return Node(entry, self.others.get(path, self.layer)) if entry is not None else None
+        return Node(entry, self.layer_of(path)) if entry is not None else None
 
     def nodes(self) -> Iterator[tuple[str, Node]]:
         """Yield each path with its inode."""
@@ -73,28 +76,35 @@ class Directory(dict[str, Entry]):
     def put(self, path: str, node: Node) -> None:
         """Set what a path is."""
         self[path] = node.entry
-        if node.layer != self.layer:
-            self.others[path] = node.layer
-        elif self.others:
-            self.others.pop(path, None)
+        self._note(node.layer, (path,))
 
     def lay(self, upper: Directory) -> None:
         """Let what one layer wrote take the place of what was here."""
         self.update(upper)
-        if upper.layer != self.layer:
-            self.others.update(dict.fromkeys(upper, upper.layer))
+        self._note(upper.layer, upper)
+
+    def _note(self, layer: int, paths: Iterable[str]) -> None:
+        """Note who wrote these."""
+        if layer != self.layer:
+            noted = dict.fromkeys(paths, layer)
+            if self.others:
+                self.others.update(noted)
+            else:
+                self.others = noted
         elif self.others:
-            for path in upper:
+            for path in paths:
                 self.others.pop(path, None)
 
     def take(self, path: str) -> Node:
         """Remove a path that is there, and give what it was."""
-        return Node(self.pop(path), self.others.pop(path, self.layer))
+        entry = self.pop(path)
+        return Node(entry, self.others.pop(path, self.layer) if self.others else self.layer)
 
-    def twin(self) -> Directory:
-        """Give a copy."""
-        copied = Directory(self.layer, self)
-        copied.others = self.others.copy()
+    def twin(self, owner: object) -> Directory:
+        """Give a copy, to be changed by another tree."""
+        copied = Directory(self.layer, owner)
+        copied.update(self)
+        copied.others = self.others and self.others.copy()
         return copied
 
 
@@ -137,18 +147,14 @@ class Tree:
         they are first written to: those that two trees of one origin leave alone are one object in both.
         """
         self.effort = effort or Effort()
-        self._lent: dict[str, Directory] = dict(origin.dirs) if origin is not None else {}
-        self.dirs: dict[str, Directory] = dict(self._lent) or {"": Directory(0)}
-
-    def borrow(self, directory: str, children: Directory) -> None:
-        """Let a directory hold what another tree's holds: it is copied when it is first written to."""
-        self.dirs[directory] = self._lent[directory] = children
+        self.mark: object = object()  # not the tree itself, which would hold itself then, collected or not
+        self.dirs: dict[str, Directory] = dict(origin.dirs) if origin is not None else {"": Directory(0, self.mark)}
 
     def own(self, directory: str) -> Directory:
         """Give the children of a directory to be changed."""
         children = self.dirs[directory]
-        if children is self._lent.get(directory):
-            children = self.dirs[directory] = self._lent.pop(directory).twin()
+        if children.owner is not self.mark:
+            children = self.dirs[directory] = children.twin(self.mark)
         return children
 
     def get(self, path: str) -> Node | None:
@@ -165,7 +171,7 @@ class Tree:
         """Set the node at a path whose parent is a directory; a directory starts empty."""
         self.own(path.rpartition("/")[0]).put(path, node)
         if node.entry.type == "dir" and path not in self.dirs:
-            self.dirs[path] = Directory(node.layer)
+            self.dirs[path] = Directory(node.layer, self.mark)
 
     def remove(self, path: str, on_remove: Callable[[str, Node], object] | None = None) -> None:
         """Remove what is at the path, and all below it; `on_remove` hears of every path."""
@@ -191,7 +197,7 @@ class Tree:
                 if entry.type == "dir":
                     todo.append(path)
             if at is directory:
-                self.dirs[at] = Directory(children.layer)
+                self.dirs[at] = Directory(children.layer, self.mark)
             else:
                 del self.dirs[at]
 

@@ -11,18 +11,20 @@ createTarFile, mkparent, hardlinkRootPath), tar_opts_linux.go.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX
 from tarlayers.merging.lower import LowerTrees
 from tarlayers.merging.rootpath import find_link_target, find_root_path, name_of
-from tarlayers.merging.tree import Directory, Effort, Node, Refusal, Tree, implied_directory, is_too_long
+from tarlayers.merging.tree import NAME_MAX, Directory, Effort, Node, Refusal, Tree, implied_directory, is_too_long
 
+_ROLE = attrgetter("role")
 _MAX_ID = (1 << 32) - 1
 _MAX_TIME = 1 << 63
 _NO_PARENT = "?"  # no path's directory: they are empty or start with a slash
-_SHORT = 64  # characters of a component that need no look at how many bytes they are
+_SHORT = NAME_MAX // 4  # characters of a component that need no look at how many bytes they are
 _SIMPLE = frozenset(("file", "symlink", "char", "block", "fifo"))
 _ACLS = frozenset(("system.posix_acl_access", "system.posix_acl_default"))
 
@@ -36,7 +38,7 @@ class LayerTree(Tree):
 
     def __init__(self, index: int, effort: Effort | None = None) -> None:
         super().__init__(effort=effort)
-        self.dirs[""] = Directory(index)
+        self.dirs[""] = Directory(index, self.mark)
         self.opaque: set[str] = set()
         self.whiteouts: set[str] = set()
         """Paths of nodes that hide a lower name."""
@@ -81,18 +83,19 @@ class _Unpacking:
         self._late: list[Entry] = []
 
     def run(self, entries: Iterable[Entry]) -> LayerTree:
-        entries = list(entries)
-        if self._first and any(entry.role == "opaque" for entry in entries):
+        entries = tuple(entries)
+        if self._first and "opaque" in map(_ROLE, entries):
             self._unpacked = set()
-        dirs, timed, late, index = self._tree.dirs, self._timed, self._late, self._index
-        simple = self._unpacked is None
+        dirs, timed, late = self._tree.dirs, self._timed, self._late
+        index, mark, simple = self._index, self._tree.mark, self._unpacked is None
         last, siblings = _NO_PARENT, None
+        owner = group = time = None
         for entry in entries:
             path, kind, mode, uid, gid, _, mtime, link, _, xattrs, role, _, _, flag, _ = entry
-            slash = path.rfind("/")
-            if simple and path[:slash] != last:  # most have the parent of the one before
-                last = path[:slash]
-                siblings = dirs.get(last) if last not in timed else None
+            parent, _, base = path.rpartition("/")
+            if parent != last:  # most have the parent of the one before
+                last = parent
+                siblings = dirs.get(parent) if simple and parent not in timed else None
             # A new name in a directory that is there: what nearly all entries are.
             if (
                 siblings is not None
@@ -100,24 +103,36 @@ class _Unpacking:
                 and (flag == "0" or flag == "5" or (flag == "2" and link and mode == 0o777))
                 and role == "entry"
                 and path not in siblings
-                and 1 < len(path) - slash <= _SHORT
+                and 0 < len(base) <= _SHORT
             ):
-                # Negative numbers and those that need a closer look have bits above these.
-                if xattrs is not None or mtime is None or mtime >> 63 or (uid | gid) >> 31:
-                    entry = normalize(entry)  # noqa: PLW2901 # as the inode has it
+                # Numbers that are those of the entry before have been looked at: layers share them.
+                if mtime is not time or uid is not owner or gid is not group or xattrs is not None:
+                    # Negative numbers and those that need a closer look have bits above these.
+                    if xattrs is not None or mtime is None or mtime >> 63 or (uid | gid) >> 31:
+                        entry = normalize(entry)  # noqa: PLW2901 # as the inode has it
+                    else:
+                        time, owner, group = mtime, uid, gid
                 siblings[path] = entry
                 if kind == "dir":
-                    dirs[path] = Directory(index)
+                    # What follows is in it, most often.
+                    last, siblings = path, Directory(index, mark)
+                    dirs[path] = siblings
                     late.append(entry)
                 continue
-            try:
-                self._take(entry)
-            except Refused as error:
-                self._tree.refused.append(Refusal(index, path or "/", error.code, error.message, error.rule))
+            self._try(entry)
             last, siblings = _NO_PARENT, None  # that may have made or removed it
         self._set_late_times()
         self._finish_groups()
         return self._tree
+
+    def _try(self, entry: Entry) -> None:
+        try:
+            self._take(entry)
+        except Refused as error:
+            self._refuse(entry, error, error.rule)
+
+    def _refuse(self, entry: Entry, error: Refused, rule: str) -> None:
+        self._tree.refused.append(Refusal(self._index, entry.path or "/", error.code, error.message, rule))
 
     def _take(self, entry: Entry) -> None:
         if not entry.path:
@@ -168,7 +183,7 @@ class _Unpacking:
 
     def _put_whiteout(self, path: str) -> None:
         self._touch(path)
-        entry = implied_directory(path)._replace(type="whiteout", mtime=0)
+        entry = Entry(path, "whiteout", 0o755, 0, 0, 0, 0, None, None, None, "entry", None, -1, "5", None)
         self._tree.put(path, Node(entry, self._index))
         self._tree.whiteouts.add(path)
 
@@ -304,7 +319,7 @@ class _Unpacking:
             try:
                 path = find_root_path(self._tree, name_of(entry))
             except Refused as error:
-                self._tree.refused.append(Refusal(self._index, entry.path, error.code, error.message, "B3"))
+                self._refuse(entry, error, "B3")
                 continue
             node = self._tree.get(path)
             if node is None:

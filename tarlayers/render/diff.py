@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from tarlayers.analysis.diff import ConfigChange, FileChange, HistoryChange, ImageDiff, LayerShare, Side, Summary
+from tarlayers.analysis.diff import ConfigChange, HistoryChange, ImageDiff, LayerShare
+from tarlayers.analysis.filediff import FileChange, Side, Summary
 from tarlayers.digest import Digest
 from tarlayers.entry import Entry
 from tarlayers.image import HistoryRow, Layer
@@ -171,8 +172,11 @@ def _file_cells(change: FileChange) -> tuple[str, str, str]:
 
 def layer_span(change: FileChange) -> str:
     """The layers that wrote the path, of the old and of the new image."""
-    layers = [f"L{side.layer}" for side in (change.old, change.new) if side is not None]
-    return " -> ".join(layers)
+    old, new = change.old, change.new
+    if old is None or new is None:
+        side = old or new
+        return f"L{side.layer}" if side is not None else ""
+    return f"L{old.layer} -> L{new.layer}"
 
 
 def step_of(side: Side | None, width: int = _STEP_WIDTH) -> str:

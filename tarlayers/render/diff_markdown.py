@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from tarlayers.analysis.diff import ConfigChange, FileChange, HistoryChange, ImageDiff
+from tarlayers.analysis.diff import ConfigChange, HistoryChange, ImageDiff
+from tarlayers.analysis.filediff import FileChange
 from tarlayers.image import Layer
 from tarlayers.render.diff import describe_change, identical_line, layer_span, step_of, value_text
 from tarlayers.render.diff_stat import group_changes, signed_size

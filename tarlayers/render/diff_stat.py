@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tarlayers.analysis.diff import FileChange
+from tarlayers.analysis.filediff import FileChange
 from tarlayers.render.escape import escape_text
 from tarlayers.render.values import human_size
 

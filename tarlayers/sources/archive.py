@@ -64,11 +64,12 @@ class Blob(NamedTuple):
             status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, self.start, self.size
         )
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the blob from front to back. A source that has become shorter is ReadFailed."""
-        position = 0
-        while position < self.size:
-            chunk = self.read_at(position, min(CHUNK, self.size - position))
+    def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Yield the blob, or a part of it, from front to back. A source that has become shorter is ReadFailed."""
+        position = start
+        stop = self.size if stop is None else stop
+        while position < stop:
+            chunk = self.read_at(position, min(CHUNK, stop - position))
             if not chunk:
                 raise ReadFailed("the source ends before the blob does", place=self.name, offset=position)
             position += len(chunk)

@@ -1,4 +1,4 @@
-"""What one pass over a stream leaves of an image: its documents, indexes and digests, kept while the bytes go by."""
+"""What one pass over a stream leaves of an image: its documents, layers and digests, kept while the bytes go by."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tarlayers.errors import ContentAbsent, ReadFailed, TarlayersError
 from tarlayers.formats import tar
 from tarlayers.formats.magic import sniff
 from tarlayers.formats.toc import read_behind
-from tarlayers.layer import LayerIndex, LayerScan, find_toc_member, index_layer, index_metered
+from tarlayers.layer import LayerIndex, LayerScan, find_toc_member, index_layer, index_metered, scan_metered
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import (
     clean_name,
@@ -32,11 +32,12 @@ _ARCHIVE_NAMES = re.compile(r"blobs/sha(256|512)(/|$)|oci-layout$|(sha256:)?[0-9
 # Documents and layers are never deeper than `blobs/sha256/<hex>`, or that in a directory of several layouts. The
 # JSON and gzip files of a root file system mostly are: none of them need be kept or looked into.
 _DEPTH = 3
+_NOT_HASHED = "digests were not computed while the stream passed"
 _DIGITS = re.compile(r".*/[0-9a-f]{64,128}(\.tar(\.gz)?)?")
 
 
 class PassedStore:
-    """What one pass over a stream left: documents, indexes and digests, but no contents."""
+    """What one pass over a stream left: documents, what was found in layers, and digests, but no contents."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self.limits = limits
@@ -45,7 +46,7 @@ class PassedStore:
         self.aliases: Mapping[str, str] = {}
         self.duplicates: dict[str, int] = {}
         self.end_mark = True
-        self.indexes: dict[str, LayerIndex | TarlayersError] = {}
+        self.scans: dict[str, LayerScan | TarlayersError] = {}
         self.digests: dict[str, Digest] = {}
         self.compressions: dict[str, str] = {}
 
@@ -55,7 +56,19 @@ class PassedStore:
 
     def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:  # noqa: ARG002 # all was read in passing
         """Give the index made in passing, or raise what went wrong then."""
-        found = self.indexes.get(name)
+        found = self._find(name, hashed=hashed, contents=contents)
+        if not isinstance(found, LayerIndex):
+            raise ContentAbsent("entries were not kept while the stream passed", place=name)
+        if contents and not found.contents:
+            raise ContentAbsent(_NOT_HASHED, place=name)
+        return found
+
+    def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:  # noqa: ARG002 # as above
+        """Give what was found in passing; with entries where a table of contents has to be compared with them."""
+        return self._find(name, hashed=name != WHOLE, contents=False)
+
+    def _find(self, name: str, *, hashed: bool, contents: bool) -> LayerScan:
+        found = self.scans.get(name)
         if found is None and name in self.documents:
             try:
                 return index_layer((self.documents[name],), hashed=hashed, contents=contents, limits=self.limits)
@@ -65,13 +78,9 @@ class PassedStore:
             raise ContentAbsent("this member is no layer", place=name)
         if isinstance(found, TarlayersError):
             raise found
-        if (hashed and found.diff_id is None) or (contents and not found.contents):
-            raise ContentAbsent("digests were not computed while the stream passed", place=name)
+        if hashed and found.diff_id is None:
+            raise ContentAbsent(_NOT_HASHED, place=name)
         return found
-
-    def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:
-        """Give the index made in passing: a table of contents, once it has passed, could not be compared."""
-        return self.index(name, hashed=name != WHOLE, contents=False, on_read=on_read)
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Give the digests computed in passing."""
@@ -81,7 +90,7 @@ class PassedStore:
     def digest(self, name: str) -> Digest:
         """Give the digest computed in passing."""
         if name not in self.digests:
-            raise ContentAbsent("digests were not computed while the stream passed", place=name)
+            raise ContentAbsent(_NOT_HASHED, place=name)
         return self.digests[name]
 
     def open(self, name: str) -> Iterator[bytes]:
@@ -111,21 +120,24 @@ class _KeptDocuments(dict[str, bytes]):
 
 
 def pass_stream(
-    chunks: Iterable[bytes], *, hashed: bool, contents: bool, limits: Limits = DEFAULT_LIMITS
+    chunks: Iterable[bytes], *, hashed: bool, contents: bool, entries: bool = True, limits: Limits = DEFAULT_LIMITS
 ) -> PassedStore:
-    """Read an uncompressed tar once, to its end: keep its documents, and index whatever looks like a layer.
+    """Read an uncompressed tar once, to its end: keep its documents, and index whatever looks like a layer, or scan it
+    where digests alone are needed and no `entries`.
 
     The tar itself is indexed as a bare layer under the name WHOLE, for it may turn out to be one.
     """
-    return _Pass(hashed=hashed, contents=contents, limits=limits).run(chunks)
+    scanned = hashed and not contents and not entries
+    return _Pass(hashed=hashed, contents=contents, scanned=scanned, limits=limits).run(chunks)
 
 
 class _Pass:
     """The state of one pass."""
 
-    def __init__(self, *, hashed: bool, contents: bool, limits: Limits) -> None:
+    def __init__(self, *, hashed: bool, contents: bool, scanned: bool, limits: Limits) -> None:
         self._hashed = hashed
         self._contents = contents
+        self._scanned = scanned
         self.limits = limits
         self._store = PassedStore(limits)
         self._documents = _KeptDocuments(limits)
@@ -153,7 +165,7 @@ class _Pass:
         store.end_mark = ends_whole(walker, meter.size)
         store.documents = self._documents
         digest = meter.digest()
-        store.indexes[WHOLE] = LayerIndex(
+        store.scans[WHOLE] = LayerIndex(
             digest=digest,
             size=meter.size,
             compression="none",
@@ -189,7 +201,7 @@ class _Pass:
             if looks_like_json(head[:64]):
                 self._keep_document(name, member.size, whole)
             elif not self._bare or may_be_layer(head, member.size):
-                self._index(name, whole, meter)
+                self._take_layer(name, whole, meter)
         for _ in stream:
             pass
         digest = meter.digest()
@@ -204,7 +216,7 @@ class _Pass:
             self._store.duplicates[name] = self._store.duplicates.get(name, 1) + 1
             self._links.pop(name, None)
             self._documents.pop(name, None)
-            self._store.indexes.pop(name, None)
+            self._store.scans.pop(name, None)
             self._store.digests.pop(name, None)
 
     def _keep_document(self, name: str, size: int, whole: Iterator[bytes]) -> None:
@@ -215,16 +227,20 @@ class _Pass:
         self._documents[name] = b"".join(whole)
         self._kept += size
 
-    def _index(self, name: str, whole: Iterator[bytes], meter: Meter) -> None:
+    def _take_layer(self, name: str, whole: Iterator[bytes], meter: Meter) -> None:
+        found: LayerScan
         try:
-            index = index_metered(whole, meter, hashed=self._hashed, contents=self._contents, limits=self.limits)
+            if self._scanned:
+                found = scan_metered(whole, meter, limits=self.limits)
+            else:
+                found = index_metered(whole, meter, hashed=self._hashed, contents=self._contents, limits=self.limits)
         except ReadFailed:
             raise  # nothing is wrong with this layer, but nothing follows it
         except TarlayersError as error:
             # A fresh one: that which was caught keeps the frames of its traceback, and most of these are never raised.
-            self._store.indexes[name] = error.inside(name)
+            self._store.scans[name] = error.inside(name)
             return
-        self._store.indexes[name] = index
+        self._store.scans[name] = found
 
     def _follow_links(self) -> None:
         store = self._store
@@ -232,7 +248,7 @@ class _Pass:
         for name, target in store.aliases.items():
             store.sizes[name] = store.sizes[target]
             store.compressions[name] = store.compressions[target]
-            for kept in (store.indexes, store.digests, self._documents):
+            for kept in (store.scans, store.digests, self._documents):
                 with suppress(KeyError):
                     kept[name] = kept[target]  # type: ignore[assignment] # one loop over three value types
 
@@ -241,7 +257,7 @@ class _Pass:
         top = find_top(store.sizes)
         store.aliases = {name[len(top) :]: target[len(top) :] for name, target in store.aliases.items()}
         store.duplicates = {name.removeprefix(top): count for name, count in store.duplicates.items()}
-        for kept in (store.sizes, store.compressions, store.indexes, store.digests, self._documents):
+        for kept in (store.sizes, store.compressions, store.scans, store.digests, self._documents):
             for name in [name for name in kept if top and name.startswith(top)]:
                 kept[name[len(top) :]] = kept.pop(name)  # type: ignore[assignment] # one loop over five value types
 

@@ -5,7 +5,10 @@ Both kinds of Store answer the same questions, so nothing above asks which one i
 
 from __future__ import annotations
 
+import hashlib
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from operator import attrgetter
 from threading import Lock
 from typing import Protocol
 
@@ -182,18 +185,30 @@ class SeekStore:
         return blob.size > self._share
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
-        """Hop to the files of a plain layer; decompress any other up to the last of them."""
+        """Read the files of a plain layer where they stand; decompress any other up to the last of them."""
         blob = self._blob(name)
         try:
-            if sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
-                feed: tar.Feed = tar.SeekFeed(blob.read_at, blob.size)
-            else:
+            if self.compression(name) != "none":
                 from tarlayers.formats.compression import open_plain  # noqa: PLC0415 # decoders
 
                 feed = tar.ChunkFeed(open_plain(blob.chunks(), self.limits))
-            return hash_contents(tar.Walker(feed, limits=self.limits), offsets)
+                return hash_contents(tar.Walker(feed, limits=self.limits), offsets)
+            return self._hash_stored(blob, self.index(name, hashed=False, contents=False), offsets)
         except TarlayersError as error:
             raise place_error(error, name or self.archive.path) from error
+
+    def _hash_stored(self, blob: Blob, index: LayerIndex, offsets: Collection[int]) -> Mapping[int, bytes]:
+        """Hash files of a plain layer; only those with holes take a walk."""
+        found = {
+            entry.offset: _hash_chunks(_read_stored(blob, entry))
+            for entry in index.entries
+            if entry.offset in offsets and _is_stored_whole(entry, index)
+        }
+        left = set(offsets) - found.keys()
+        if left:
+            walker = tar.Walker(tar.SeekFeed(blob.read_at, blob.size), limits=self.limits)
+            found.update(hash_contents(walker, left))
+        return found
 
     def digest(self, name: str) -> Digest:
         """Hash the blob, unless an index already did."""
@@ -212,7 +227,31 @@ class SeekStore:
         return self._blob(name).chunks()
 
     def open_file(self, name: str, entry: Entry) -> Iterator[bytes]:
-        """Read the layer up to the file."""
+        """Read a file of a plain layer where it stands; of any other the layer up to it."""
+        if self.compression(name) == "none":
+            index = self.index(name, hashed=False, contents=False)
+            place = bisect_left(index.entries, entry.offset, key=attrgetter("offset"))
+            if place < len(index.entries) and index.entries[place].offset == entry.offset:
+                stored = index.entries[place]
+                if _is_stored_whole(stored, index):
+                    return _read_stored(self._blob(name), stored)
         from tarlayers.formats.compression import open_plain  # noqa: PLC0415 # as above
 
         return read_content(open_plain(self.open(name), self.limits), entry.offset, self.limits)
+
+
+def _is_stored_whole(entry: Entry, index: LayerIndex) -> bool:
+    """Say whether the bytes behind an entry's header are the content of a file."""
+    return entry.type == "file" and entry.offset not in index.sparse_offsets
+
+
+def _read_stored(blob: Blob, entry: Entry) -> Iterator[bytes]:
+    start = entry.offset + tar.BLOCK
+    return blob.chunks(start, start + entry.size)
+
+
+def _hash_chunks(chunks: Iterable[bytes]) -> bytes:
+    hasher = hashlib.sha256()
+    for chunk in chunks:
+        hasher.update(chunk)
+    return hasher.digest()

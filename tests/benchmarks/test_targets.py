@@ -37,7 +37,7 @@ def test_groups(corpus: Path) -> None:
     rows = [line for line in text.splitlines() if line.startswith("|")][2:]
     assert all(row.count("|") == 6 for row in rows)
     assert [row for row in rows if "`verify` against the bound, `huge` zstd" in row]
-    assert len(rows) == 6 + 9 + 5
+    assert len(rows) == 6 + 9 + 7
 
 
 def test_a_peer_that_is_missing_is_said_so(corpus: Path) -> None:

@@ -34,6 +34,9 @@ def measure(corpus: Corpus, old: Archive, new: Archive, runs: int) -> Iterator[R
         run([*TARLAYERS, "ls", "-R", "--digests", str(old.path)], cache=filled)
         cached = partial(diff_cached, old, new, filled, corpus.scratch / "cache")
         yield compare(f"{what}, the older one in the cache", TARGET, take_turns(runs, cached, verify))
+        run([*TARLAYERS, "diff", str(old.path), str(new.path)], cache=filled)
+        again = partial(run, [*TARLAYERS, "diff", str(old.path), str(new.path)], cache=filled)
+        yield compare(f"{what}, a second time", TARGET, take_turns(runs, again, verify))
         shutil.rmtree(filled)
     unshared.unlink()
 

@@ -1,0 +1,68 @@
+"""Merging where its shortest way ends: the longest names, odd numbers in a row, directories that trees share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from tarlayers.entry import Entry
+from tarlayers.layer import LayerIndex, index_layer
+from tarlayers.merging.tree import Directory
+from tarlayers.rootfs import ENGINES, Node, RootFS, merge_forks, merge_layers, visit_layers
+from tests.build import Member, directory, file, layer, opaque, whiteout
+
+HUGE_TIME = 1 << 40  # seconds: more nanoseconds than the 63 bits of an inode (X7)
+
+
+def index(*members: Member) -> LayerIndex:
+    return index_layer([layer(*members)], hashed=False)
+
+
+def nodes_of(rootfs: RootFS) -> dict[str, Node]:
+    return dict(rootfs.nodes())
+
+
+@pytest.mark.parametrize("letter", ["n", "é", "€", "\U0001f40b"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_name_has_255_bytes_at_most(letter: str, engine: str) -> None:
+    most = 255 // len(letter.encode())
+    for parent in ("", "d/"):
+        fits, too_long = (f"{parent}{letter * count}" for count in (most, most + 1))
+        merged = merge_layers([index(directory("d"), file(fits), file(too_long), file("last"))], engine=engine)
+        assert set(merged) == {"/d", f"/{fits}", "/last"}
+        assert [(one.code, one.path) for one in merged.refused] == [("name-too-long", f"/{too_long}")]
+
+
+@pytest.mark.parametrize(
+    ("odd", "applied"), [({"uid": (1 << 32) + 5}, (5, 0, 10**9)), ({"mtime": HUGE_TIME}, (0, 0, 0))]
+)
+def test_the_numbers_of_every_entry_become_the_inodes(odd: dict[str, int], applied: tuple[int, int, int]) -> None:
+    usual = {"uid": 0, "gid": 0, "mtime": 1}
+    rows = [file(name, **usual | (odd if name in "bcf" else {})) for name in "abcdefg"]
+    merged = merge_layers([index(*rows)])
+    got = {path[1:]: (entry.uid, entry.gid, entry.mtime) for path, entry in merged.items()}
+    assert got == {name: applied if name in "bcf" else (0, 0, 10**9) for name in "abcdefg"}
+
+
+def test_what_is_laid_on_a_directory_leaves_the_layers_below_as_they_were() -> None:
+    """The attributes of a directory that is not listed are looked for in each of them by itself (P2)."""
+    base = index(directory("d"), directory("d/e", mode=0o711), file("d/e/x"), file("d/f"), directory("g"), file("g/x"))
+    upper = index(directory("d"), file("d/e"), whiteout("d/f"), opaque("g"), file("g/y"))
+    seen: list[tuple[Mapping[str, Directory], dict[str, dict[str, Entry]]]] = []
+    visit_layers([base, upper, upper], lambda one: seen.append((one.unpacked.dirs, copy_of(one.unpacked.dirs))))
+    assert [copy_of(dirs) for dirs, _ in seen] == [before for _, before in seen]
+    assert set(seen[0][0]["/d"]) == {"/d/e", "/d/f"}
+
+
+def copy_of(dirs: Mapping[str, Directory]) -> dict[str, dict[str, Entry]]:
+    return {path: dict(children) for path, children in dirs.items()}
+
+
+def test_forks_share_what_neither_changed_and_nothing_else() -> None:
+    base = index(directory("a"), file("a/x"), directory("b"), file("b/x"))
+    left, right = [index(file("a/left"))], [index(file("a/right"), whiteout("b/x"))]
+    forks = merge_forks([base], left, right)
+    assert [nodes_of(fork) for fork in forks] == [nodes_of(merge_layers([base, *one])) for one in (left, right)]
+    one, two = (fork.directories for fork in merge_forks([base], left, [index(file("a/right"))]))
+    assert {path for path in one if one[path] is two[path]} == {"/b"}
