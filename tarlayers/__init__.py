@@ -50,10 +50,11 @@ Inside a floor these edges are meant, and no others:
     merging.* -> merging.tree
     merging.unpack -> merging.lower merging.rootpath
     merging.overlay -> merging.unpack
-    rootfs -> merging.*
+    rootfs -> merging.tree
+    merging.engine -> rootfs merging.*
     trace -> rootfs merging.*
     comparison -> merging.*
-    imagepair -> comparison rootfs
+    imagepair -> comparison rootfs merging.engine
     shipped -> rootfs trace merging.*
     extract -> export
     analysis.diff -> analysis.filediff
@@ -106,9 +107,9 @@ if TYPE_CHECKING:
     from tarlayers.imagearchive import open_images as open_images
     from tarlayers.layer import index_layer as index_layer
     from tarlayers.limits import Limits as Limits
+    from tarlayers.merging.engine import merge_layers as merge_layers
     from tarlayers.reference import choose_image as choose_image
     from tarlayers.rootfs import RootFS as RootFS
-    from tarlayers.rootfs import merge_layers as merge_layers
     from tarlayers.shipped import trace_files as trace_files
     from tarlayers.sources.layercache import LayerCache as LayerCache
     from tarlayers.trace import trace_layers as trace_layers
@@ -136,7 +137,8 @@ _HOME = {
     "layer": "index_layer",
     "limits": "Limits",
     "reference": "choose_image",
-    "rootfs": "RootFS merge_layers",
+    "merging.engine": "merge_layers",
+    "rootfs": "RootFS",
     "shipped": "trace_files",
     "sources.layercache": "LayerCache",
     "trace": "trace_layers",

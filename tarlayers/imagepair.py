@@ -14,7 +14,8 @@ from itertools import takewhile
 from tarlayers.comparison import Source, Stack, is_same_layer
 from tarlayers.errors import TarlayersError
 from tarlayers.image import Image, Layer, count_hoppers, load_layers, run_each
-from tarlayers.rootfs import RootFS, merge_forks
+from tarlayers.merging.engine import merge_forks
+from tarlayers.rootfs import RootFS
 from tarlayers.stores.store import OnRead
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarlayers.entry import Entry
+from tarlayers.merging.engine import HasEntries, merge_layers
 from tarlayers.merging.tree import Directory
-from tarlayers.rootfs import HasEntries, Node, Refusal, RootFS, merge_layers, path_key
+from tarlayers.rootfs import Node, Refusal, RootFS, path_key
 from tarlayers.trace import Event, Step, follow_layers
 
 FILES = frozenset(("file",))

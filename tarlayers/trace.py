@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarlayers.merging.difference import name_differences
+from tarlayers.merging.engine import HasEntries, LayerRecord, Merging
 from tarlayers.merging.tree import Directory, Tree
-from tarlayers.rootfs import HasEntries, LayerRecord, Merging, Node, Refusal, RootFS, sort_paths
+from tarlayers.rootfs import Node, Refusal, RootFS, sort_paths
 
 
 class Event(NamedTuple):

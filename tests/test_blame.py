@@ -15,7 +15,7 @@ from tarlayers.analysis.log import trace_path
 from tarlayers.errors import NoSuchPath
 from tarlayers.image import Image, require_layers
 from tarlayers.imagearchive import open_images
-from tarlayers.rootfs import ENGINES, merge_layers
+from tarlayers.merging.engine import ENGINES, merge_layers
 from tests.build import archive, directory, file, hardlink, image, layer, opaque, symlink, whiteout
 from tests.paths import CASES, needs_shared
 from tests.run import run

@@ -18,7 +18,7 @@ from tarlayers.errors import TarlayersError
 from tarlayers.image import Image
 from tarlayers.imagearchive import open_images
 from tarlayers.layer import LayerIndex, index_layer
-from tarlayers.rootfs import ENGINES, merge_layers
+from tarlayers.merging.engine import ENGINES, merge_layers
 from tarlayers.trace import trace_layers
 from tests.build import (
     Member,

@@ -17,9 +17,10 @@ from tarlayers.analysis.log import trace_path
 from tarlayers.errors import MalformedInput
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import open_image, open_images
+from tarlayers.merging.engine import ENGINES
 from tarlayers.render.changes import changes_document
 from tarlayers.render.log import log_document
-from tarlayers.rootfs import ENGINES, sort_paths
+from tarlayers.rootfs import sort_paths
 from tests import splits
 from tests.build import archive, file, image, layer
 from tests.strategies import LAYERS

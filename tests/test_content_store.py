@@ -10,8 +10,8 @@ import zstandard
 
 from tarlayers import open_images
 from tarlayers.analysis.verify import verify_archive
+from tarlayers.merging.engine import merge_layers
 from tarlayers.reference import choose_image
-from tarlayers.rootfs import merge_layers
 from tests.build import Files, Image, compact, directory, file, image, layer, oci, sha256, tar
 from tests.test_bolt import Writer
 from tests.test_docker_root import corpus

@@ -19,8 +19,9 @@ from tarlayers.errors import ContentAbsent, MalformedInput, NoSuchImage, Unsuppo
 from tarlayers.image import Image, load_layers
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import index_layer, read_content
+from tarlayers.merging.engine import merge_layers
 from tarlayers.reference import choose_image
-from tarlayers.rootfs import RootFS, merge_layers
+from tarlayers.rootfs import RootFS
 from tarlayers.stores.losses import find_losses
 from tarlayers.stores.rootstore import RootStore
 from tests.build import (

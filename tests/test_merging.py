@@ -8,8 +8,9 @@ import pytest
 
 from tarlayers.entry import Entry
 from tarlayers.layer import LayerIndex, index_layer
+from tarlayers.merging.engine import ENGINES, merge_forks, merge_layers, visit_layers
 from tarlayers.merging.tree import Directory
-from tarlayers.rootfs import ENGINES, Node, RootFS, merge_forks, merge_layers, visit_layers
+from tarlayers.rootfs import Node, RootFS
 from tests.build import Member, directory, file, layer, opaque, whiteout
 
 HUGE_TIME = 1 << 40  # seconds: more nanoseconds than the 63 bits of an inode (X7)

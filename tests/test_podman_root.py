@@ -14,8 +14,8 @@ from tarlayers import open_images
 from tarlayers.analysis.changes import list_changes
 from tarlayers.analysis.verify_root import verify_root
 from tarlayers.image import load_layers
+from tarlayers.merging.engine import merge_layers
 from tarlayers.reference import choose_image
-from tarlayers.rootfs import merge_layers
 from tests.build import Member, archive, compact, device, directory, file, image, layer, opaque, sha256, whiteout
 from tests.dataroot import Root, container, pack_root, podman_root, write_root
 from tests.test_docker_root import corpus, letters, saved_archive

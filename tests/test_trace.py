@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tarlayers.layer import LayerIndex, index_layer
-from tarlayers.rootfs import ENGINES, Node, RootFS, merge_layers, path_key
+from tarlayers.merging.engine import ENGINES, merge_layers
+from tarlayers.rootfs import Node, RootFS, path_key
 from tarlayers.trace import trace_layers
 from tests.build import directory, file, hardlink, layer, opaque, symlink, whiteout
 from tests.strategies import LAYERS

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from tarlayers.errors import NoSuchPath
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer, require_layers
-from tarlayers.rootfs import Refusal, RootFS, merge_layers, sort_paths
+from tarlayers.merging.engine import merge_layers
+from tarlayers.rootfs import Refusal, RootFS, sort_paths
 from tarlayers.trace import Step, follow_layers
 
 

@@ -20,7 +20,8 @@ from tarlayers.comparison import Contents, load_comparable
 from tarlayers.entry import Entry
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer
-from tarlayers.rootfs import Node, Refusal, merge_layers
+from tarlayers.merging.engine import merge_layers
+from tarlayers.rootfs import Node, Refusal
 from tarlayers.trace import Event, follow_layers
 
 

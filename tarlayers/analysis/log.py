@@ -16,7 +16,8 @@ from tarlayers.entry import Entry
 from tarlayers.errors import NoSuchPath
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer, require_layers
-from tarlayers.rootfs import Node, Refusal, merge_layers, path_key
+from tarlayers.merging.engine import merge_layers
+from tarlayers.rootfs import Node, Refusal, path_key
 from tarlayers.trace import Event, follow_layers
 
 _HINTS = 3

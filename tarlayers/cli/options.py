@@ -280,7 +280,7 @@ def merge_chosen(image: Image, *, engine: Engine, quiet: bool, at: str | None = 
     """Merge an image's layers, up to and with layer `at`."""
     from tarlayers.errors import ContentAbsent
     from tarlayers.image import find_layer
-    from tarlayers.rootfs import merge_layers
+    from tarlayers.merging.engine import merge_layers
 
     layers = image.layers if at is None else image.layers[: find_layer(image, at).index + 1]
     for layer in layers:

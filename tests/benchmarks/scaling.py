@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tarlayers.layer import index_layer
 from tarlayers.limits import NO_LIMITS
-from tarlayers.rootfs import merge_layers
+from tarlayers.merging.engine import merge_layers
 
 Layer = Iterable[bytes]
 _END = bytes(1024)

@@ -16,8 +16,8 @@ from tarlayers.formats import tar
 from tarlayers.formats.compression import Decompressor
 from tarlayers.imagearchive import open_image
 from tarlayers.layer import LayerIndex, index_layer
+from tarlayers.merging.engine import merge_layers
 from tarlayers.render.values import dump_json, entry_dict
-from tarlayers.rootfs import merge_layers
 from tests.benchmarks.images import small_files, text
 from tests.build import Image, archive
 

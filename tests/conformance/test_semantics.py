@@ -11,7 +11,8 @@ import pytest
 from tarlayers import TarlayersError, open_image
 from tarlayers.entry import Entry
 from tarlayers.image import load_layers
-from tarlayers.rootfs import RootFS, merge_layers
+from tarlayers.merging.engine import merge_layers
+from tarlayers.rootfs import RootFS
 from tests.paths import CASES
 
 pytestmark = pytest.mark.conformance

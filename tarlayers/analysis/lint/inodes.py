@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tarlayers.analysis.lint.codes import Finding, found
 from tarlayers.entry import Entry
-from tarlayers.rootfs import Stratum
+from tarlayers.merging.engine import Stratum
 
 _MAX_TIME = 1 << 63  # nanoseconds: April 2262
 _OPAQUE = "trusted.overlay.opaque"

@@ -9,9 +9,9 @@ from tarlayers.analysis.lint.names import climbs
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import clean_path, whiteout_target
+from tarlayers.merging.engine import Stratum
 from tarlayers.merging.rootpath import find_link_target, name_of
 from tarlayers.merging.unpack import LayerTree
-from tarlayers.rootfs import Stratum
 
 
 def find_hard_link_faults(stratum: Stratum) -> Iterator[Finding]:

@@ -13,9 +13,9 @@ from tarlayers.analysis.lint.codes import Finding, found
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX
+from tarlayers.merging.engine import Stratum
 from tarlayers.merging.rootpath import find_root_path, name_of
 from tarlayers.merging.unpack import LayerTree, unpack_layer
-from tarlayers.rootfs import Stratum
 
 _AUFS = "/.wh..wh."
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tarlayers.analysis.lint.codes import Finding, found
 from tarlayers.entry import Entry
-from tarlayers.rootfs import Stratum
+from tarlayers.merging.engine import Stratum
 
 
 def find_name_faults(stratum: Stratum) -> Iterator[Finding]:

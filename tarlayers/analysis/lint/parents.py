@@ -9,9 +9,9 @@ from tarlayers.analysis.lint.codes import Finding, found
 from tarlayers.analysis.lint.names import climbs
 from tarlayers.entry import Entry
 from tarlayers.formats.whiteout import clean_path
+from tarlayers.merging.engine import Stratum
 from tarlayers.merging.tree import MAX_LINKS, Tree
 from tarlayers.merging.unpack import unpack_layer
-from tarlayers.rootfs import Stratum
 
 _KERNEL_LINKS = 40  # MAXSYMLINKS of Linux, beyond which open(2) says ELOOP
 

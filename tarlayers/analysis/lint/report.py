@@ -21,7 +21,8 @@ from tarlayers.analysis.lint.visible import find_visible_faults
 from tarlayers.entry import Entry
 from tarlayers.errors import MalformedInput
 from tarlayers.image import Image, Layer, load_layers
-from tarlayers.rootfs import Stratum, path_key, visit_layers
+from tarlayers.merging.engine import Stratum, visit_layers
+from tarlayers.rootfs import path_key
 from tarlayers.stores.store import OnRead
 
 _RULES: tuple[Callable[[Stratum], Iterator[Finding]], ...] = (

@@ -15,7 +15,8 @@ from tarlayers.entry import Entry
 from tarlayers.finding import VerifyReport
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
-from tarlayers.rootfs import Refusal, RootFS, merge_layers
+from tarlayers.merging.engine import merge_layers
+from tarlayers.rootfs import Refusal, RootFS
 from tarlayers.shipped import Shipment, trace_files
 from tarlayers.trace import Step, follow_layers
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tarlayers.layer import LayerIndex, hop_layer, index_layer
-from tarlayers.rootfs import merge_layers
+from tarlayers.merging.engine import merge_layers
 from tests.benchmarks.targets.layerset import stored_layers
 
 ROOM = 1 << 18
