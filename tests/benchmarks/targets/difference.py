@@ -43,7 +43,7 @@ def measure(corpus: Corpus, old: Archive, new: Archive, runs: int) -> Iterator[R
 
 def diff_cached(old: Archive, new: Archive, filled: Path, cache: Path) -> Cost:
     """What it takes with a cache as `filled` is, which does not change."""
-    shutil.copytree(filled, cache)
+    shutil.copytree(filled, cache, symlinks=True)  # which say where the blobs were hashed
     cost = run([*TARLAYERS, "diff", str(old.path), str(new.path)], cache=cache)
     shutil.rmtree(cache)
     return cost
