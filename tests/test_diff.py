@@ -359,6 +359,19 @@ def test_nothing_differs_from_itself(layers: list[bytes], engine: str) -> None:
     assert not diff_images(old, new, engine=engine).files
 
 
+def test_changes_are_a_sequence_that_is_made_when_it_is_asked_for() -> None:
+    upper = layer(file("a", b"1"), file("b", b"2"), file("c", b"3"))
+    files = diff_layers([BASE], [BASE, upper]).files
+    whole = list(files)
+    assert [change.path for change in whole] == ["/a", "/b", "/c"]
+    assert (files[0], files[-1], files[1:]) == (whole[0], whole[2], tuple(whole[1:]))
+    assert files == diff_layers([BASE], [BASE, upper]).files
+    assert files != whole[:2]
+    assert files != 3
+    with pytest.raises(IndexError):
+        files[3]
+
+
 def mirrored(change: FileChange) -> FileChange:
     kind = {"A": "D", "D": "A", "C": "C"}[change.kind]
     return FileChange(kind, change.path, change.what, change.new, change.old, change.moved_from, change.moved_to)
