@@ -45,7 +45,6 @@ _IMAGE_MEMBER = (
 
 _LAYOUT_FILES = frozenset(("index.json", "oci-layout", "manifest.json"))
 _ROOT_NAMES = r"(^|/)(image/[^/]+/layerdb/|[a-z]+-layers/layers\.json$|io\.containerd\.content\.v1\.content/blobs/)"
-_MOST_CANDIDATES = 1000
 
 Source = str | os.PathLike[str] | BinaryIO
 
@@ -340,10 +339,11 @@ def _assemble_root(
 ) -> ImageArchive | None:
     """Find an engine's data root: the tree itself, or a directory at most two below the first that branches."""
     from tarlayers.sources.content_store import read_content_store  # noqa: PLC0415 # as said at the top
+    from tarlayers.sources.dataroot import find_candidates  # noqa: PLC0415 # as above
     from tarlayers.sources.docker_root import read_docker_root  # noqa: PLC0415 # as above
     from tarlayers.sources.podman_root import read_podman_root  # noqa: PLC0415 # as above
 
-    for place in _root_candidates(tree):
+    for place in find_candidates(tree):
         below = tree.below(place) if place else tree
         for read in (read_docker_root, read_podman_root):
             root = read(below, limits)
@@ -356,33 +356,6 @@ def _assemble_root(
             found = _assemble(path, archive.size if size is None else size, compression, store, limits)
             return replace(found, kind=archive.kind, faults=faults)
     return None
-
-
-def _root_candidates(tree: FileTree) -> Iterator[str]:
-    from tarlayers.sources.filetree import join_path  # noqa: PLC0415 # as said at the top
-
-    top = ""
-    while len(names := tree.names(top)) == 1 and _is_directory(tree, join_path(top, names[0])):
-        yield top
-        top = join_path(top, names[0])
-    level = [top]
-    for _ in range(3):
-        below: list[str] = []
-        for at in level:
-            try:
-                names = tree.names(at)
-            except ContentAbsent:
-                if at == top:
-                    raise
-                continue  # a directory that may not be read, among others
-            yield at
-            below += (join_path(at, name) for name in names)
-        level = [path for path in below[:_MOST_CANDIDATES] if _is_directory(tree, path)]
-
-
-def _is_directory(tree: FileTree, path: str) -> bool:
-    found = tree.status(path)
-    return found is not None and found.kind == "dir"
 
 
 def _assemble_unpacked(path: str, size: int | None, compression: str, root: DataRoot, limits: Limits) -> ImageArchive:

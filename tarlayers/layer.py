@@ -258,6 +258,14 @@ def hop_layer(
     )
 
 
+def hash_pieces(pieces: Iterable[bytes]) -> bytes:
+    """Give the sha256 of a content that comes in pieces."""
+    hasher = hashlib.sha256()
+    for piece in pieces:
+        hasher.update(piece)
+    return hasher.digest()
+
+
 def hash_contents(walker: tar.Walker, offsets: Collection[int]) -> dict[int, bytes]:
     """Give the sha256 of the contents of those files whose headers stand at `offsets`, and read no further than
     to the last of them. MalformedInput for an offset where no member starts.
@@ -265,10 +273,7 @@ def hash_contents(walker: tar.Walker, offsets: Collection[int]) -> dict[int, byt
     found: dict[int, bytes] = {}
     for member in walker:
         if member.offset in offsets:
-            hasher = hashlib.sha256()
-            for piece in walker.content():
-                hasher.update(piece)
-            found[member.offset] = hasher.digest()
+            found[member.offset] = hash_pieces(walker.content())
             if len(found) == len(offsets):
                 return found
     for offset in sorted(set(offsets) - found.keys()):

@@ -12,6 +12,8 @@ walkLinks), all of them seen in containerd 1.6:
 
 from __future__ import annotations
 
+from posixpath import normpath
+
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import clean_path
@@ -174,10 +176,4 @@ def _clean(name: str) -> str:
     """Go's `filepath.Clean`: what is relative stays so, and may climb."""
     if name.startswith("/"):
         return clean_path(name) or "/"
-    parts: list[str] = []
-    for part in name.split("/"):
-        if part == ".." and parts and parts[-1] != "..":
-            parts.pop()
-        elif part and part != ".":
-            parts.append(part)
-    return "/".join(parts) or "."
+    return normpath(name)

@@ -7,17 +7,18 @@ describes them, so that a message names a place that can be looked at.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest
-from tarlayers.errors import MalformedInput
+from tarlayers.errors import ContentAbsent, MalformedInput
 from tarlayers.limits import Limits, limit_exceeded
-from tarlayers.sources.filetree import FileTree, read_line, read_small
+from tarlayers.sources.filetree import FileTree, join_path, read_line, read_small
 from tarlayers.sources.layout import BlobClaim, ImageRecord, OtherRecord
 
 STORED_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
 """What an engine names its layers and containers by; anything else may lead out of the root, and is no name."""
+_MOST_CANDIDATES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +173,31 @@ def as_mapping(value: object, place: str) -> Mapping[str, object]:
 def as_text(value: object) -> str | None:
     """Take a JSON string; None for an empty one and all else."""
     return value if isinstance(value, str) and value else None
+
+
+def find_candidates(tree: FileTree) -> Iterator[str]:
+    """Yield the directories that may be a data root: the tree itself, and those at most two below the first that
+    branches. ContentAbsent when that one may not be read.
+    """
+    top = ""
+    while len(names := tree.names(top)) == 1 and _is_directory(tree, join_path(top, names[0])):
+        yield top
+        top = join_path(top, names[0])
+    level = [top]
+    for _ in range(3):
+        below: list[str] = []
+        for at in level:
+            try:
+                names = tree.names(at)
+            except ContentAbsent:
+                if at == top:
+                    raise
+                continue  # a directory that may not be read, among others
+            yield at
+            below += (join_path(at, name) for name in names)
+        level = [path for path in below[:_MOST_CANDIDATES] if _is_directory(tree, path)]
+
+
+def _is_directory(tree: FileTree, path: str) -> bool:
+    found = tree.status(path)
+    return found is not None and found.kind == "dir"

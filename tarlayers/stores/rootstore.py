@@ -6,7 +6,6 @@ together. A container's own layer has no tar, and no diff ID: its entries are th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from threading import Lock
 from types import MappingProxyType
@@ -19,7 +18,7 @@ from tarlayers.formats.compression import open_plain
 from tarlayers.formats.crc64 import crc64
 from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.tarsplit import Record, Step, decode_records, walk_records
-from tarlayers.layer import LayerIndex, LayerScan, index_layer
+from tarlayers.layer import LayerIndex, LayerScan, hash_pieces, index_layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.archive import Blob, place_error
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
@@ -187,11 +186,8 @@ class RootStore:
         )
 
     def _hash(self, name: str, entry: Entry) -> Entry:
-        hasher = hashlib.sha256()
-        if entry.size:  # markers and empty files need no look
-            for chunk in self.open_file(name, entry):
-                hasher.update(chunk)
-        return entry._replace(sha256=hasher.digest())
+        # Markers and empty files need no look.
+        return entry._replace(sha256=hash_pieces(self.open_file(name, entry) if entry.size else ()))
 
     def _assemble(self, layer: StoredLayer) -> Iterator[bytes]:
         def open_content(name: bytes) -> Iterator[bytes]:

@@ -5,7 +5,6 @@ Both kinds of Store answer the same questions, so nothing above asks which one i
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from operator import attrgetter
@@ -18,7 +17,16 @@ from tarlayers.errors import TarlayersError
 from tarlayers.formats import tar
 from tarlayers.formats.magic import SNIFF_BYTES, sniff
 from tarlayers.formats.toc import TOC_END_BYTES, may_have_toc
-from tarlayers.layer import LayerIndex, LayerScan, hash_contents, hop_layer, index_layer, read_content, scan_layer
+from tarlayers.layer import (
+    LayerIndex,
+    LayerScan,
+    hash_contents,
+    hash_pieces,
+    hop_layer,
+    index_layer,
+    read_content,
+    scan_layer,
+)
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import (
     Archive,
@@ -200,7 +208,7 @@ class SeekStore:
     def _hash_stored(self, blob: Blob, index: LayerIndex, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Hash files of a plain layer; only those with holes take a walk."""
         found = {
-            entry.offset: _hash_chunks(_read_stored(blob, entry))
+            entry.offset: hash_pieces(_read_stored(blob, entry))
             for entry in index.entries
             if entry.offset in offsets and _is_stored_whole(entry, index)
         }
@@ -248,10 +256,3 @@ def _is_stored_whole(entry: Entry, index: LayerIndex) -> bool:
 def _read_stored(blob: Blob, entry: Entry) -> Iterator[bytes]:
     start = entry.offset + tar.BLOCK
     return blob.chunks(start, start + entry.size)
-
-
-def _hash_chunks(chunks: Iterable[bytes]) -> bytes:
-    hasher = hashlib.sha256()
-    for chunk in chunks:
-        hasher.update(chunk)
-    return hasher.digest()
