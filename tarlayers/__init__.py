@@ -35,7 +35,8 @@ Inside a floor these edges are meant, and no others:
     formats.toml_values -> formats.toml_lines
     formats.policy -> formats.sizes formats.toml_values
     formats.dive_rules -> formats.policy formats.sizes
-    sources.* -> sources.archive sources.dataroot sources.filetree sources.layout sources.names sources.inventory
+    sources.* -> sources.archive sources.blob sources.members sources.dataroot sources.filetree
+    sources.* -> sources.layout sources.names sources.inventory
     sources.skopeo_dir -> sources.oci
     sources.locate -> sources.oci sources.docker_archive sources.skopeo_dir
     sources.agreement -> sources.locate

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from tarlayers.formats import tar
-from tarlayers.formats.whiteout import clean_path, role_of
+from tarlayers.formats.whiteout import clean_slashed, role_of
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
 _KINDS = {
@@ -135,28 +135,15 @@ def _decode_walk(walker: tar.Walker, limits: Limits) -> Iterator[list[Entry]]:
 
 def decode_stretch(stretch: tar.Stretch, count: int, limits: Limits = DEFAULT_LIMITS) -> list[Entry]:
     """Decode members that come at once, the last of which is a layer's `count`th: LimitExceeded for one too many."""
-    check_stretch(stretch, count, limits)
+    tar.check_stretch(stretch, count, limits)
     return [decode_entry(stretch, limits)] if isinstance(stretch, tar.Member) else _decode_headers(stretch, limits)
-
-
-def check_stretch(stretch: tar.Stretch, count: int, limits: Limits) -> None:
-    """Check the count of members that come at once, as `check_count` does."""
-    if count > limits.entries:
-        check_count(count, tar.list_members(stretch), limits)
-
-
-def check_count(count: int, batch: Sequence[tar.Member], limits: Limits) -> None:
-    """LimitExceeded where a layer has had more members than it may have, the last of them in `batch`."""
-    if count > limits.entries:
-        extra = batch[-min(count - limits.entries, len(batch))]
-        raise limit_exceeded(limits, "entries", "one entry more than is allowed", offset=extra.offset)
 
 
 def decode_entry(member: tar.Member, limits: Limits = DEFAULT_LIMITS) -> Entry:
     """Decode one member: its name cleaned, its role told, its content not looked at."""
     check_names((member,), limits)
     whole = "/" + member.name.decode("utf-8", "surrogateescape")
-    path, role = _clean(whole, is_dir=member.typeflag == b"5")
+    path, role = _clean(whole)
     kind, flag, link, rdev = _describe(member)
     return Entry(
         path,
@@ -193,7 +180,7 @@ def _decode_headers(headers: Sequence[tar.Header], limits: Limits) -> list[Entry
     """Decode headers that say all themselves; a hundred of them cost a third each of what members do."""
     if not are_plain_names_short(limits):
         check_names(tar.list_members([*headers]), limits)
-    names, odd = _decode_names(headers)
+    names, odd = tar.spell_names(headers)
     new, entries = tuple.__new__, list[Entry]()
     last_tail = last_owner = None
     for whole, (_, tail, size, owner, mtime, offset) in zip(names, headers, strict=True):
@@ -206,7 +193,7 @@ def _decode_headers(headers: Sequence[tar.Header], limits: Limits) -> list[Entry
         path, role, name = whole, "entry", None
         if whole[-1] == "/" or odd:
             if odd or kind != "dir" or whole == "/":
-                path, role = _clean(whole, is_dir=kind == "dir")
+                path, role = _clean(whole)
             else:
                 path = whole[:-1]
             name = None if path == whole else whole[1:]
@@ -218,19 +205,9 @@ def _decode_headers(headers: Sequence[tar.Header], limits: Limits) -> list[Entry
     return entries
 
 
-def _decode_names(headers: Sequence[tar.Header]) -> tuple[list[str], bool]:
-    """Give the names behind a slash, and say whether any has a component that is empty or starts with a dot."""
-    text = "/" + b"\0/".join([header[0] for header in headers]).decode("utf-8", "surrogateescape")
-    return text.split("\0"), "/." in text or "//" in text
-
-
-def _clean(whole: str, *, is_dir: bool) -> tuple[str, str]:
+def _clean(whole: str) -> tuple[str, str]:
     """Give the cleaned path and the role of a name behind a slash."""
-    path = whole[:-1] if is_dir and whole[-1] == "/" else whole
-    if path.startswith("/./"):
-        path = path[2:]
-    if "/." in path or "//" in path or path[-1:] in ("", "/"):
-        path = clean_path(whole)
+    path = clean_slashed(whole)
     return path, role_of(path.rpartition("/")[2]) if "/.wh." in path else "entry"
 
 

@@ -22,7 +22,8 @@ from tarlayers.formats.magic import SNIFF_BYTES, is_tlx, sniff
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.recordedimage import make_bare_image, make_image
 from tarlayers.reference import choose_image
-from tarlayers.sources.archive import Archive, open_directory, open_tar, read_stream
+from tarlayers.sources.archive import Archive, open_directory, open_tar
+from tarlayers.sources.blob import read_stream
 from tarlayers.sources.layout import Layout
 from tarlayers.sources.locate import locate_images
 from tarlayers.stores.store import SeekStore, tell_reading
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from tarlayers.stores.store import OnRead, Store
 
 # What members are called that no root file system has: without the documents they are no image, and no layer either.
+_DIGITS = 64  # of a sha256, which each of them has
 _IMAGE_MEMBER = (
     r"blobs/sha(256|512)/[0-9a-f]{64,}$|[0-9a-f]{64}/(layer\.tar|json)$|(sha256:)?[0-9a-f]{64}(\.json|\.tar(\.gz)?)?$"
 )
@@ -298,7 +300,8 @@ def _assemble(
 ) -> ImageArchive:
     layout = locate_images(store.documents, store.sizes, limits)
     kind = layout.kind
-    if kind == "none" and isinstance(store, SeekStore) and not directory and _names_root(store.sizes):
+    names_root = kind == "none" and not directory and _names_root(store.sizes)
+    if names_root and isinstance(store, SeekStore):
         from tarlayers.sources.filetree import read_tar_tree  # noqa: PLC0415 # as said at the top
 
         found = _assemble_root(path, size, compression, read_tar_tree(store.archive, limits), limits)
@@ -307,11 +310,12 @@ def _assemble(
     if kind == "none" and directory:
         reason = "no image documents in this directory (no manifest.json, index.json, and no engine's data root)"
         raise UnsupportedInput(reason, place=path)
-    if kind == "none" and any(map(re.compile(_IMAGE_MEMBER).match, store.sizes)):
+    if kind == "none" and _names_image(store.sizes):
         cut = "" if store.end_mark else "it is cut short: "
         reason = f"{cut}members of an image, but no index.json or manifest.json that tells of one"
         raise MalformedInput(reason, place="standard input" if path == "-" else path)
     if kind == "none":
+        store = store if names_root else store.as_layer()
         images: tuple[Image, ...] = (make_bare_image(store, size if isinstance(store, SeekStore) else None),)
         kind = "layer"
     else:
@@ -321,12 +325,18 @@ def _assemble(
     return ImageArchive(path, kind, size, compression, images, layout.others, layout, store)
 
 
+def _names_image(names: Iterable[str]) -> bool:
+    """Say whether any name is one that only members of an image have."""
+    return any(map(re.compile(_IMAGE_MEMBER).match, (name for name in names if len(name) >= _DIGITS)))
+
+
 # -- data roots ------------------------------------------------------------------------------------
 
 
 def _names_root(names: Iterable[str]) -> bool:
     """Say, by names alone, whether a tar may be one of a data root."""
-    return any(map(re.compile(_ROOT_NAMES).search, names))
+    likely = (name for name in names if "layer" in name or "/blobs/" in name)  # a third of the time that patterns take
+    return any(map(re.compile(_ROOT_NAMES).search, likely))
 
 
 def _is_passed_root(archive: ImageArchive) -> bool:

@@ -13,9 +13,7 @@ from tarlayers.entry import (
     Census,
     Entry,
     are_plain_names_short,
-    check_count,
     check_names,
-    check_stretch,
     count_entries,
     decode_entries,
     decode_entry,
@@ -141,7 +139,7 @@ def scan_layer(
     reading = _Reading(stored.watch(chunks), stored, hashed=True, limits=limits, keep=0, ahead=ahead)
     walker, last = reading.walker, None
     for batch in walker.skim() if are_plain_names_short(limits) else walker.batches():
-        check_count(walker.count, batch, limits)
+        tar.check_count(walker.count, batch, limits)
         check_names(batch, limits)
         last = batch[-1]
     scan = reading.finish()
@@ -161,7 +159,7 @@ def scan_metered(chunks: Iterator[bytes], stored: Meter, *, limits: Limits = DEF
     passing = _Contents(reading, contents=False)
     kept: deque[list[tar.Header] | Entry] = deque()
     for stretch in reading.walker.stretches(passing.come_alone):
-        check_stretch(stretch, reading.walker.count, limits)
+        tar.check_stretch(stretch, reading.walker.count, limits)
         last = stretch if isinstance(stretch, tar.Member) else tar.make_member(stretch.pop())
         if isinstance(stretch, list) and stretch:
             kept.append(stretch)
@@ -350,7 +348,7 @@ def read_heads(
     """Yield each file that is `wanted` with the first `size` bytes of its content as stored (holes left out)."""
     walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits)
     for member in walker:
-        check_count(walker.count, (member,), limits)
+        tar.check_count(walker.count, (member,), limits)
         entry = decode_entry(member, limits)
         if entry.type != "file" or not wanted(entry):
             continue

@@ -25,7 +25,7 @@ from tarlayers.image import Image
 from tarlayers.imagearchive import open_images
 from tarlayers.layer import index_layer
 from tarlayers.limits import Limits
-from tarlayers.sources.archive import Blob, Origin
+from tarlayers.sources.blob import Blob, Origin
 from tarlayers.sources.layercache import VERSION, LayerCache
 from tarlayers.stores.layerfile import FileDigests, decode_digests, decode_layer, encode_digests, encode_layer
 from tests import build

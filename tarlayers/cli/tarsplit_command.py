@@ -163,7 +163,7 @@ def _place(path: str) -> str:
 
 
 def _read_chunks(path: str) -> Iterator[bytes]:
-    from tarlayers.sources.archive import read_stream
+    from tarlayers.sources.blob import read_stream
 
     if path == "-":
         yield from read_stream(getattr(sys.stdin.buffer, "read1", sys.stdin.buffer.read))

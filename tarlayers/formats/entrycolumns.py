@@ -63,12 +63,10 @@ class _Kind(NamedTuple):
 
 def encode_entries(rows: Sequence[Row], *, contents: bool) -> tuple[bytes, bytes]:
     """Give the section of a layer's entries, and if asked the digests of its files' contents, one after the other."""
-    if not contents:
-        rows = [(*row[:14], None) for row in rows]
     out = ColumnWriter()
     out.number(len(rows))
     kinds: dict[_Kind, int] = {}
-    numbers = [kinds.setdefault(_kind_of(row), len(kinds)) for row in rows]
+    numbers = [kinds.setdefault(_kind_of(row, contents), len(kinds)) for row in rows]
     _write_kinds(out, kinds)
     out.numbers(numbers)
     _write_paths(out, [row[0] for row in rows])
@@ -78,16 +76,16 @@ def encode_entries(rows: Sequence[Row], *, contents: bool) -> tuple[bytes, bytes
     out.texts(row[7] for row in rows if row[7] is not None)
     _write_distinct(out, [tuple(row[9].items()) for row in rows if row[9] is not None], _write_xattrs)
     out.texts(row[11] for row in rows if row[11] is not None and _spelling(row) == _OWN_NAME)
-    return out.getvalue(), b"".join(row[14] for row in rows if row[14] is not None)
+    return out.getvalue(), b"".join(row[14] for row in rows if contents and row[14] is not None)
 
 
-def _kind_of(row: Row) -> _Kind:
+def _kind_of(row: Row, contents: bool) -> _Kind:
     _, kind, mode, uid, gid, _, mtime, link, rdev, xattrs, role, _, _, typeflag, sha256 = row
     flags = (
         _LINK * (link is not None)
         | _MTIME * (mtime is not None)
         | _XATTRS * (xattrs is not None)
-        | _DIGEST * (sha256 is not None)
+        | _DIGEST * (contents and sha256 is not None)
         | _RDEV * (rdev is not None)
     )
     return _Kind(kind, typeflag, mode, uid, gid, role, flags, _spelling(row), rdev)

@@ -15,7 +15,7 @@ field says. Two zero blocks end the archive, as does the end of the stream at a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from tarlayers.errors import MalformedInput, TarlayersError
@@ -43,6 +43,7 @@ from tarlayers.formats.tar_headers import (
     Tail,
     decode_headers,
     make_member,
+    spell_names,
 )
 from tarlayers.formats.tar_member import HEADER_ONLY, Member, Pending, global_member
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
@@ -60,8 +61,11 @@ __all__ = [
     "Stretch",
     "Tail",
     "Walker",
+    "check_count",
+    "check_stretch",
     "list_members",
     "make_member",
+    "spell_names",
 ]
 
 Stretch: TypeAlias = list[Header] | Member
@@ -314,6 +318,19 @@ class Walker(TarBytes):
         while self._left >= BLOCK:
             self._left -= BLOCK
             yield self._block()
+
+
+def check_stretch(stretch: Stretch, count: int, limits: Limits) -> None:
+    """LimitExceeded where a tar has had more members than it may have, the last of them in `stretch`."""
+    if count > limits.entries:
+        check_count(count, list_members(stretch), limits)
+
+
+def check_count(count: int, batch: Sequence[Member], limits: Limits) -> None:
+    """Check the count of members as `check_stretch` does."""
+    if count > limits.entries:
+        extra = batch[-min(count - limits.entries, len(batch))]
+        raise limit_exceeded(limits, "entries", "one entry more than is allowed", offset=extra.offset)
 
 
 def list_members(stretch: Stretch) -> list[Member]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tarlayers.errors import MalformedInput
 from tarlayers.formats.tar_feed import Feed
-from tarlayers.formats.tar_headers import BLOCK
+from tarlayers.formats.tar_headers import BLOCK, Header
 from tarlayers.limits import Limits, limit_exceeded
 
 _HOLE = 1 << 16
@@ -121,6 +121,11 @@ class TarBytes:
                 yield run
             else:
                 yield from _zeros(run)
+
+    def passed(self, header: Header) -> bytes:
+        """Give the content of one of a stretch's headers but the last, until the next stretch: it is at hand."""
+        start = header[5] + BLOCK - self._base
+        return self._buf[start : start + (header[2] if header[1].typeflag == b"0" else 0)]
 
     def runs(self) -> Iterator[bytes | int]:
         """Yield the current member's content with the lengths of its holes in their places, which costs nothing

@@ -6,7 +6,7 @@ Most headers of a layer have most of their fields in common with others, so fiel
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 from zlib import adler32
 
@@ -203,6 +203,12 @@ def decode_headers(buf: bytes, pos: int, base: int, caches: HeaderCaches, most: 
 def _join_name(prefix: bytes, field: bytes) -> bytes:
     name = field.partition(b"\0")[0]
     return prefix + b"/" + name if prefix else name
+
+
+def spell_names(headers: Sequence[Header]) -> tuple[list[str], bool]:
+    """Give the names behind a slash, and say whether any has a component that is empty or starts with a dot."""
+    text = "/" + b"\0/".join([header[0] for header in headers]).decode("utf-8", "surrogateescape")
+    return text.split("\0"), "/." in text or "//" in text
 
 
 def make_member(header: Header) -> Member:

@@ -19,9 +19,11 @@ from tarlayers.formats.bolt import Bucket, open_bolt
 from tarlayers.formats.documents import parse_index, parse_manifest
 from tarlayers.formats.json_text import parse_json
 from tarlayers.limits import DEFAULT_LIMITS, Limits
-from tarlayers.sources.archive import Archive, Blob, MemberTable, looks_like_json
+from tarlayers.sources.archive import Archive, looks_like_json
+from tarlayers.sources.blob import Blob
 from tarlayers.sources.dataroot import Fault
 from tarlayers.sources.filetree import FileTree
+from tarlayers.sources.members import list_blobs
 
 _CONTENT = "io.containerd.content.v1.content"
 _DATABASE = "io.containerd.metadata.v1.bolt/meta.db"
@@ -50,7 +52,7 @@ def read_content_store(tree: FileTree, limits: Limits = DEFAULT_LIMITS) -> tuple
     index = orjson.dumps({"schemaVersion": 2, "manifests": list(_descriptors(blobs, names, limits))})
     blobs["index.json"] = Blob("index.json", len(index), lambda offset, count: index[offset : offset + count])
     size = sum(blob.size for blob in blobs.values())
-    return Archive("containerd-root", tree.path, size, MemberTable(blobs, {}, {}, end_mark=True), None), tuple(faults)
+    return Archive("containerd-root", tree.path, size, list_blobs(blobs), None), tuple(faults)
 
 
 def _list_blobs(tree: FileTree, base: str) -> Iterator[tuple[str, Blob]]:

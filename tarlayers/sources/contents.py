@@ -21,7 +21,8 @@ from tarlayers.formats.assembly import OpenContent
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.magic import SNIFF_BYTES, sniff
 from tarlayers.limits import DEFAULT_LIMITS, Limits
-from tarlayers.sources.archive import CHUNK, clean_name, read_descriptor, read_stream
+from tarlayers.sources.blob import CHUNK, read_descriptor, read_stream
+from tarlayers.sources.members import clean_name
 
 _LINK_HOPS = 40  # ELOOP of Linux
 

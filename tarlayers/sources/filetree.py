@@ -16,7 +16,9 @@ from typing import NamedTuple, Protocol
 from tarlayers.errors import ContentAbsent, UnsupportedInput
 from tarlayers.formats import tar
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
-from tarlayers.sources.archive import Archive, Blob, clean_name
+from tarlayers.sources.archive import Archive
+from tarlayers.sources.blob import Blob
+from tarlayers.sources.members import clean_name
 
 _HOPS = 40  # ELOOP of Linux
 _SCHILY = b"SCHILY.xattr."

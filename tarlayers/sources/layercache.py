@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
-from tarlayers.sources.archive import Origin
+from tarlayers.sources.blob import Origin
 
 VERSION = "v1"
 """Of all that is in the files. Another one is another directory."""

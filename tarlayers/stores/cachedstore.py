@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from tarlayers.digest import Digest, Meter, name_algorithm
 from tarlayers.layer import LayerIndex, index_metered
 from tarlayers.limits import DEFAULT_LIMITS
-from tarlayers.sources.archive import Archive, Blob, Origin
+from tarlayers.sources.archive import Archive
+from tarlayers.sources.blob import Blob, Origin
 from tarlayers.sources.layercache import LayerCache
 from tarlayers.stores.store import OnRead, SeekStore, tell_reading
 
@@ -32,6 +33,10 @@ class CachedStore(SeekStore):
         super().__init__(archive, DEFAULT_LIMITS)
         self._cache = cache
         self._hashed: dict[str, Digest] = {}
+
+    def as_layer(self) -> CachedStore:
+        """Give the archive as a layer."""
+        return CachedStore(self.archive.as_layer(), self._cache)
 
     def _read_layer(self, name: str, blob: Blob, *, hashed: bool, contents: bool, on_read: OnRead | None) -> LayerIndex:
         """Give what is kept of the layer; else read it, hash its stored bytes as they pass, and keep what is found."""

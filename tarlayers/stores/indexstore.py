@@ -35,6 +35,10 @@ class IndexStore:
         """Say whether the blob was looked at: those of images that were left out were not."""
         return self.aliases.get(name, name) in self._index.digests or name in self.documents
 
+    def as_layer(self) -> IndexStore:
+        """Give the store itself: it holds what answers ask for, and no more."""
+        return self
+
     def compression(self, name: str) -> str:
         """Give what was sniffed when the index was made."""
         return self._index.compressions.get(self.aliases.get(name, name), "none")

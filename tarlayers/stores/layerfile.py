@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -46,8 +47,12 @@ def encode_layer(index: LayerIndex) -> bytes:
 
     ValueError for what it cannot hold: a name with a NUL, which no tar has.
     """
-    columns = zip(*index.entries, strict=True) if index.entries else ([] for _ in Entry._fields)
-    packed = [codec.pack(column) for codec, column in zip(_CODECS, columns, strict=True) if codec is not None]
+    # One column at a time: all of them at once take as much memory as half of the entries.
+    packed = [
+        codec.pack(list(map(itemgetter(place), index.entries)))
+        for place, codec in enumerate(_CODECS)
+        if codec is not None
+    ]
     toc = index.toc
     head = {
         "order": sys.byteorder,
@@ -57,8 +62,10 @@ def encode_layer(index: LayerIndex) -> bytes:
         "toc": None if toc is None else [toc.format, toc.problem, toc.limit, toc.position],
     }
     text = orjson.dumps(head)
-    plain = b"".join([_LENGTH.pack(len(text)), text, *packed])
-    return zstandard.ZstdCompressor(level=_LEVEL).compress(plain)
+    parts = (_LENGTH.pack(len(text)), text, *packed)
+    size = sum(map(len, parts))
+    compressor = zstandard.ZstdCompressor(level=_LEVEL).compressobj(size=size)
+    return b"".join([*map(compressor.compress, parts), compressor.flush()])
 
 
 def decode_layer(data: bytes, contents: Mapping[int, bytes] | None = None) -> LayerIndex | None:

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 from tarlayers.digest import Digest, Meter, name_algorithm
-from tarlayers.entry import Entry, decode_entry
+from tarlayers.entry import Entry, decode_stretch
 from tarlayers.errors import ContentAbsent, ReadFailed, TarlayersError
 from tarlayers.formats import tar
 from tarlayers.formats.magic import sniff
 from tarlayers.formats.toc import read_behind
-from tarlayers.layer import LayerIndex, LayerScan, find_toc_member, index_layer, index_metered, scan_metered
-from tarlayers.limits import DEFAULT_LIMITS, Limits
-from tarlayers.sources.archive import (
-    clean_name,
-    count_members,
-    ends_whole,
-    find_top,
-    link_targets,
-    looks_like_json,
-    oversized,
-    resolve_links,
+from tarlayers.layer import (
+    LayerIndex,
+    LayerScan,
+    find_toc_member,
+    hash_pieces,
+    index_layer,
+    index_metered,
+    scan_metered,
 )
+from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.sources.archive import looks_like_json, oversized
+from tarlayers.sources.members import Members, clean_name, clean_names, ends_whole, find_top
 from tarlayers.stores.store import WHOLE, OnRead
 
 # What members of image archives alone are called. A bare layer is hashed as a whole as it passes; an archive of
@@ -50,6 +51,15 @@ class PassedStore:
         self.digests: dict[str, Digest] = {}
         self.compressions: dict[str, str] = {}
 
+    def as_layer(self) -> PassedStore:
+        """Give what is known of the stream as a layer."""
+        store = PassedStore(self.limits)
+        store.end_mark = self.end_mark
+        store.scans[WHOLE] = self.scans[WHOLE]
+        if WHOLE in self.digests:
+            store.digests[WHOLE] = self.digests[WHOLE]
+        return store
+
     def compression(self, name: str) -> str:
         """Give what was sniffed in passing."""
         return self.compressions.get(name, "none")
@@ -69,9 +79,10 @@ class PassedStore:
 
     def _find(self, name: str, *, hashed: bool, contents: bool) -> LayerScan:
         found = self.scans.get(name)
-        if found is None and name in self.documents:
+        data = self._stand_in(name) if found is None else None
+        if data is not None:
             try:
-                return index_layer((self.documents[name],), hashed=hashed, contents=contents, limits=self.limits)
+                return index_layer((data,), hashed=hashed, contents=contents, limits=self.limits)
             except TarlayersError as error:
                 raise error.inside(name) from error
         if found is None:
@@ -81,6 +92,17 @@ class PassedStore:
         if hashed and found.diff_id is None:
             raise ContentAbsent(_NOT_HASHED, place=name)
         return found
+
+    def _stand_in(self, name: str) -> bytes | None:
+        """Give a document, or bytes that are as much of a layer as a blob that was not tried: less than a block is
+        empty or cut short whatever it holds, and the others have no checksum in their first header.
+        """
+        if name in self.documents:
+            return self.documents[name]
+        if self.compressions.get(name) != "none":
+            return None
+        size = self.sizes[name]
+        return bytes(size) if size < tar.BLOCK else b"-" * tar.BLOCK
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Give the digests computed in passing."""
@@ -140,9 +162,9 @@ class _Pass:
         self._scanned = scanned
         self.limits = limits
         self._store = PassedStore(limits)
+        self._members: Members[int] = Members()
         self._documents = _KeptDocuments(limits)
         self._kept = 0
-        self._links: dict[str, tuple[str, ...]] = {}
         self._bare = True
 
     def run(self, chunks: Iterable[bytes]) -> PassedStore:
@@ -150,22 +172,17 @@ class _Pass:
         meter = Meter()
         walker = tar.Walker(tar.ChunkFeed(meter.watch(chunks)), limits=self.limits)
         entries: list[Entry] = []
-        for member in count_members(walker, self.limits):
-            name = clean_name(member.name)
-            if self._bare and _ARCHIVE_NAMES.match(name):
-                self._bare = False
+        for stretch in walker.stretches():
+            found = decode_stretch(stretch, walker.count, self.limits)
+            digests = self._take_stretch(stretch, walker)
+            if not self._bare:
                 meter.stop_hashing()
-            entry = decode_entry(member, self.limits)
-            sha256 = self._take(name, member, walker)
-            entries.append(entry._replace(sha256=sha256) if sha256 and self._contents else entry)
+            if self._contents:
+                found = [entry._replace(sha256=digest) for entry, digest in zip(found, digests, strict=True)]
+            entries += found
         trailing, behind = read_behind(walker.tail(), 0)
-        self._follow_links()
-        self._strip_top()
-        store = self._store
-        store.end_mark = ends_whole(walker, meter.size)
-        store.documents = self._documents
         digest = meter.digest()
-        store.scans[WHOLE] = LayerIndex(
+        whole = LayerIndex(
             digest=digest,
             size=meter.size,
             compression="none",
@@ -176,48 +193,85 @@ class _Pass:
             entries=tuple(entries),
             contents=self._contents,
         )
-        if digest is not None:
-            store.digests[WHOLE] = digest
-        return store
+        self._store.end_mark = ends_whole(walker, meter.size)
+        return self._finish(whole)
 
-    def _take(self, name: str, member: tar.Member, walker: tar.Walker) -> bytes | None:
-        """Take in one member; give the digest of its content if it has one and hashing is on."""
-        self._forget(name)
-        if member.typeflag in b"12":
-            self._links[name] = link_targets(name, member)
+    def _take_stretch(self, stretch: tar.Stretch, walker: tar.Walker) -> list[bytes | None]:
+        """Take in the members of a stretch; give the digest of each one's content, where those are asked for."""
+        if isinstance(stretch, tar.Member):
+            name = clean_name(stretch.name)
+            return [self._take(name, stretch.typeflag, stretch.linkname, stretch.size, walker.content)]
+        digests = []
+        last = stretch[-1]
+        for name, header in zip(clean_names(stretch), stretch, strict=True):
+            content = walker.content if header is last else partial(_pass_once, walker, header)
+            digests.append(self._take(name, header[1].typeflag, header[1].linkname, header[2], content))
+        return digests
+
+    def _take(
+        self, name: str, typeflag: bytes, linkname: bytes, size: int, content: Callable[[], Iterator[bytes]]
+    ) -> bytes | None:
+        """Take in one member, whose content can be drawn here alone; give its digest if it is asked for."""
+        if self._bare and _ARCHIVE_NAMES.match(name):
+            self._bare = False
+        if self._members.add(name, typeflag, linkname, size):
+            self._forget(name)
+        if typeflag not in b"07S":
             return None
-        if member.typeflag not in b"07S":
-            return None
-        self._store.sizes[name] = member.size
-        algorithm = "sha256" if self._bare else name_algorithm(name)
-        meter = Meter(hashed=self._hashed or self._contents, algorithm=algorithm)
-        stream = meter.watch(walker.content())
+        if name.count("/") < _DEPTH or _DIGITS.fullmatch(name):
+            digest = self._take_file(name, size, content())
+            return bytes.fromhex(digest.hex) if digest is not None and self._contents else None
+        return hash_pieces(content()) if self._contents else None
+
+    def _take_file(self, name: str, size: int, content: Iterator[bytes]) -> Digest | None:
+        """Keep a document, index or scan a layer, and hash what may be either."""
+        meter = Meter(hashed=self._hashed or self._contents, algorithm="sha256" if self._bare else name_algorithm(name))
+        stream = meter.watch(content)
         head = b""
         while len(head) < tar.BLOCK and (chunk := next(stream, b"")):
             head += chunk
         self._store.compressions[name] = sniff(head)
         whole = _rejoin(head, stream)
-        if name.count("/") < _DEPTH or _DIGITS.fullmatch(name):
-            if looks_like_json(head[:64]):
-                self._keep_document(name, member.size, whole)
-            elif not self._bare or may_be_layer(head, member.size):
-                self._take_layer(name, whole, meter)
+        if looks_like_json(head[:64]):
+            self._keep_document(name, size, whole)
+        elif not self._bare or may_be_layer(head):
+            self._take_layer(name, whole, meter)
         for _ in stream:
             pass
         digest = meter.digest()
-        if digest is None:
-            return None
-        self._store.digests[name] = digest
-        return bytes.fromhex(digest.hex)
+        if digest is not None:
+            self._store.digests[name] = digest
+        return digest
+
+    def _finish(self, whole: LayerIndex) -> PassedStore:
+        """Follow links, and leave out the name of a directory that was packed."""
+        store = self._store
+        store.documents = self._documents
+        store.sizes = self._members.files
+        tables = [*self._tables(), store.sizes]
+        aliases = self._members.resolve_links()
+        for table in tables:
+            table |= {name: table[target] for name, target in aliases.items() if dict.__contains__(table, target)}
+        top = find_top(store.sizes)
+        for table in tables if top else ():
+            for name in [name for name in table if name.startswith(top)]:
+                table[name[len(top) :]] = table.pop(name)
+        store.aliases = {name[len(top) :]: target[len(top) :] for name, target in aliases.items()}
+        store.duplicates = {name.removeprefix(top): count for name, count in self._members.duplicates.items()}
+        store.scans[WHOLE] = whole
+        if whole.digest is not None:
+            store.digests[WHOLE] = whole.digest
+        return store
+
+    def _tables(self) -> list[dict[str, Any]]:
+        """What is kept by name."""
+        store, documents = self._store, self._documents
+        return [documents, documents.refused, store.compressions, store.scans, store.digests]
 
     def _forget(self, name: str) -> None:
         """Of two members with one name the last counts."""
-        if self._store.sizes.pop(name, None) is not None or name in self._links:
-            self._store.duplicates[name] = self._store.duplicates.get(name, 1) + 1
-            self._links.pop(name, None)
-            self._documents.pop(name, None)
-            self._store.scans.pop(name, None)
-            self._store.digests.pop(name, None)
+        for table in self._tables():
+            table.pop(name, None)
 
     def _keep_document(self, name: str, size: int, whole: Iterator[bytes]) -> None:
         room = min(self.limits.document_bytes, self.limits.documents_bytes - self._kept)
@@ -242,25 +296,6 @@ class _Pass:
             return
         self._store.scans[name] = found
 
-    def _follow_links(self) -> None:
-        store = self._store
-        store.aliases = resolve_links(self._links, store.sizes)
-        for name, target in store.aliases.items():
-            store.sizes[name] = store.sizes[target]
-            store.compressions[name] = store.compressions[target]
-            for kept in (store.scans, store.digests, self._documents):
-                with suppress(KeyError):
-                    kept[name] = kept[target]  # type: ignore[assignment] # one loop over three value types
-
-    def _strip_top(self) -> None:
-        store = self._store
-        top = find_top(store.sizes)
-        store.aliases = {name[len(top) :]: target[len(top) :] for name, target in store.aliases.items()}
-        store.duplicates = {name.removeprefix(top): count for name, count in store.duplicates.items()}
-        for kept in (store.sizes, store.compressions, store.scans, store.digests, self._documents):
-            for name in [name for name in kept if top and name.startswith(top)]:
-                kept[name[len(top) :]] = kept.pop(name)  # type: ignore[assignment] # one loop over five value types
-
 
 def _rejoin(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     if head:
@@ -268,9 +303,16 @@ def _rejoin(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def may_be_layer(head: bytes, size: int) -> bool:
-    """Say whether a file of a root file system may be a tar: empty, compressed, or with digits for a checksum.
+def _pass_once(walker: tar.Walker, header: tar.Header) -> Iterator[bytes]:
+    content = walker.passed(header)
+    return iter((content,) if content else ())
 
-    To try and index each costs 70 microseconds, which a file system of a million files would notice.
+
+def may_be_layer(head: bytes) -> bool:
+    """Say whether a file of a root file system may be a tar: compressed, or with digits for a checksum.
+
+    To try and index each costs 70 microseconds, which a file system of a million files would notice. What is less than
+    a block is looked at when it is asked for.
     """
-    return size == 0 or sniff(head) != "none" or not head[148:156].strip(b" \0").strip(b"01234567")
+    is_block = len(head) >= tar.BLOCK
+    return sniff(head) != "none" or (is_block and not head[148:156].strip(b" \0").strip(b"01234567"))

@@ -20,7 +20,8 @@ from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.tarsplit import Record, Step, decode_records, walk_records
 from tarlayers.layer import LayerIndex, LayerScan, hash_pieces, index_layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
-from tarlayers.sources.archive import Blob, place_error
+from tarlayers.sources.archive import place_error
+from tarlayers.sources.blob import Blob
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import resolve_path
 from tarlayers.stores.store import OnRead
@@ -45,6 +46,10 @@ class RootStore:
     aliases: Mapping[str, str] = MappingProxyType({})
     duplicates: Mapping[str, int] = MappingProxyType({})
     end_mark = True
+
+    def as_layer(self) -> RootStore:
+        """Give the store itself: a root is never a layer."""
+        return self
 
     def compression(self, _name: str) -> str:
         """No tar is stored, so its size is not that of what is: this is another thing than `none`."""

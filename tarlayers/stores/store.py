@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from operator import attrgetter
 from threading import Lock
 from typing import Protocol
@@ -28,11 +29,8 @@ from tarlayers.layer import (
     scan_layer,
 )
 from tarlayers.limits import DEFAULT_LIMITS, Limits
-from tarlayers.sources.archive import (
-    Archive,
-    Blob,
-    place_error,
-)
+from tarlayers.sources.archive import Archive, place_error
+from tarlayers.sources.blob import Blob
 from tarlayers.threads import count_cores
 
 WHOLE = ""
@@ -70,6 +68,9 @@ class Store(Protocol):
     @property
     def end_mark(self) -> bool:
         """Whether the archive's tar ends as it has to."""
+
+    def as_layer(self) -> Store:
+        """Give the archive as a layer alone, where no member of it is a blob: nothing is kept of them then."""
 
     def compression(self, name: str) -> str:
         """Give the compression by magic."""
@@ -117,13 +118,15 @@ class SeekStore:
         self._digests: dict[str, Digest] = {}
         self._lock = Lock()
         self._caches = tar.HeaderCaches()
-        distinct = {id(blob): blob.size for blob in archive.blobs.values()}
-        self._share = max(sum(distinct.values()) // count_cores(), _LEAST_AHEAD)
-        self.sizes: Mapping[str, int] = {name: blob.size for name, blob in archive.blobs.items()}
+        self.sizes = archive.sizes
         self.documents: Mapping[str, bytes] = archive.documents(limits)
         self.aliases = archive.aliases
         self.duplicates = archive.duplicates
         self.end_mark = archive.end_mark
+
+    def as_layer(self) -> SeekStore:
+        """Give the archive as a layer."""
+        return SeekStore(self.archive.as_layer(), self.limits)
 
     def _blob(self, name: str) -> Blob:
         if name == WHOLE and self.archive.whole is not None:
@@ -143,7 +146,9 @@ class SeekStore:
             return known
         blob = self._blob(name)
         try:
-            if not hashed and not contents and sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
+            if known is not None and (known.contents or not contents) and _is_hashed_alone(name, known):
+                index = _hash_layer(known, tell_reading(blob.chunks(), on_read))
+            elif not hashed and not contents and sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
                 index = hop_layer(blob.read_at, blob.size, limits=self.limits, caches=self._caches)
             else:
                 index = self._read_layer(name, blob, hashed=hashed, contents=contents, on_read=on_read)
@@ -190,7 +195,8 @@ class SeekStore:
 
         Where there are others enough, a core for each of them is better: nothing is handed from thread to thread.
         """
-        return blob.size > self._share
+        once = sum(size for name, size in self.sizes.items() if name not in self.aliases)
+        return blob.size > max(once // count_cores(), _LEAST_AHEAD)
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Read the files of a plain layer where they stand; decompress any other up to the last of them."""
@@ -246,6 +252,18 @@ class SeekStore:
         from tarlayers.formats.compression import open_plain  # noqa: PLC0415 # as above
 
         return read_content(open_plain(self.open(name), self.limits), entry.offset, self.limits)
+
+
+def _is_hashed_alone(name: str, index: LayerIndex) -> bool:
+    """Say whether an index lacks no more than one digest: entries are not read twice, nor kept twice meanwhile."""
+    return index.compression == "none" and index.toc is None and name_algorithm(name) == "sha256"
+
+
+def _hash_layer(index: LayerIndex, chunks: Iterable[bytes]) -> LayerIndex:
+    meter = Meter()
+    for _ in meter.watch(chunks):
+        pass
+    return replace(index, digest=meter.digest(), diff_id=meter.digest())
 
 
 def _is_stored_whole(entry: Entry, index: LayerIndex) -> bool:

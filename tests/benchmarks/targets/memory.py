@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.benchmarks.child import TARLAYERS, run
-from tests.benchmarks.targets.corpus import Archive, Corpus, count_entries, list_layers
+from tests.benchmarks.targets.corpus import FORMS, Archive, Corpus, count_entries, list_layers
 from tests.benchmarks.targets.layerset import stored_layers
 from tests.benchmarks.targets.row import Row, Target, judge
 
@@ -48,16 +48,31 @@ COMMANDS = """
 """
 
 
+STREAMED = ("inspect", "verify", "layers", "ls -R", "ls -R --digests", "changes", "blame", "waste", "lint")
+
+
 def rows(corpus: Corpus) -> Iterator[Row]:
     (corpus.scratch / "policy.toml").write_text(POLICY)
     for archive in corpus.each("manyfiles", "huge", forms=("docker", "oci-gzip")):
-        yield from measure(corpus, archive)
+        layer, layer_entries = write_largest(archive, corpus.scratch / "layer.tar")
+        yield from measure(corpus, archive, layer, layer_entries)
+    for archive in corpus.each("manyfiles", forms=("docker",)):
+        bare = write_bare(archive, corpus.scratch / "bare.tar")
+        yield from measure(corpus, bare, bare.path, count_entries(bare.path))
+        yield from measure_streamed(bare)
 
 
-def measure(corpus: Corpus, archive: Archive) -> Iterator[Row]:
+def measure_streamed(archive: Archive) -> Iterator[Row]:
+    """Commands that are given a bare layer on standard input."""
+    target = Target((FIXED + PER_ENTRY * count_entries(archive.path)) / 1e6, "MB")
+    for words in STREAMED:
+        peak = run([*TARLAYERS, *words.split(), "-"], fed=archive.path).peak
+        yield judge(f"memory of `{words}` of standard input, {archive}", target, peak / 1e6)
+
+
+def measure(corpus: Corpus, archive: Archive, layer: Path, layer_entries: int) -> Iterator[Row]:
     """Every command once: memory is the same in each run."""
-    other = corpus.find("app-v1", archive.form) or archive
-    layer, layer_entries = write_largest(archive, corpus.scratch / "layer.tar")
+    other = corpus.find("app-v1", archive.form if archive.form in FORMS else "docker") or archive
     given = {"IMAGE": archive.path, "OTHER": other.path, "LAYER": layer, "SCRATCH": corpus.scratch}
     given["FILE"] = Path(first_file(layer))
     for line in COMMANDS.split("\n")[1:-1]:
@@ -80,6 +95,12 @@ def first_file(layer: Path) -> str:
     """The path of a file with content."""
     with tarfile.open(layer) as members:
         return "/" + next(member.name for member in members if member.isreg() and member.size).removeprefix("./")
+
+
+def write_bare(archive: Archive, target: Path) -> Archive:
+    """Make one tar of an image's files, which is what a container's export gives: no image, but one bare layer."""
+    run([*TARLAYERS, "export", "-o", str(target), str(archive.path)])
+    return archive._replace(form="bare layer", path=target)
 
 
 def write_largest(archive: Archive, target: Path) -> tuple[Path, int]:

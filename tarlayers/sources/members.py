@@ -1,0 +1,215 @@
+"""The members of an archive by name: which are files and where they stand, and which are links to them.
+
+Names are cleaned (`./blobs//sha256/x` is `blobs/sha256/x`), links between members are followed, and of two
+members with one name the last counts, as for Docker, which unpacks the archive before it reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
+
+from tarlayers.errors import UnsupportedInput
+from tarlayers.formats import tar
+from tarlayers.formats.whiteout import clean_path
+from tarlayers.limits import Limits
+from tarlayers.sources.blob import Blob
+
+T = TypeVar("T")
+_LINK_HOPS = 40  # ELOOP of Linux
+
+Place: TypeAlias = tuple[int, int]
+"""Where in a tar a file's content starts, and how many bytes it has."""
+
+
+class Members(Generic[T]):
+    """What members turned out to be so far. An archive may be one layer, of a million files: no more is kept of each
+    than a name, and what else is needed of a file.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, T] = {}
+        self.duplicates: dict[str, int] = {}
+        """How many members have the same name, where there are several."""
+        self.links: dict[str, tuple[str, ...]] = {}
+        """The names that each link may mean."""
+
+    def add(self, name: str, typeflag: bytes, linkname: bytes, kept: T) -> bool:
+        """Take in a member; say whether there was one of its name before, which it replaces."""
+        again = self.files.pop(name, None) is not None
+        if self.links and self.links.pop(name, None) is not None:
+            again = True
+        if again:
+            self.duplicates[name] = self.duplicates.get(name, 1) + 1
+        if typeflag in b"07S":
+            self.files[name] = kept
+        elif typeflag in b"12":
+            self.links[name] = link_targets(name, typeflag, linkname)
+        return again
+
+    def resolve_links(self) -> dict[str, str]:
+        """Map each link to the file that it leads to, over several hops; dangling ones and loops are left out."""
+        links, files = self.links, self.files
+        found: dict[str, str] = {}
+        for name in links:
+            at: str | None = name
+            for _ in range(_LINK_HOPS):
+                if at is None or at in files:
+                    break
+                at = next((t for t in links.get(at, ()) if t in files or t in links), None)
+            if at is not None and at in files:
+                found[name] = at
+        return found
+
+
+class MemberTable(NamedTuple):
+    """The regular files of an archive, links resolved."""
+
+    blobs: Mapping[str, Blob]
+    sizes: Mapping[str, int]
+    aliases: Mapping[str, str]
+    """Of each link the file that it leads to."""
+    duplicates: Mapping[str, int]
+    """How many members have the same name, where there are several."""
+    end_mark: bool
+    """Whether a tar ends as it has to: in two zero blocks and at a block boundary."""
+
+
+def list_blobs(blobs: Mapping[str, Blob]) -> MemberTable:
+    """Make the table of files that do not stand in a tar."""
+    return MemberTable(blobs, {name: blob.size for name, blob in blobs.items()}, {}, {}, end_mark=True)
+
+
+def read_members(whole: Blob, limits: Limits) -> MemberTable:
+    """Read the headers of a tar, hopping over its contents. MalformedInput when it is no tar, or is cut short."""
+    walker = tar.Walker(tar.SeekFeed(whole.read_at, whole.size), limits=limits)
+    members: Members[Place] = Members()
+    sparse: set[int] = set()
+    for stretch in walker.gather():
+        tar.check_stretch(stretch, walker.count, limits)
+        if isinstance(stretch, tar.Member):
+            start = walker.data_offset
+            members.add(clean_name(stretch.name), stretch.typeflag, stretch.linkname, (start, stretch.size))
+            if stretch.sparse is not None:
+                sparse.add(start)
+            continue
+        _add_headers(members, stretch)
+    aliases = members.resolve_links()
+    files = members.files | {name: members.files[target] for name, target in aliases.items()}
+    top = find_top(files)
+    places = {name[len(top) :]: place for name, place in files.items()} if top else files
+    return MemberTable(
+        _StoredBlobs(whole, places, sparse),
+        _Sizes(places),
+        {name[len(top) :]: target[len(top) :] for name, target in aliases.items()},
+        {name.removeprefix(top): count for name, count in members.duplicates.items()},
+        ends_whole(walker, whole.size),
+    )
+
+
+def _add_headers(members: Members[Place], headers: list[tar.Header]) -> None:
+    """Take in members that say all themselves, all of a stretch: a half of the cost where none replaces another."""
+    names = list(clean_names(headers))
+    known = (members.files.keys(), members.links.keys())
+    if len(set(names)) < len(names) or not all(keys.isdisjoint(names) for keys in known):
+        for name, header in zip(names, headers, strict=True):
+            members.add(name, header[1].typeflag, header[1].linkname, (header[5] + tar.BLOCK, header[2]))
+        return
+    for name, (_, tail, size, _, _, offset) in zip(names, headers, strict=True):
+        flag = tail.typeflag
+        if flag == b"0":
+            members.files[name] = offset + tar.BLOCK, size
+        elif flag in b"12":
+            members.links[name] = link_targets(name, flag, tail.linkname)
+
+
+class _StoredBlobs(Mapping[str, Blob]):
+    """Members of a tar as blobs, each made when it is asked for."""
+
+    def __init__(self, whole: Blob, places: Mapping[str, Place], sparse: set[int]) -> None:
+        self._whole = whole
+        self._places = places
+        self._sparse = sparse
+
+    def __getitem__(self, name: str) -> Blob:
+        start, size = self._places[name]
+        if start in self._sparse:
+            return _refuse(name, size)
+        whole = self._whole
+
+        def read_member(offset: int, count: int) -> bytes:
+            return whole.read_at(start + offset, max(0, min(count, size - offset)))
+
+        return Blob(name, size, read_member, whole.stat, start)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+class _Sizes(Mapping[str, int]):
+    """Sizes by name, of what has a place."""
+
+    def __init__(self, places: Mapping[str, Place]) -> None:
+        self._places = places
+
+    def __getitem__(self, name: str) -> int:
+        return self._places[name][1]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def _refuse(name: str, size: int) -> Blob:
+    def refuse(_offset: int, _count: int) -> bytes:
+        raise UnsupportedInput("a sparse member of the archive; pack it again without --sparse", place=name)
+
+    return Blob(name, size, refuse)
+
+
+def ends_whole(walker: tar.Walker, size: int) -> bool:
+    """Say whether a tar that has been walked ends in its end mark and at a block boundary."""
+    return walker.end_mark and size % tar.BLOCK == 0
+
+
+def clean_name(name: bytes) -> str:
+    """Give the cleaned name of an archive member, without a leading slash."""
+    return clean_path(name.decode("utf-8", "surrogateescape"))[1:]
+
+
+def clean_names(headers: list[tar.Header]) -> Iterator[str]:
+    """Give the cleaned names of members, without a leading slash: a tenth of the cost of one at a time."""
+    names, odd = tar.spell_names(headers)
+    return (clean_path(name)[1:] if odd or name[-1] == "/" else name[1:] for name in names)
+
+
+def link_targets(name: str, typeflag: bytes, linkname: bytes) -> tuple[str, ...]:
+    """Give the names that a link may mean: a symlink's is relative to its directory, but some exporters
+    write it relative to the archive; a hard link's is always the latter.
+    """
+    target = linkname.decode("utf-8", "surrogateescape")
+    whole = clean_path(target)[1:]
+    if typeflag == b"1" or target.startswith("/"):
+        return (whole,)
+    return clean_path(f"{name.rpartition('/')[0]}/{target}")[1:], whole
+
+
+def find_top(names: Mapping[str, object]) -> str:
+    """Give the directory, with its slash, that holds a whole archive: a directory was packed, not its contents.
+
+    The empty string where there is none.
+    """
+    top = next(iter(names), "").partition("/")[0] + "/"
+    documents = any(f"{top}{name}" in names for name in ("manifest.json", "index.json", "repositories"))
+    return top if documents and all(name.startswith(top) for name in names) else ""

@@ -1,0 +1,117 @@
+"""The members of an archive, and what is kept of a bare layer's: nothing, once it has turned out to be one."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tarlayers
+from tarlayers.analysis.verify import verify_archive
+from tarlayers.formats.tar import ChunkFeed, Walker
+from tarlayers.imagearchive import ImageArchive, open_images
+from tarlayers.limits import DEFAULT_LIMITS
+from tarlayers.sources.blob import Blob
+from tarlayers.sources.members import Members, Place, clean_name, read_members
+from tests.build import Member, compact, directory, file, hardlink, image, layer, pack, symlink, tar
+
+NAMES = ("a", "./a", "a//b", "d/", "d/b", ".x/y", "d/../a", "/a", "t/long" + "g" * 120)
+MEMBERS = st.lists(
+    st.builds(
+        lambda make, name, data: make(name, data),
+        st.sampled_from(
+            [
+                file,
+                lambda name, _: directory(name),
+                lambda name, _: symlink(name, "a"),
+                lambda name, _: hardlink(name, "d/b"),
+            ]
+        ),
+        st.sampled_from(NAMES),
+        st.sampled_from([b"", b"one", bytes(600)]),
+    ),
+    max_size=12,
+)
+
+
+def one_by_one(data: bytes) -> tuple[Members[Place], dict[str, bytes]]:
+    """What members are, each taken in by itself, and the contents of the files among them."""
+    walker = Walker(ChunkFeed((data,)))
+    members: Members[Place] = Members()
+    contents = {}
+    for member in walker:
+        name, start = clean_name(member.name), walker.data_offset
+        members.add(name, member.typeflag, member.linkname, (start, member.size))
+        contents[name] = data[start : start + member.stored]
+    return members, contents
+
+
+@given(MEMBERS)
+def test_members_read_together_are_those_that_are_read_one_by_one(made: list[Member]) -> None:
+    data = tar(made)
+    whole = Blob("whole", len(data), lambda offset, count: data[offset : offset + count])
+    table = read_members(whole, DEFAULT_LIMITS)
+    members, contents = one_by_one(data)
+    aliases = members.resolve_links()
+    assert table.aliases == aliases
+    assert table.duplicates == members.duplicates
+    read = {name: b"".join(blob.chunks()) for name, blob in table.blobs.items()}
+    expected = {name: contents[name] for name in members.files}
+    assert read == expected | {name: expected[target] for name, target in aliases.items()}
+    assert dict(table.sizes) == {name: len(content) for name, content in read.items()}
+
+
+Open = Callable[[bytes, Path], ImageArchive]
+
+
+def from_file(data: bytes, where: Path) -> ImageArchive:
+    (where / "made.tar").write_bytes(data)
+    return open_images(where / "made.tar")
+
+
+def from_stream(data: bytes, _where: Path) -> ImageArchive:
+    return open_images(io.BytesIO(data))
+
+
+SOURCES = pytest.mark.parametrize("opened", [from_file, from_stream])
+
+
+@SOURCES
+def test_nothing_is_kept_of_the_members_of_a_bare_layer(opened: Open, tmp_path: Path) -> None:
+    # A JSON file that comes twice is a document of an archive, but a file like any other of a layer.
+    twice = [file("etc/package.json", b"{}"), file("etc/package.json", b'{"a":1}')]
+    found = opened(layer(file("bin/sh", b"#!"), *twice, symlink("sh", "bin/sh")), tmp_path)
+    assert found.kind == "layer"
+    assert (dict(found.store.sizes), dict(found.store.aliases), dict(found.store.duplicates)) == ({}, {}, {})
+    assert [finding.code for finding in verify_archive(found).findings] == []
+    assert set(tarlayers.merge_layers(found.images[0].layers)) >= {"/bin/sh", "/etc/package.json", "/sh"}
+
+
+@SOURCES
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", []),
+        (b"too short for a header", "the archive ends inside a header"),
+        (bytes(511), "the archive ends inside a header"),
+        (bytes(1024), []),
+        (b"x" * 600, "not a tar archive"),
+    ],
+)
+def test_a_layer_whose_name_does_not_tell(
+    opened: Open, tmp_path: Path, content: bytes, expected: list[str] | str
+) -> None:
+    """Nothing before its manifest says that the tar is no bare layer, of which only what may be a tar is tried."""
+    document = compact([{"Config": "config.json", "RepoTags": ["app:1"], "Layers": ["base/layer.tar"]}])
+    config = compact(image(content).config)
+    data = pack({"base/layer.tar": content, "config.json": config, "manifest.json": document})
+    layers = opened(data, tmp_path).images[0].layers
+    if isinstance(expected, str):
+        with pytest.raises(tarlayers.TarlayersError, match=expected):
+            layers[0].read()
+    else:
+        assert [entry.path for entry in layers[0].read().entries] == expected
