@@ -347,19 +347,24 @@ def read_heads(
 ) -> Iterator[tuple[Entry, bytes]]:
     """Yield each file that is `wanted` with the first `size` bytes of its content as stored (holes left out)."""
     walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits)
-    for member in walker:
-        tar.check_count(walker.count, (member,), limits)
-        entry = decode_entry(member, limits)
-        if entry.type != "file" or not wanted(entry):
-            continue
-        pieces: list[bytes] = []
-        missing = size
-        for piece in walker.payload():
-            pieces.append(piece[:missing])
-            missing -= len(piece)
-            if missing <= 0:
-                break
-        yield entry, b"".join(pieces)
+    for stretch in walker.stretches():
+        *passed, last = decode_stretch(stretch, walker.count, limits)
+        if isinstance(stretch, list):
+            for entry, header in zip(passed, stretch, strict=False):
+                if entry.type == "file" and wanted(entry):
+                    yield entry, walker.passed(header)[:size]
+        if last.type == "file" and wanted(last):
+            yield last, _read_head(walker.payload(), size)
+
+
+def _read_head(pieces: Iterable[bytes], size: int) -> bytes:
+    kept: list[bytes] = []
+    for piece in pieces:
+        kept.append(piece[:size])
+        size -= len(piece)
+        if size <= 0:
+            break
+    return b"".join(kept)
 
 
 def read_content(plain_chunks: Iterable[bytes], offset: int, limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes]:

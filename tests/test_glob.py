@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tarlayers.formats.glob import match_glob
+from tarlayers.formats.glob import find_literal, match_glob
 
 FITS = [
     ("*.py", "/srv/app/views.py"),
@@ -35,6 +35,21 @@ MISSES = [
     ("/usr?bin", "/usr/bin"),
     ("[z-a]", "/m"),
 ]
+
+
+@pytest.mark.parametrize(("pattern", "path"), FITS)
+def test_a_path_that_fits_has_the_literal_in_it(pattern: str, path: str) -> None:
+    assert find_literal(pattern) in path
+
+
+@given(st.text("a[]!-*?/", min_size=1, max_size=9), st.text("a[]!-/", min_size=1, max_size=9))
+def test_the_literal_is_in_whatever_fits(pattern: str, name: str) -> None:
+    assert not match_glob(pattern, f"/{name}") or find_literal(pattern) in f"/{name}"
+
+
+def test_literals() -> None:
+    found = [find_literal(pattern) for pattern in ("**/.aws/sso/cache/*.json", "*.pem", "[ab]x", "**", "id_rsa")]
+    assert found == [".aws/sso/cache/", ".pem", "x", "", "id_rsa"]
 
 
 @pytest.mark.parametrize(("pattern", "path"), FITS)

@@ -17,6 +17,7 @@ from tarlayers.formats.secrets import (
     CONTENT_RULES,
     NAME_RULES,
     SCAN_BYTES,
+    choose_rules,
     is_scanned,
     mask_text,
     mask_value,
@@ -236,6 +237,21 @@ def test_rules_that_hold_for_some_files_only() -> None:
     assert list(match_content("/srv/README", compose)) == []
     tunnel = b"[Interface]\nPrivateKey = " + b"yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk" + b"=\n"
     assert [m.rule for m in match_content("/etc/wireguard/wg0.conf", tunnel)] == ["wireguard-key"]
+
+
+def made_path(glob: str) -> str:
+    """A path that a rule is meant for."""
+    return glob.replace("**/", "/home/u/").replace("*", "x") if "/" in glob else f"/srv/{glob.replace('*', 'x')}"
+
+
+def test_no_rule_is_left_out_where_its_literal_is_looked_for_first() -> None:
+    for named in NAME_RULES:
+        for glob in named.globs:
+            assert named.rule in {match.rule for match in match_name(made_path(glob))}, glob
+    for rule in CONTENT_RULES:
+        for glob in rule.globs or ("README",):
+            assert rule in choose_rules(made_path(glob)), glob
+    assert [rule for rule in choose_rules("/srv/README") if rule.globs] == []
 
 
 @pytest.mark.parametrize("length", range(3, 60))

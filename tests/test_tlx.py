@@ -70,6 +70,16 @@ def test_numbers_that_no_column_holds(values: list[int]) -> None:
 def test_a_name_with_nul_is_the_callers_mistake() -> None:
     with pytest.raises(ValueError, match="NUL"):
         ColumnWriter().text("a\0b")
+    with pytest.raises(ValueError, match="NUL"):
+        ColumnWriter().texts(["a"] * 5000 + ["b\0c"])
+
+
+@pytest.mark.parametrize("count", [4095, 4096, 4097, 10_000])
+def test_names_are_joined_many_at_a_time(count: int) -> None:
+    names = [f"name {i}" for i in range(count)]
+    out = ColumnWriter()
+    out.texts(names)
+    assert ColumnReader(out.getvalue()).texts(count) == names
 
 
 @pytest.mark.parametrize(

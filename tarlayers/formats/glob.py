@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+_WILDCARDS = re.compile(r"\*\*/|\*|\?|\[[^\]]+\]|\[.*")
+
 
 @lru_cache(maxsize=256)
 def compile_glob(pattern: str) -> re.Pattern[str]:
@@ -17,6 +19,11 @@ def compile_glob(pattern: str) -> re.Pattern[str]:
         return re.compile(r"(?s:.*/)?" + _translate(pattern))
     anchored = pattern if pattern.startswith(("/", "**")) else f"/{pattern}"
     return re.compile(_translate(anchored))
+
+
+def find_literal(pattern: str) -> str:
+    """Give the longest text that stands in every path that fits the pattern."""
+    return max(_WILDCARDS.split(pattern), key=len)
 
 
 def _translate(pattern: str) -> str:
