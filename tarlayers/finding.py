@@ -27,6 +27,7 @@ SEVERITIES = {
     "V018": "note",  # a table of contents that cannot be compared
     "V019": "note",  # an index, which has no contents to hash
     "V024": "warning",  # a document that has a key twice
+    "V025": "warning",  # the index's platform against the configuration's
 }
 """Every code and its severity."""
 

@@ -207,6 +207,7 @@ class Image:
     """sha256 of the configuration, which is what engines call the image ID."""
     manifest_digest: Digest | None
     platform: Platform | None
+    """What the configuration says; without one what the index does."""
     config: Config | None
     config_blob: str | None
     layers: tuple[Layer, ...]
@@ -215,6 +216,8 @@ class Image:
     annotations: Mapping[str, str]
     container: StoredContainer | None = None
     """The container that this is, with its own layer on top; None for an image."""
+    claimed_platform: Platform | None = None
+    """What the index says, where it says anything: engines choose by that rather than by the configuration."""
 
     @property
     def chain_ids(self) -> tuple[Digest | None, ...]:

@@ -56,6 +56,7 @@ def make_image(record: ImageRecord, store: Store, container: StoredContainer | N
         history=rows,
         annotations=record.annotations,
         container=container,
+        claimed_platform=record.claimed_platform,
     )
 
 

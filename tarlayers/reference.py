@@ -14,11 +14,13 @@ from tarlayers.sources.names import spell_out, tag_of
 _PREFIX = 12
 CONTAINER = "container:"
 """What a reference to a container of a data root starts with."""
-# Other spellings, as containerd reads them (platforms/database.go).
+# Other spellings, and the variant that they imply, as containerd reads them (platforms/database.go).
 _ARCHITECTURES = {
-    "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "armhf": "arm", "armel": "arm",
+    "x86_64": ("amd64", None), "x86-64": ("amd64", None), "aarch64": ("arm64", None), "i386": ("386", None),
+    "armhf": ("arm", "v7"), "armel": ("arm", "v6"),
 }  # fmt: skip
-_IMPLIED_VARIANTS = {("amd64", "v1"), ("arm64", "v8"), ("arm64", "8")}
+_NAMED_VARIANTS = frozenset(("armhf", "armel"))
+_IMPLIED_VARIANTS = {("amd64", "v1"), ("arm64", "v8"), ("arm", "v7")}
 
 
 def choose_image(
@@ -76,7 +78,9 @@ def _find_images(
         fitting = dict(enumerate(by_id))
     if platform is None:
         return fitting
-    return {i: image for i, image in fitting.items() if _on_platform(image.platform, platform)}
+    return {
+        i: image for i, image in fitting.items() if _on_platform(image.claimed_platform or image.platform, platform)
+    }
 
 
 def _choose_container(containers: Sequence[Image], wanted: str) -> Image:
@@ -118,18 +122,28 @@ def _on_platform(platform: Platform | None, wanted: str) -> bool:
     """Say whether a platform is the one that is wanted: os/arch[/variant], or one of the first two alone."""
     if platform is None:
         return False
-    os, _, rest = wanted.lower().partition("/")  # as containerd's platforms.Parse
-    has, variant = _spell(platform.architecture, platform.variant)
-    if not rest:
-        return os in (platform.os, has) or _spell(os)[0] == has
-    architecture, _, wanted_variant = rest.partition("/")
-    fits = (os, _spell(architecture)[0]) == (platform.os, has)
-    return fits and (not wanted_variant or _spell(architecture, wanted_variant)[1] == variant)
+    first, _, rest = wanted.lower().partition("/")  # as containerd's platforms.Parse
+    if not rest and first == platform.os:
+        return True
+    os, (architecture, _, variant) = (first, rest.partition("/")) if rest else (platform.os, (first, "", ""))
+    wants, has = _spell(architecture, variant), _spell(platform.architecture, platform.variant)
+    is_variant_wanted = bool(variant) or architecture in _NAMED_VARIANTS
+    return os == platform.os and wants[0] == has[0] and (wants == has or not is_variant_wanted)
+
+
+def is_same_platform(one: Platform, other: Platform) -> bool:
+    """Say whether two platforms are one, however each is spelled; a variant that one of them lacks is not compared."""
+    names = _spell(one.architecture, one.variant), _spell(other.architecture, other.variant)
+    same = one.os == other.os and names[0][0] == names[1][0]
+    return same and (names[0] == names[1] or not (one.variant and other.variant))
 
 
 def _spell(architecture: str, variant: str | None = None) -> tuple[str, str | None]:
     """Spell an architecture as images do; a variant that it implies goes without saying."""
-    name = _ARCHITECTURES.get(architecture, architecture)
+    name, implied = _ARCHITECTURES.get(architecture, (architecture, None))
+    variant = implied or variant or None
+    if variant and variant.isdigit():
+        variant = f"v{variant}"
     return name, None if (name, variant) in _IMPLIED_VARIANTS else variant
 
 
@@ -174,8 +188,9 @@ def _join(images: Mapping[int, Image]) -> str:
 
 def _describe(image: Image) -> Iterator[str]:
     yield from image.names
-    if image.platform is not None:
-        yield str(image.platform)
+    platform = image.claimed_platform or image.platform
+    if platform is not None:
+        yield str(platform)
     identity = image.image_id or image.manifest_digest
     if not image.names and identity is not None:
         yield str(identity)[:19]

@@ -106,6 +106,10 @@ def multi(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("linux/aarch64", "/linux-arm64"),
         ("arm64", "/linux-arm64"),
         ("linux/arm/v7", "/linux-arm"),
+        ("linux/arm/7", "/linux-arm"),
+        ("linux/armhf", "/linux-arm"),
+        ("armhf", "/linux-arm"),
+        ("linux/armel", (2, "no image fits --platform linux/armel")),
         ("windows", "/windows-amd64"),
         ("windows/amd64", "/windows-amd64"),
         ("linux/arm/v6", (2, "no image fits --platform linux/arm/v6")),
@@ -121,6 +125,44 @@ def test_a_platform_picks_one_image(platform: str, found: str | tuple[int, str],
         assert ran.stdout.decode() == f"{found}\n"
     else:
         assert (ran.code, found[1] in ran.stderr) == (found[0], True), ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("platform", "found"),
+    [
+        ("linux/arm/v6", "/one"),
+        ("linux/arm/v7", "/two"),
+        ("linux/armel", "/one"),
+        ("linux/arm64", "/three"),
+        ("linux/arm", (2, "(linux/arm/v6 sha256:")),
+        ("linux/s390x", (2, "no image fits")),
+    ],
+)
+def test_the_index_says_which_platform_an_image_is_for(
+    platform: str, found: str | tuple[int, str], tmp_path: Path
+) -> None:
+    """As for containerd and skopeo: configurations lack the variant, or are those of the machine that built."""
+    files: Files = {}
+    entries = []
+    said = [("one", "arm", "v6", "arm"), ("two", "arm", "v7", "arm"), ("three", "arm64", None, "s390x")]
+    for name, architecture, variant, configured in said:
+        built = image(layer(file(name)), architecture=configured)
+        claimed = {"os": "linux", "architecture": architecture, **({"variant": variant} if variant else {})}
+        raw = oci_manifest(files, built, "none")
+        entries.append(descriptor(files, f"{OCI}.manifest.v1+json", raw, platform=claimed))
+    path = tmp_path / "arm.tar"
+    path.write_bytes(pack(oci_layout(files, [descriptor(files, INDEX, index(entries))])))
+    ran = run("ls", path, "--platform", platform)
+    if isinstance(found, str):
+        assert ran.stdout.decode() == f"{found}\n"
+    else:
+        assert (ran.code, found[1] in ran.stderr) == (found[0], True), ran.stderr
+    assert "platform    linux/s390x, and by the index linux/arm64\n" in run("inspect", path).stdout.decode()
+    verified = run("verify", path).stdout.decode()
+    assert verified.count("V025") == 1
+    assert "the index says linux/arm64, by which engines choose, but the configuration linux/s390x" in " ".join(
+        verified.split()
+    )
 
 
 def test_a_platform_whose_configuration_was_not_saved_is_left_aside(tmp_path: Path) -> None:

@@ -287,6 +287,13 @@ def swap_listed_layers(files: Files) -> Files:
     return {**files, "manifest.json": compact(manifest)}
 
 
+def with_platform() -> Files:
+    files = oci()
+    tree = json.loads(bytes_of(files, "index.json"))
+    tree["manifests"][0]["platform"] = {"os": "linux", "architecture": "amd64", "variant": "v2"}
+    return {**files, "index.json": compact(tree)}
+
+
 def sha512_diff_id(config: dict[str, Any]) -> None:
     config["rootfs"]["diff_ids"][1] = "sha512:" + "0" * 128
 
@@ -320,6 +327,8 @@ PROVOKED: Sequence[tuple[str, str, str, Files]] = [
     ("V016", "no diff IDs", "app:v1", edit_config(oci(), lambda c: c.pop("rootfs"))),
     ("V024", "key twice", "manifest.json", put_before(b'"Layers":[],')),
     ("V024", "key in lower case", "manifest.json", put_before(b'"repotags":[],')),
+    ("V025", "other architecture", "app:v1", edit_config(with_platform(), lambda c: c.update(architecture="arm64"))),
+    ("V025", "other variant", "app:v1", edit_config(with_platform(), lambda c: c.update(variant="v3"))),
     ("V018", "table gone", "layer 0", edit_manifest(oci(flavour="oci-none"), set_layer(0, annotations=STALE))),
 ]  # fmt: skip
 

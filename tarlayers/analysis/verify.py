@@ -19,6 +19,7 @@ from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import LayerScan
+from tarlayers.reference import is_same_platform
 from tarlayers.sources.agreement import Disagreement, compare_documents
 from tarlayers.sources.layout import BlobClaim
 from tarlayers.stores.store import WHOLE, OnRead, Store
@@ -239,6 +240,7 @@ class _Verifying:
 
     def _check_image(self, image: Image, *, docker: bool) -> None:
         self._check_counts(image)
+        self._check_platform(image)
         for layer in image.layers:
             place = _layer_place(image, layer)
             if layer.unreadable == "absent":
@@ -265,6 +267,12 @@ class _Verifying:
         if image.history and filled != count:
             message = f"{filled} steps of the history claim a layer, but there are {count}"
             self._add("V009", image.name, filled, count, message)
+
+    def _check_platform(self, image: Image) -> None:
+        claimed, own = image.claimed_platform, image.config.platform if image.config else None
+        if claimed is not None and own is not None and not is_same_platform(claimed, own):
+            message = f"the index says {claimed}, by which engines choose, but the configuration {own}"
+            self._add("V025", image.name, claimed, own, message)
 
     def _check_layer(self, place: str, layer: Layer) -> None:
         blob = self._follow(layer.blob or WHOLE)

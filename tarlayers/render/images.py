@@ -222,6 +222,13 @@ def _origin_line(index: IndexFile) -> str:
     return f"made from: {origin.kind}{packed}, {human_size(origin.size)}, {digests} content digests"
 
 
+def _platform_words(image: Image) -> str | None:
+    own, claimed = image.platform, image.claimed_platform
+    if own is None or claimed is None or str(claimed) == str(own):
+        return str(own) if own is not None else None
+    return f"{own}, and by the index {claimed}"
+
+
 def _image_lines(number: int, image: Image) -> Iterator[str]:
     names = " ".join(escape_text(name) for name in image.names) or "(no name)"
     yield f"#@{number} {names}"
@@ -229,7 +236,7 @@ def _image_lines(number: int, image: Image) -> Iterator[str]:
     facts = {
         "image ID": image.image_id,
         "manifest": image.manifest_digest,
-        "platform": image.platform,
+        "platform": _platform_words(image),
         "created": image.config.created if image.config else None,
         "entrypoint": _words(config.get("Entrypoint")),
         "cmd": _words(config.get("Cmd")),

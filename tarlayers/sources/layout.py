@@ -59,6 +59,8 @@ class ImageRecord(NamedTuple):
     annotations: Mapping[str, str]
     flavour: str
     """`oci`, `docker` or `dir`."""
+    claimed_platform: Platform | None = None
+    """What the index says that the image runs on: engines choose by it."""
 
 
 class OtherRecord(NamedTuple):

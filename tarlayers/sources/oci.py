@@ -158,4 +158,5 @@ def _make_image(
         ),
         annotations={**above.annotations, **manifest.annotations, **descriptor.annotations},
         flavour=flavour,
+        claimed_platform=descriptor.platform,
     )  # fmt: skip
