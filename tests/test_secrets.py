@@ -263,6 +263,14 @@ def test_a_mask_shows_a_quarter_at_most(length: int) -> None:
 
 
 @pytest.mark.parametrize("rule", CONTENT_RULES, ids=lambda rule: rule.rule)
+def test_hints_start_with_one_letter(rule: Any) -> None:
+    """Two to begin with are looked for at a tenth of the speed."""
+    outside = re.sub(rb"\(.*\)", b"", rule.hint.pattern)
+    assert b"|" not in outside
+    assert re.match(rb"\\?[^\\\[(]", rule.hint.pattern)
+
+
+@pytest.mark.parametrize("rule", CONTENT_RULES, ids=lambda rule: rule.rule)
 def test_hints_stand_in_every_match(rule: Any) -> None:
     """A hint that is not in the pattern would hide a rule: each of the samples that a rule fits has it."""
     samples = [content for content, _ in CONTENTS.values()] + [text.encode() for text in TEXTS]

@@ -119,7 +119,7 @@ _G = re.compile(rb"g(?:h[pousr]_|ithub_pat_|lpat-)")
 _H = re.compile(rb"h(?:f_|v[sbr]\.|ooks\.slack)")
 _K = re.compile(rb"k(?:_live_|-ant-|-proj-|-svcacct-)")
 _P = re.compile(rb"p(?:m_|ypi-AgE)")
-_AWS = re.compile(rb"aws_s|AWS_S")
+_AWS = re.compile(rb"_[sS][eE][cCsS][rRsS]")
 
 CONTENT_RULES = (
     ContentRule(
