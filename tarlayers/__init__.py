@@ -21,6 +21,7 @@ Inside a floor these edges are meant, and no others:
     limits -> errors
     formats.tar_member -> formats.tar_fields
     formats.tar_headers -> formats.tar_fields formats.tar_member
+    formats.tar_writer -> formats.tar_fields
     formats.tar_bytes -> formats.tar_feed formats.tar_headers
     formats.tar -> formats.tar_bytes formats.tar_feed formats.tar_fields formats.tar_headers formats.tar_member
     formats.tarsplit -> formats.tar

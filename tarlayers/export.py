@@ -89,12 +89,13 @@ def _read_layer(
 ) -> Iterator[tuple[tuple[str, ...], Node, Iterator[bytes]]]:
     awaited = next(files, None)
     walker = Walker(ChunkFeed(layer.open_plain() if awaited is not None else ()), limits=layer.limits)
-    for member in walker:
-        if awaited is not None and member.offset == awaited[0]:
-            yield awaited[1], awaited[2], walker.content()
-            awaited = next(files, None)
-            if awaited is None:
-                return
+    for stretch in walker.stretches():
+        for offset, content in walker.open_contents(stretch):
+            if awaited is not None and offset == awaited[0]:
+                yield awaited[1], awaited[2], content
+                awaited = next(files, None)
+                if awaited is None:
+                    return
     if awaited is not None:
         raise MalformedInput(f"no member at offset {awaited[0]}, where there was one before", place=layer.name)
 
@@ -107,15 +108,15 @@ def _header(path: str, entry: Entry, mtime: int | None) -> bytes:
     name = path_key(path[1:])
     return encode_header(
         Fields(
-            name=name + b"/" if entry.type == "dir" else name,
-            typeflag=_FLAGS.get(entry.type, b"1"),
-            mode=entry.mode,
-            uid=entry.uid,
-            gid=entry.gid,
-            size=entry.size,
-            mtime=entry.mtime or 0 if mtime is None else mtime,
-            linkname=path_key(entry.link or ""),
-            rdev=entry.rdev or (0, 0),
-            xattrs=entry.xattrs,
+            name + b"/" if entry.type == "dir" else name,
+            _FLAGS.get(entry.type, b"1"),
+            entry.mode,
+            entry.uid,
+            entry.gid,
+            entry.size,
+            entry.mtime or 0 if mtime is None else mtime,
+            path_key(entry.link or ""),
+            entry.rdev or (0, 0),
+            entry.xattrs,
         )
     )

@@ -124,6 +124,19 @@ class Walker(TarBytes):
             if found := self._decode(1 if alone is not None and alone() else _BATCH):
                 yield found
 
+    def open_contents(self, stretch: Stretch) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """Yield where each member of the stretch at hand stands, and its content, which can be drawn until the next."""
+        if isinstance(stretch, Member):
+            yield stretch.offset, self.content()
+            return
+        for header in stretch[:-1]:
+            yield header[5], self._open_passed(header)
+        yield stretch[-1][5], self.content()
+
+    def _open_passed(self, header: Header) -> Iterator[bytes]:
+        if content := self.passed(header):
+            yield content
+
     def gather(self) -> Iterator[Stretch]:
         """Yield stretches across contents, which cannot be drawn then: a short one costs as much as four members."""
         gathered: list[Header] = []

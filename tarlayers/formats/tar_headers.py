@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 from zlib import adler32
 
-from tarlayers.formats.tar_fields import FieldError, check_signed_sum, parse_numeric, parse_octal
+from tarlayers.formats.tar_fields import FieldError, check_signed_sum, parse_numeric, parse_octal, sum_bytes
 from tarlayers.formats.tar_member import HEADER_ONLY, Member
 
 BLOCK = 512
@@ -106,13 +106,8 @@ def parse_tail(tail: bytes) -> Tail:
         prefix,
         gnu,
         tail[:1] in _PLAIN,
-        _sum_bytes(tail[:178]) + _sum_bytes(tail[178:]),
+        sum_bytes(tail[:178]) + sum_bytes(tail[178:]),
     )
-
-
-def _sum_bytes(data: bytes) -> int:
-    """Add up to 256 bytes: adler32's low half is one more, at C speed."""
-    return (adler32(data) & 0xFFFF) - 1
 
 
 def _ustar_prefix(prefix: bytes, *, star: bool) -> bytes:

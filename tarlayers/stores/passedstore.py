@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from tarlayers.digest import Digest, Meter, name_algorithm
@@ -200,17 +199,14 @@ class _Pass:
         """Take in the members of a stretch; give the digest of each one's content, where those are asked for."""
         if isinstance(stretch, tar.Member):
             name = clean_name(stretch.name)
-            return [self._take(name, stretch.typeflag, stretch.linkname, stretch.size, walker.content)]
-        digests = []
-        last = stretch[-1]
-        for name, header in zip(clean_names(stretch), stretch, strict=True):
-            content = walker.content if header is last else partial(_pass_once, walker, header)
-            digests.append(self._take(name, header[1].typeflag, header[1].linkname, header[2], content))
-        return digests
+            return [self._take(name, stretch.typeflag, stretch.linkname, stretch.size, walker.content())]
+        members = zip(clean_names(stretch), stretch, walker.open_contents(stretch), strict=True)
+        return [
+            self._take(name, tail.typeflag, tail.linkname, size, content)
+            for name, (_, tail, size, *_), (_, content) in members
+        ]
 
-    def _take(
-        self, name: str, typeflag: bytes, linkname: bytes, size: int, content: Callable[[], Iterator[bytes]]
-    ) -> bytes | None:
+    def _take(self, name: str, typeflag: bytes, linkname: bytes, size: int, content: Iterator[bytes]) -> bytes | None:
         """Take in one member, whose content can be drawn here alone; give its digest if it is asked for."""
         if self._bare and _ARCHIVE_NAMES.match(name):
             self._bare = False
@@ -219,9 +215,9 @@ class _Pass:
         if typeflag not in b"07S":
             return None
         if name.count("/") < _DEPTH or _DIGITS.fullmatch(name):
-            digest = self._take_file(name, size, content())
+            digest = self._take_file(name, size, content)
             return bytes.fromhex(digest.hex) if digest is not None and self._contents else None
-        return hash_pieces(content()) if self._contents else None
+        return hash_pieces(content) if self._contents else None
 
     def _take_file(self, name: str, size: int, content: Iterator[bytes]) -> Digest | None:
         """Keep a document, index or scan a layer, and hash what may be either."""
@@ -301,11 +297,6 @@ def _rejoin(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     if head:
         yield head
     yield from rest
-
-
-def _pass_once(walker: tar.Walker, header: tar.Header) -> Iterator[bytes]:
-    content = walker.passed(header)
-    return iter((content,) if content else ())
 
 
 def may_be_layer(head: bytes) -> bool:
