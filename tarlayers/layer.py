@@ -137,14 +137,15 @@ def scan_layer(
     """
     stored = Meter(algorithm=algorithm)
     reading = _Reading(stored.watch(chunks), stored, hashed=True, limits=limits, keep=0, ahead=ahead)
-    walker, last = reading.walker, None
-    for batch in walker.skim() if are_plain_names_short(limits) else walker.batches():
-        tar.check_count(walker.count, batch, limits)
-        check_names(batch, limits)
-        last = batch[-1]
+    walker, short = reading.walker, are_plain_names_short(limits)
+    last: tar.Stretch = []
+    for stretch in walker.skim() if short else walker.stretches():
+        tar.check_stretch(stretch, walker.count, limits)
+        if isinstance(stretch, tar.Member) or not short:
+            check_names(tar.list_members(stretch), limits)
+        last = stretch
     scan = reading.finish()
-    toc = scan.toc or (find_toc_member((decode_entry(last, limits),)) if last else None)
-    return replace(scan, toc=toc)
+    return replace(scan, toc=scan.toc or find_toc_member(decode_stretch(last, 0, limits)))
 
 
 def scan_metered(chunks: Iterator[bytes], stored: Meter, *, limits: Limits = DEFAULT_LIMITS) -> LayerScan:

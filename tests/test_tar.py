@@ -112,17 +112,22 @@ def end_of(members):
     return None
 
 
+def hash_small(content, member):
+    """The digest of a content; of a large one that of nothing, and nothing of it is read."""
+    digest = hashlib.sha256()
+    for piece in content if member.size < LARGEST_HASHED else ():
+        digest.update(piece)
+    return digest.hexdigest()
+
+
 def read_lists(feed, ask):
     """The members of a walk in lists, with the content of the last of each, and how it ends."""
     walker = tar.Walker(feed)
     found = []
 
     def draw():
-        for batch in ask(walker):
-            digest = hashlib.sha256()
-            for piece in walker.content() if batch[-1].size < LARGEST_HASHED else ():
-                digest.update(piece)
-            found.append((batch, digest.hexdigest()))
+        for batch in map(tar.list_members, ask(walker)):
+            found.append((batch, hash_small(walker.content(), batch[-1])))
             yield
 
     return found, end_of(draw()), walker
@@ -141,10 +146,18 @@ def test_lists_and_skimming_see_what_one_after_the_other_sees(archive, feed):
     alone, error = read(FEEDS[feed](data))
     ends = (type(error), str(error)) if error else None
 
-    found, end, walker = read_lists(FEEDS[feed](data), tar.Walker.batches)
+    found, end, walker = read_lists(FEEDS[feed](data), tar.Walker.stretches)
     assert [member for batch, _ in found for member in batch] == [member for member, _ in alone]
     members = {member.offset: (member, digest) for member, digest in alone}
     assert all((batch[-1], digest) == members[batch[-1].offset] for batch, digest in found)
+    assert (end, walker.count) == (ends, len(alone))
+
+    walker = tar.Walker(FEEDS[feed](data))
+    end = end_of(
+        members[offset][1] == hash_small(content, members[offset][0]) or pytest.fail(f"the content at {offset}")
+        for stretch in walker.stretches()
+        for offset, content in walker.open_contents(stretch)
+    )
     assert (end, walker.count) == (ends, len(alone))
 
     gathered = []

@@ -112,10 +112,6 @@ class Walker(TarBytes):
         while self._next_header():
             yield from list_members(self._decode(1))
 
-    def batches(self) -> Iterator[list[Member]]:
-        """Yield the members in lists: see `stretches`."""
-        return map(list_members, self.stretches())
-
     def stretches(self, alone: Callable[[], bool] | None = None) -> Iterator[Stretch]:
         """Yield the members many at once, which costs a half less. The content of a stretch's last can still be drawn,
         those of the others have passed; `alone` is asked before each stretch whether it shall have one member.
@@ -156,7 +152,7 @@ class Walker(TarBytes):
         if gathered:
             yield gathered
 
-    def skim(self) -> Iterator[list[Member]]:
+    def skim(self) -> Iterator[Stretch]:
         """Read to the end, as strictly as the others do, but yield only those members that are more than a plain
         header, and the last of each stretch of plain ones. `count` says how many there were. No stretch goes beyond the
         first member that is more than are allowed.
@@ -164,7 +160,7 @@ class Walker(TarBytes):
         while self._next_header():
             most = max(1, min(_BATCH, self._limits.entries + 1 - self.count))
             if found := self._decode(most, every=self._pending is not None):
-                yield list_members(found)
+                yield found
 
     def _next_header(self) -> bool:
         """Pass what is left of the last member; say whether there is one more header."""
@@ -196,7 +192,7 @@ class Walker(TarBytes):
         if not run.plain or self._pending is not None:
             return self._take_unusual(run)
         self._pos = run.at
-        if not every:
+        if not run.headers:
             self.count += run.number - 1
             return self._decode(1)
         if self._raw is not None:

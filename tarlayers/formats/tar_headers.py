@@ -29,7 +29,7 @@ class HeaderRun(NamedTuple):
     """Headers that follow each other, and where the last of them is."""
 
     headers: list[Header]
-    """All of them; none where they were only counted."""
+    """All of them; the last or none where they were only counted."""
     number: int
     at: int
     """Of the last header's block in the buffer."""
@@ -149,7 +149,8 @@ def decode_headers(buf: bytes, pos: int, base: int, caches: HeaderCaches, most: 
     """Decode the header at `pos` and those plain ones that follow it in `buf`, `most` at the most.
 
     A run ends in front of a header that is not plain, or wrong, unless that is the first: then it is FieldError. `base`
-    is the offset in the tar of `buf`. Without `every` headers are checked and counted, and none but an odd one is kept.
+    is the offset in the tar of `buf`. Without `every` headers are checked and counted, and the last alone is kept; not
+    that one either where something else follows it in `buf`.
     """
     unpack, tails, owners = _HEADER.unpack_from, caches.tails, caches.owners
     numbers, times, sums = caches.numbers, caches.times, caches.sums
@@ -192,6 +193,8 @@ def decode_headers(buf: bytes, pos: int, base: int, caches: HeaderCaches, most: 
         pos += stored + _TO_NEXT & -BLOCK
     else:
         number = most
+    if not every and (pos > end or number == most):
+        headers.append((_join_name(prefix, name), tail, size, owner, mtime, base + at))
     return HeaderRun(headers, number, at, stored, True)
 
 
