@@ -145,7 +145,7 @@ def scan_layer(
             check_names(tar.list_members(stretch), limits)
         last = stretch
     scan = reading.finish()
-    return replace(scan, toc=scan.toc or find_toc_member(decode_stretch(last, 0, limits)))
+    return replace(scan, toc=scan.toc or find_toc_member(decode_stretch(last, 0, limits) if last else ()))
 
 
 def scan_metered(chunks: Iterator[bytes], stored: Meter, *, limits: Limits = DEFAULT_LIMITS) -> LayerScan:

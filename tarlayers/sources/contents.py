@@ -22,7 +22,7 @@ from tarlayers.formats.compression import open_plain
 from tarlayers.formats.magic import SNIFF_BYTES, sniff
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.blob import CHUNK, read_descriptor, read_stream
-from tarlayers.sources.members import clean_name
+from tarlayers.sources.members import clean_name, clean_names
 
 _LINK_HOPS = 40  # ELOOP of Linux
 
@@ -186,7 +186,8 @@ class _Place(NamedTuple):
 
     offset: int
     size: int
-    regions: tuple[tuple[int, int], ...]
+    regions: tuple[tuple[int, int], ...] | None
+    """Those of a sparse file."""
 
 
 class _Table:
@@ -195,26 +196,40 @@ class _Table:
     def __init__(self, descriptor: int, path: str, limits: Limits) -> None:
         self._descriptor = descriptor
         self._path = path
-        self._places: dict[str, deque[_Place]] = {}
+        self._places: dict[str, _Place] = {}
+        self._repeated: dict[str, deque[_Place]] = {}
         walker = tar.Walker(tar.SeekFeed(self._read_at, os.fstat(descriptor).st_size), limits=limits)
-        for member in walker:
-            if member.typeflag not in tar.HEADER_ONLY and member.typeflag != b"g":
-                regions = ((0, member.size),) if member.sparse is None else member.sparse
-                place = _Place(walker.data_offset, member.size, regions)
-                self._places.setdefault(clean_name(member.name), deque()).append(place)
+        for stretch in walker.gather():
+            tar.check_stretch(stretch, walker.count, limits)
+            if isinstance(stretch, list):
+                for name, (_, tail, size, _, _, offset) in zip(clean_names(stretch), stretch, strict=True):
+                    if tail.typeflag == b"0":
+                        self._add(name, _Place(offset + tar.BLOCK, size, None))
+            elif stretch.typeflag not in tar.HEADER_ONLY and stretch.typeflag != b"g":
+                self._add(clean_name(stretch.name), _Place(walker.data_offset, stretch.size, stretch.sparse))
+
+    def _add(self, name: str, place: _Place) -> None:
+        first = self._places.setdefault(name, place)
+        if first is not place:
+            self._repeated.setdefault(name, deque((first,))).append(place)
 
     def _read_at(self, offset: int, count: int) -> bytes:
         return read_descriptor(self._descriptor, offset, count, self._path)
 
+    def _next_place(self, name: str) -> _Place:
+        """Give where the next content of a name is; of the last one as often as it is asked for."""
+        repeated = self._repeated.get(name)
+        if repeated is not None:
+            return repeated.popleft() if len(repeated) > 1 else repeated[0]
+        if name not in self._places:
+            raise ContentAbsent("is not in the layer", place=name)
+        return self._places[name]
+
     def open_content(self, name: bytes) -> Iterator[bytes | int]:
         """Read one file."""
-        path = clean_name(name)
-        places = self._places.get(path)
-        if places is None:
-            raise ContentAbsent("is not in the layer", place=path)
-        offset, size, regions = places.popleft() if len(places) > 1 else places[0]
+        offset, size, regions = self._next_place(clean_name(name))
         position = 0
-        for start, length in regions:
+        for start, length in ((0, size),) if regions is None else regions:
             yield start - position
             for done in range(0, length, CHUNK):
                 yield self._read_at(offset + done, min(CHUNK, length - done))
