@@ -165,17 +165,16 @@ class _Pass:
         self._documents = _KeptDocuments(limits)
         self._kept = 0
         self._bare = True
+        # What turns out to be a bare layer has no other identity than this; an archive stops it at its first member.
+        self._meter = Meter()
 
     def run(self, chunks: Iterable[bytes]) -> PassedStore:
-        # What turns out to be a bare layer has no other identity than this; an archive stops it at its first member.
-        meter = Meter()
+        meter = self._meter
         walker = tar.Walker(tar.ChunkFeed(meter.watch(chunks)), limits=self.limits)
         entries: list[Entry] = []
         for stretch in walker.stretches():
             found = decode_stretch(stretch, walker.count, self.limits)
             digests = self._take_stretch(stretch, walker)
-            if not self._bare:
-                meter.stop_hashing()
             if self._contents:
                 found = [entry._replace(sha256=digest) for entry, digest in zip(found, digests, strict=True)]
             entries += found
@@ -210,6 +209,7 @@ class _Pass:
         """Take in one member, whose content can be drawn here alone; give its digest if it is asked for."""
         if self._bare and _ARCHIVE_NAMES.match(name):
             self._bare = False
+            self._meter.stop_hashing()
         if self._members.add(name, typeflag, linkname, size):
             self._forget(name)
         if typeflag not in b"07S":
