@@ -95,7 +95,8 @@ def read_members(whole: Blob, limits: Limits) -> MemberTable:
             continue
         _add_headers(members, stretch)
     aliases = members.resolve_links()
-    files = members.files | {name: members.files[target] for name, target in aliases.items()}
+    files = members.files
+    files |= {name: files[target] for name, target in aliases.items()}
     top = find_top(files)
     places = {name[len(top) :]: place for name, place in files.items()} if top else files
     return MemberTable(
@@ -123,12 +124,28 @@ def _add_headers(members: Members[Place], headers: list[tar.Header]) -> None:
             members.links[name] = link_targets(name, flag, tail.linkname)
 
 
-class _StoredBlobs(Mapping[str, Blob]):
-    """Members of a tar as blobs, each made when it is asked for."""
+class _ByPlace(Mapping[str, T]):
+    """Something of each member that has a place, told when it is asked for."""
+
+    def __init__(self, places: Mapping[str, Place]) -> None:
+        self._places = places
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+class _StoredBlobs(_ByPlace[Blob]):
+    """Members of a tar as blobs."""
 
     def __init__(self, whole: Blob, places: Mapping[str, Place], sparse: set[int]) -> None:
+        super().__init__(places)
         self._whole = whole
-        self._places = places
         self._sparse = sparse
 
     def __getitem__(self, name: str) -> Blob:
@@ -142,33 +159,12 @@ class _StoredBlobs(Mapping[str, Blob]):
 
         return Blob(name, size, read_member, whole.stat, start)
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._places
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-
-class _Sizes(Mapping[str, int]):
-    """Sizes by name, of what has a place."""
-
-    def __init__(self, places: Mapping[str, Place]) -> None:
-        self._places = places
+class _Sizes(_ByPlace[int]):
+    """Sizes by name."""
 
     def __getitem__(self, name: str) -> int:
         return self._places[name][1]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._places
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
 
 
 def _refuse(name: str, size: int) -> Blob:
