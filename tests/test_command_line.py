@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -94,3 +95,12 @@ def test_a_closed_pipe_ends_quietly(words: list[str]) -> None:
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_version_of_code_that_is_not_installed_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    assert re.fullmatch(rb"tarlayers \d+\.\d+\.\d+\n", run("--version").stdout)
+    monkeypatch.setattr("tarlayers.cli.version.version", fail)
+    assert run("--version").stdout == b"tarlayers unknown\n"

@@ -69,9 +69,9 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
 
 def _print_version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
+        from tarlayers.cli.version import find_version
 
-        typer.echo(f"tarlayers {version('tarlayers')}")
+        typer.echo(f"tarlayers {find_version()}")
         raise typer.Exit
 
 

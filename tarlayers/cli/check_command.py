@@ -179,9 +179,8 @@ def pair_reports(formats: Sequence[ReportFormat], outputs: Sequence[str], order:
 
 
 def _check_images(policy: Policy, images: Sequence[str], baseline: str | None, day: date, how: Opening) -> CheckReport:
-    from importlib.metadata import version
-
     from tarlayers.analysis.policy.evaluation import plan_reading
+    from tarlayers.cli.version import find_version
     from tarlayers.render.reports.report import CheckReport
 
     reading = plan_reading(policy)
@@ -193,7 +192,7 @@ def _check_images(policy: Policy, images: Sequence[str], baseline: str | None, d
     return CheckReport(
         policy=policy.name,
         policy_uri=uri_of(policy.name),
-        version=version("tarlayers"),
+        version=find_version(),
         verdicts=tuple(_check_image(policy, image, reading, old, day, how) for image in images),
     )
 
