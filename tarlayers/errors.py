@@ -36,7 +36,7 @@ class TarlayersError(Exception):
 
 def join_places(outer: str, inner: str) -> str:
     """Put one place in front of another."""
-    return f"{outer}: {inner}" if inner else outer
+    return f"{outer}: {inner}" if outer and inner else outer or inner
 
 
 class MalformedInput(TarlayersError):

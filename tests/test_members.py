@@ -18,7 +18,7 @@ from tarlayers.imagearchive import ImageArchive, open_images
 from tarlayers.limits import DEFAULT_LIMITS
 from tarlayers.sources.blob import Blob
 from tarlayers.sources.members import Members, Place, clean_name, read_members
-from tests.build import Member, archive, compact, directory, file, hardlink, image, layer, pack, symlink, tar
+from tests.build import Member, archive, compact, directory, docker_20, file, hardlink, image, layer, pack, symlink, tar
 
 NAMES = ("a", "./a", "a//b", "d/", "d/b", ".x/y", "d/../a", "/a", "t/long" + "g" * 120)
 MEMBERS = st.lists(
@@ -132,3 +132,16 @@ def test_a_stream_is_not_hashed_as_a_layer_once_a_name_tells_that_it_is_none(mon
     assert first.diff_id is not None
     assert stopped
     assert stopped[0] < 1 << 19
+
+
+@SOURCES
+def test_an_error_in_a_directory_that_was_packed_names_the_member_as_the_documents_do(
+    opened: Open, tmp_path: Path
+) -> None:
+    files = docker_20([image(layer(file("etc/passwd", b"root")))])
+    [name] = [name for name in files if name.endswith("/layer.tar")]
+    packed = {f"app/{each}": b"?" * 1024 if each == name else content for each, content in files.items()}
+    damaged = opened(pack(packed), tmp_path).images[0].layers[0]
+    with pytest.raises(tarlayers.MalformedInput) as error:
+        damaged.read()
+    assert error.value.place.endswith(f": {name}")

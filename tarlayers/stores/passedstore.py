@@ -87,7 +87,7 @@ class PassedStore:
         if found is None:
             raise ContentAbsent("this member is no layer", place=name)
         if isinstance(found, TarlayersError):
-            raise found
+            raise found.inside(self.aliases.get(name, name))
         if hashed and found.diff_id is None:
             raise ContentAbsent(_NOT_HASHED, place=name)
         return found
@@ -288,7 +288,7 @@ class _Pass:
             raise  # nothing is wrong with this layer, but nothing follows it
         except TarlayersError as error:
             # A fresh one: that which was caught keeps the frames of its traceback, and most of these are never raised.
-            self._store.scans[name] = error.inside(name)
+            self._store.scans[name] = error.inside("")
             return
         self._store.scans[name] = found
 
