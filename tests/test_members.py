@@ -138,9 +138,11 @@ def test_a_stream_is_not_hashed_as_a_layer_once_a_name_tells_that_it_is_none(mon
 def test_an_error_in_a_directory_that_was_packed_names_the_member_as_the_documents_do(
     opened: Open, tmp_path: Path
 ) -> None:
-    files = docker_20([image(layer(file("etc/passwd", b"root")))])
+    good = layer(file("etc/passwd"), file("etc/shadow"))
+    bad = good[:512] + b"?" * 512 + good[1024:]
+    files = docker_20([image(good)])
     [name] = [name for name in files if name.endswith("/layer.tar")]
-    packed = {f"app/{each}": b"?" * 1024 if each == name else content for each, content in files.items()}
+    packed = {f"app/{each}": bad if each == name else content for each, content in files.items()}
     damaged = opened(pack(packed), tmp_path).images[0].layers[0]
     with pytest.raises(tarlayers.MalformedInput) as error:
         damaged.read()
