@@ -40,11 +40,10 @@ if TYPE_CHECKING:
     from tarlayers.stores.store import OnRead, Store
 
 # What members are called that no root file system has: without the documents they are no image, and no layer either.
-_DIGITS = 64  # of a sha256, which each of them has
 _IMAGE_MEMBER = (
     r"blobs/sha(256|512)/[0-9a-f]{64,}$|[0-9a-f]{64}/(layer\.tar|json)$|(sha256:)?[0-9a-f]{64}(\.json|\.tar(\.gz)?)?$"
 )
-
+_DIGITS = 64  # of a sha256, which each of these has
 _LAYOUT_FILES = frozenset(("index.json", "oci-layout", "manifest.json"))
 _ROOT_NAMES = r"(^|/)(image/[^/]+/layerdb/|[a-z]+-layers/layers\.json$|io\.containerd\.content\.v1\.content/blobs/)"
 

@@ -8,6 +8,7 @@ import gzip
 import io
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -164,6 +165,19 @@ READS: dict[str, Callable[[int], Callable[[], object]]] = {
 @pytest.mark.parametrize("trap", READS)
 def test_reading_is_linear(trap: str) -> None:
     small, large = (count_lines(READS[trap](size)) for size in (500, 1000))
+    assert large < 2.6 * small + 5000, (small, large)
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_many_compressed_layers_of_a_file_are_read_in_linear_time(hashed: bool, tmp_path: Path) -> None:
+    def read(size: int) -> Callable[[], object]:
+        path = tmp_path / f"{size}.tar"
+        path.write_bytes(archive("oci-gzip", image(*(layer(file(f"{i}")) for i in range(size)))))
+        found = open_images(path)
+        blobs = [part.blob or "" for part in found.images[0].layers]
+        return lambda: [found.store.index(blob, hashed=hashed, contents=False) for blob in blobs]
+
+    small, large = (count_lines(read(size)) for size in (200, 400))
     assert large < 2.6 * small + 5000, (small, large)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from operator import attrgetter
 from threading import Lock
 from typing import Protocol
@@ -195,8 +196,13 @@ class SeekStore:
 
         Where there are others enough, a core for each of them is better: nothing is handed from thread to thread.
         """
+        return blob.size > self._share
+
+    @cached_property
+    def _share(self) -> int:
+        """A core's part of all bytes. A bare layer's members are not asked for it."""
         once = sum(size for name, size in self.sizes.items() if name not in self.aliases)
-        return blob.size > max(once // count_cores(), _LEAST_AHEAD)
+        return max(once // count_cores(), _LEAST_AHEAD)
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Read the files of a plain layer where they stand; decompress any other up to the last of them."""
