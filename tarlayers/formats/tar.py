@@ -15,7 +15,7 @@ field says. Two zero blocks end the archive, as does the end of the stream at a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from tarlayers.errors import MalformedInput, TarlayersError
@@ -61,7 +61,6 @@ __all__ = [
     "Stretch",
     "Tail",
     "Walker",
-    "check_count",
     "check_stretch",
     "list_members",
     "make_member",
@@ -332,13 +331,8 @@ class Walker(TarBytes):
 def check_stretch(stretch: Stretch, count: int, limits: Limits) -> None:
     """LimitExceeded where a tar has had more members than it may have, the last of them in `stretch`."""
     if count > limits.entries:
-        check_count(count, list_members(stretch), limits)
-
-
-def check_count(count: int, batch: Sequence[Member], limits: Limits) -> None:
-    """Check the count of members as `check_stretch` does."""
-    if count > limits.entries:
-        extra = batch[-min(count - limits.entries, len(batch))]
+        members = list_members(stretch)
+        extra = members[-min(count - limits.entries, len(members))]
         raise limit_exceeded(limits, "entries", "one entry more than is allowed", offset=extra.offset)
 
 

@@ -266,10 +266,8 @@ def _is_hashed_alone(name: str, index: LayerIndex) -> bool:
 
 
 def _hash_layer(index: LayerIndex, chunks: Iterable[bytes]) -> LayerIndex:
-    meter = Meter()
-    for _ in meter.watch(chunks):
-        pass
-    return replace(index, digest=meter.digest(), diff_id=meter.digest())
+    digest = Digest("sha256", hash_pieces(chunks).hex())
+    return replace(index, digest=digest, diff_id=digest)
 
 
 def _is_stored_whole(entry: Entry, index: LayerIndex) -> bool:
