@@ -116,6 +116,35 @@ def test_nothing_is_left_of_a_spooled_stream(sent: signal.Signals, code: int, tm
     assert list(tmp_path.iterdir()) == []
 
 
+WAITS = """
+import signal, sys, threading
+from tarlayers.cli.outcome import Terminated, heed_signals
+heed_signals()
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # the other thread gets it, and nothing wakes this one
+print("waits", flush=True)
+try:
+    sys.stdin.buffer.read(1)
+except Terminated as error:
+    print("ended by", error.number)
+"""
+
+
+def test_a_signal_that_does_not_interrupt_the_reading_ends_the_run_all_the_same() -> None:
+    """As one that comes just before a pipe is waited for."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"waits\n"
+        running.send_signal(signal.SIGTERM)
+        try:
+            assert running.wait(20) == 0
+        finally:
+            running.kill()
+        assert running.stdout.read() == b"ended by 15\n"
+
+
 def test_nothing_is_left_of_a_stream_that_was_read(tmp_path: Path) -> None:
     with start_cat(tmp_path) as running:
         out, _ = running.communicate(archive("docker-20", APP), timeout=20)

@@ -32,6 +32,7 @@ INPUT_WRONG = 3
 INTERRUPTED = 130
 
 _PATIENCE = 2.0  # seconds; far longer than it takes to remove a temporary file
+_WAKING = 0.5  # seconds
 
 
 class Terminated(BaseException):
@@ -46,22 +47,27 @@ def heed_signals() -> None:
     """Have the signals that end a process end it as Ctrl-C does, unless it was started to ignore them (nohup).
 
     Python drops what a handler raises when it happens to run inside a destructor or a callback of the import system,
-    and the signal is lost. So it is raised again if the process is still there after a while.
+    and the signal is lost. So it is raised again if the process is still there after a while. Nor does Python call a
+    handler where the signal comes just before it waits for a pipe, one in a hundred that come while one starts to read:
+    an alarm ends that waiting from time to time, and it waits on when nothing came.
     """
     came: list[int] = []
 
-    def end(number: int, _frame: object) -> NoReturn:
-        came.append(number)
+    def end(number: int, _frame: object) -> None:
+        if number != signal.SIGALRM:
+            came.append(number)
+        if not came:
+            return
         signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
-        first = next((other for other in came if other != signal.SIGALRM), number)
-        if first == signal.SIGINT:
+        if came[0] == signal.SIGINT:
             raise KeyboardInterrupt
-        raise Terminated(first)
+        raise Terminated(came[0])
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, end)
     signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, _WAKING, _WAKING)
 
 
 def replace_closed_streams() -> None:
