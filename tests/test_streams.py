@@ -145,6 +145,13 @@ def test_a_signal_that_does_not_interrupt_the_reading_ends_the_run_all_the_same(
         assert running.stdout.read() == b"ended by 15\n"
 
 
+def test_no_alarm_is_left_when_the_interpreter_ends() -> None:
+    """It gives up its handlers then, and an alarm would kill the process: exit code 142 instead of the answer's."""
+    ask = "import signal; from tarlayers.cli import _run; _run(['--version']); print(signal.getitimer(0))"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines()[-1] == b"(0.0, 0.0)"
+
+
 def test_nothing_is_left_of_a_stream_that_was_read(tmp_path: Path) -> None:
     with start_cat(tmp_path) as running:
         out, _ = running.communicate(archive("docker-20", APP), timeout=20)

@@ -70,6 +70,11 @@ def heed_signals() -> None:
     signal.setitimer(signal.ITIMER_REAL, _WAKING, _WAKING)
 
 
+def stop_waking() -> None:
+    """End the alarms of `heed_signals`: Python gives up its handlers as it ends, and one more would kill the process."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def replace_closed_streams() -> None:
     """Have something stand for streams that were closed before we started: what is written to them is an error."""
     for name in ("stdin", "stdout", "stderr"):
