@@ -71,7 +71,7 @@ def heed_signals() -> None:
 
 
 def stop_waking() -> None:
-    """End the alarms of `heed_signals`: Python gives up its handlers as it ends, and one more would kill the process."""
+    """End the alarms: Python gives up its handlers as it ends, and one more would kill the process."""
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
