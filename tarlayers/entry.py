@@ -67,6 +67,11 @@ class Entry(NamedTuple):
     """Of the content of a file, where content digests were asked for."""
 
 
+def put_digest(entry: Entry, digest: bytes | None) -> Entry:
+    """Give an entry with the digest of its content: a third of what `_replace` costs, and there are many."""
+    return tuple.__new__(Entry, (*entry[:-1], digest))
+
+
 class Census(NamedTuple):
     """How many of what a layer holds. Markers are entries, global headers are not."""
 

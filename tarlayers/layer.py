@@ -18,6 +18,7 @@ from tarlayers.entry import (
     decode_entries,
     decode_entry,
     decode_stretch,
+    put_digest,
 )
 from tarlayers.errors import MalformedInput
 from tarlayers.formats import tar
@@ -111,8 +112,8 @@ def index_metered(
     entries: list[Entry] = []
     for stretch in reading.walker.stretches(passing.come_alone):
         found = decode_stretch(stretch, reading.walker.count, limits)
-        found[-1] = passing.take(found[-1])
-        entries += found
+        entries += passing.take_passed(found[:-1], stretch)
+        entries.append(passing.take(found[-1]))
     return _make_index(passing.finish(), passing, entries)
 
 
@@ -296,12 +297,24 @@ class _Contents:
         return frozenset(self._reading.walker.sparse_offsets)
 
     def come_alone(self) -> bool:
-        """Say whether the content of each file is wanted from here on, and not only that of the last at hand.
+        """Say whether each file may start a compressed member of its own, and not only the last at hand.
 
-        Lazy pullers need each file in a compressed member of its own; what docker and podman compress is one member.
+        Lazy pullers need that; what docker and podman compress is one member.
         """
         unpacker = self._reading.unpacker
-        return self.contents or (self._reading.keep > 0 and unpacker is not None and unpacker.members > 0)
+        return self._reading.keep > 0 and unpacker is not None and unpacker.members > 0
+
+    def take_passed(self, entries: list[Entry], stretch: tar.Stretch) -> list[Entry]:
+        """Look at the contents of what came with the entry at hand, and before it; give the entries that stand for
+        them.
+        """
+        if not self.contents or isinstance(stretch, tar.Member):
+            return entries
+        passed, sha256 = self._reading.walker.passed, hashlib.sha256
+        return [
+            put_digest(entry, sha256(passed(header)).digest()) if entry.type == "file" else entry
+            for entry, header in zip(entries, stretch, strict=False)
+        ]
 
     def take(self, entry: Entry) -> Entry:
         """Look at the content of the entry at hand; give the entry that stands for it."""
@@ -320,7 +333,7 @@ class _Contents:
             data = b"".join(kept) if kept is not None else None
             self._toc = StoredToc("estargz", data, limit=keep if data is None else None)
         if self.contents:
-            return entry._replace(sha256=hasher.digest())
+            return put_digest(entry, hasher.digest())
         self.digests[entry.offset] = hasher.digest()
         return entry
 

@@ -20,6 +20,7 @@ class RootFS(Mapping[str, Entry]):
     """A merged file system by absolute path, the root left out. Do not change what it gives."""
 
     def __init__(self, tree: Tree, refused: Sequence[Refusal]) -> None:
+        self._tree = tree
         self._dirs = tree.dirs
         self.refused = tuple(refused)
         """What the engine would not unpack, in layer order."""
@@ -103,10 +104,7 @@ class RootFS(Mapping[str, Entry]):
     def find_node(self, path: str) -> Node | None:
         """The inode at a path, if there is one."""
         siblings = self._dirs.get(path[: path.rfind("/")])
-        entry = siblings.get(path) if siblings is not None else None
-        if siblings is None or entry is None:
-            return None
-        return Node(entry, siblings.layer_of(path))
+        return siblings.node(path) if siblings is not None else None
 
     def layer_of(self, path: str) -> int:
         """The index of the layer that last wrote the path."""
@@ -125,18 +123,15 @@ class RootFS(Mapping[str, Entry]):
     def linked_names(self) -> Mapping[tuple[int, int], Sequence[str]]:
         """The sorted names of every inode that has several, by the identity of its entry and its layer."""
         if self._links is None:
-            self._links = find_links(self._dirs)
+            self._links = find_links(self._tree)
         return self._links
 
     def names_of(self, layer: int, entry: Entry) -> tuple[str, ...]:
         """The visible names, sorted, of what an entry of a layer made; none where it is not visible, or a directory."""
         if self._renamed is None:
             self._renamed = {}
-            for children in self._dirs.values():
-                for path, shown in children.items():
-                    if shown.path != path:
-                        key = children.layer_of(path), shown.offset
-                        self._renamed.setdefault(key, []).append(path)
+            for path, node in self._tree.renamed():
+                self._renamed.setdefault((node.layer, node.entry.offset), []).append(path)
         names = self._renamed.get((layer, entry.offset), ())
         beside = self._dirs.get(entry.path.rpartition("/")[0])
         own = beside.get(entry.path) if beside is not None else None
@@ -238,23 +233,16 @@ def _is_unicode(path: str) -> bool:
     return True
 
 
-def find_links(dirs: Mapping[str, Directory]) -> dict[tuple[int, int], list[str]]:
+def find_links(tree: Tree) -> dict[tuple[int, int], list[str]]:
     """Give the sorted names of every inode that has several, by the identity of its entry and its layer."""
-    # All names but one of an inode have another path than its entry: few are, and all need not be remembered.
-    several: dict[tuple[int, int], list[str]] = {}
-    entries: set[int] = set()
-    for children in dirs.values():
-        for path, entry in children.items():
-            if entry.path != path:
-                entries.add(id(entry))
-                several[id(entry), children.layer_of(path)] = []
-    for children in dirs.values() if several else ():
-        for path, entry in children.items():
-            if id(entry) in entries:
-                names = several.get((id(entry), children.layer_of(path)))
-                if names is not None:
-                    names.append(path)
-    return {identity: sorted(names, key=path_key) for identity, names in several.items() if len(names) > 1}
+    names: dict[tuple[int, int], list[str]] = {}
+    for path, node in tree.renamed():
+        inode = id(node.entry), node.layer
+        if inode not in names:
+            own = tree.get(node.entry.path)
+            names[inode] = [node.entry.path] if node.is_same(own) else []
+        names[inode].append(path)
+    return {inode: sorted(found, key=path_key) for inode, found in names.items() if len(found) > 1}
 
 
 def differing_paths(old: RootFS, new: RootFS) -> Iterator[str]:

@@ -105,10 +105,7 @@ class Step:
         """
         unpacked = self._record.unpacked
         if unpacked is not None:
-            for children in unpacked.dirs.values():
-                for path, entry in children.items():
-                    if entry.path != path and entry.type != "whiteout":
-                        yield path, Node(entry, self.layer)
+            yield from ((path, node) for path, node in unpacked.renamed() if node.entry.type != "whiteout")
             return
         for path in self._record.log:
             node = self._tree.get(path)

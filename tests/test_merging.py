@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import takewhile
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tarlayers.entry import Entry
 from tarlayers.layer import LayerIndex, index_layer
 from tarlayers.merging.engine import ENGINES, merge_forks, merge_layers, visit_layers
 from tarlayers.merging.tree import Directory
 from tarlayers.rootfs import Node, RootFS
-from tests.build import Member, directory, file, layer, opaque, whiteout
+from tests.build import Member, directory, file, hardlink, layer, opaque, whiteout
+from tests.strategies import PAIRS
 
 HUGE_TIME = 1 << 40  # seconds: more nanoseconds than the 63 bits of an inode (X7)
 
@@ -67,3 +71,27 @@ def test_forks_share_what_neither_changed_and_nothing_else() -> None:
     assert [nodes_of(fork) for fork in forks] == [nodes_of(merge_layers([base, *one])) for one in (left, right)]
     one, two = (fork.directories for fork in merge_forks([base], left, [index(file("a/right"))]))
     assert {path for path in one if one[path] is two[path]} == {"/b"}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_forks_know_the_names_of_inodes_of_what_they_share(engine: str) -> None:
+    base = index(file("a"), hardlink("b", "a"), hardlink("c", "a"))
+    forks = merge_forks([base], [index(whiteout("b"))], [index(file("a"), hardlink("d", "a"))], engine=engine)
+    assert [list(fork.linked_names.values()) for fork in forks] == [[["/a", "/c"]], [["/b", "/c"], ["/a", "/d"]]]
+
+
+@settings(deadline=None)
+@given(PAIRS, st.sampled_from(ENGINES))
+def test_names_of_one_inode_are_those_that_a_look_at_every_path_finds(
+    pair: tuple[list[bytes], list[bytes]], engine: str
+) -> None:
+    layers = [[index_layer([plain], hashed=False) for plain in stack] for stack in pair]
+    shared = len([*takewhile(lambda both: both[0] == both[1], zip(*pair, strict=False))])
+    for fork in merge_forks(layers[0][:shared], layers[0][shared:], layers[1][shared:], engine=engine):
+        names: dict[tuple[int, int], list[str]] = {}
+        for path, node in fork.nodes():
+            names.setdefault((id(node.entry), node.layer), []).append(path)
+        assert fork.linked_names == {inode: sorted(found) for inode, found in names.items() if len(found) > 1}
+        for path, node in fork.nodes():
+            if node.entry.type != "dir" and node.entry.offset >= 0:
+                assert path in fork.names_of(node.layer, node.entry)

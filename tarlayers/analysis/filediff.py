@@ -17,8 +17,10 @@ from tarlayers.errors import NoSuchPath
 from tarlayers.formats.glob import match_glob
 from tarlayers.image import Image
 from tarlayers.imagepair import ImagePair
+from tarlayers.merging.tree import Directory
 from tarlayers.rootfs import Node, RootFS, differing_paths, leave_out, sort_paths
 
+_FEW = 10_000  # changes, which take 5 MB
 _NO_MOVE: tuple[None, tuple[()]] = (None, ())
 
 
@@ -60,8 +62,8 @@ class Summary(NamedTuple):
 
 
 class FileChanges(Sequence[FileChange]):
-    """The paths that differ, in the order of their paths' bytes. Each is put together when it is asked for: those of
-    two images that have little in common would take more memory than all entries.
+    """The paths that differ, in the order of their paths' bytes. Where there are many each is put together when it is
+    asked for: those of two images that have little in common would take more memory than all entries.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class FileChanges(Sequence[FileChange]):
         self._paths = paths
         self._aspects = aspects
         self._moves = moves
+        self._made: tuple[FileChange, ...] | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or len(self) != len(other):
@@ -88,7 +91,10 @@ class FileChanges(Sequence[FileChange]):
         return len(self._paths)
 
     def __iter__(self) -> Iterator[FileChange]:
-        return map(self._change, self._paths, self._aspects)
+        made = self._made if self._made is not None else map(self._change, self._paths, self._aspects)
+        if len(self._paths) <= _FEW:  # they are gone through for the sums, the widths of columns, and the lines
+            made = self._made = tuple(made)
+        return iter(made)
 
     @overload
     def __getitem__(self, index: int) -> FileChange: ...
@@ -199,9 +205,15 @@ def diff_files(
 
 def _find_pairs(paths: Iterable[str], roots: tuple[RootFS, RootFS]) -> Iterator[tuple[str, Node | None, Node | None]]:
     """Yield each path with what both images have there."""
-    old, new = (root.find_node for root in roots)
+    old, new = (root.directories for root in roots)
+    nothing = Directory(0)
+    last = ""
+    left, right = old[""], new[""]
     for path in paths:
-        yield path, old(path), new(path)
+        parent = path[: path.rfind("/")]
+        if parent != last:  # that of most is that of the one before
+            last, left, right = parent, old.get(parent, nothing), new.get(parent, nothing)
+        yield path, left.node(path), right.node(path)
 
 
 def _choose_open(

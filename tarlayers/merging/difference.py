@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 
 from tarlayers.entry import Entry
 
 ASPECTS = ("content", "mode", "owner", "mtime", "type", "link", "xattrs", "rdev")
+_BESIDE = attrgetter("mode", "uid", "gid", "link", "xattrs", "rdev")
 
 
 def name_differences(before: Entry, after: Entry, *, same_content: Callable[[], bool] | None = None) -> tuple[str, ...]:
@@ -18,9 +20,13 @@ def name_differences(before: Entry, after: Entry, *, same_content: Callable[[], 
     """
     if before.type != after.type:
         return ("type",)
+    content = before.type == "file" and not (
+        before.size == after.size and (same_content() if same_content else _same_digest(before, after))
+    )
+    if _BESIDE(before) == _BESIDE(after):  # as it is of most files that were written again
+        return ("content",) * content + ("mtime",) * (before.mtime != after.mtime)
     differs = (
-        before.type == "file"
-        and (before.size != after.size or not (same_content() if same_content else _same_digest(before, after))),
+        content,
         before.mode != after.mode,
         (before.uid, before.gid) != (after.uid, after.gid),
         before.mtime != after.mtime,

@@ -42,6 +42,7 @@ class Overlay:
             elif shown:
                 self._replace(lower, shown)
                 self._tree.own(directory).lay(shown)
+        self._tree.strays += filter(None, layer.strays)
 
     def _replace(self, lower: Directory, shown: Directory) -> None:
         """Do what is due for what a directory has already and is about to get."""

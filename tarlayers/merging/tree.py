@@ -64,8 +64,10 @@ class Directory(dict[str, Entry]):
 
     def node(self, path: str) -> Node | None:
         """Give the inode at a path."""
-        entry = self.get(path)
-        return Node(entry, self.layer_of(path)) if entry is not None else None
+        entry, others = self.get(path), self.others
+        if entry is None:
+            return None
+        return tuple.__new__(Node, (entry, others.get(path, self.layer) if others else self.layer))
 
     def nodes(self) -> Iterator[tuple[str, Node]]:
         """Yield each path with its inode."""
@@ -149,6 +151,11 @@ class Tree:
         self.effort = effort or Effort()
         self.mark: object = object()  # not the tree itself, which would hold itself then, collected or not
         self.dirs: dict[str, Directory] = dict(origin.dirs) if origin is not None else {"": Directory(0, self.mark)}
+        self._strays: dict[str, None] = {}
+        self.strays: list[dict[str, None]] = [*(origin.strays if origin is not None else ()), self._strays]
+        """Paths at which something was put that another path's entry told of, by the tree that it was put into: few
+        are, and to look for them among all takes as long as a tenth of the merge.
+        """
 
     def own(self, directory: str) -> Directory:
         """Give the children of a directory to be changed."""
@@ -167,9 +174,20 @@ class Tree:
         siblings = self.dirs.get(path.rpartition("/")[0])
         return siblings.get(path) if siblings else None
 
+    def renamed(self) -> Iterator[tuple[str, Node]]:
+        """Yield what is not where its entry says: all names of an inode but one, and what stands below symlinks. In no
+        order that means anything.
+        """
+        for path in {path: None for strays in self.strays for path in strays}:
+            node = self.get(path)
+            if node is not None and node.entry.path != path:
+                yield path, node
+
     def put(self, path: str, node: Node) -> None:
         """Set the node at a path whose parent is a directory; a directory starts empty."""
         self.own(path.rpartition("/")[0]).put(path, node)
+        if node.entry.path != path:
+            self._strays[path] = None
         if node.entry.type == "dir" and path not in self.dirs:
             self.dirs[path] = Directory(node.layer, self.mark)
 

@@ -80,7 +80,8 @@ def decode_layer(data: bytes, contents: Mapping[int, bytes] | None = None) -> La
 
 
 def _decode_layer(data: bytes, contents: Mapping[int, bytes] | None) -> LayerIndex | None:
-    plain = memoryview(zstandard.ZstdDecompressor().decompress(data))
+    whole = zstandard.ZstdDecompressor().decompress(data)
+    plain = memoryview(whole)
     (size,) = _LENGTH.unpack_from(plain)
     position = _LENGTH.size + size
     head = orjson.loads(plain[_LENGTH.size : position])
@@ -92,7 +93,7 @@ def _decode_layer(data: bytes, contents: Mapping[int, bytes] | None) -> LayerInd
     for (name, codec), length in zip(stored, head["columns"], strict=True):
         columns[name] = codec.unpack(bytes(plain[position : position + length]), count)
         position += length
-    columns["role"] = [role_of(path.rpartition("/")[2]) if "/.wh." in path else "entry" for path in columns["path"]]
+    columns["role"] = _find_roles(columns["path"]) if b"/.wh." in whole else ["entry"] * count
     columns["sha256"] = [None] * count if contents is None else _find_digests(columns, contents)
     rows = zip(*(columns[name] for name in Entry._fields), strict=True)
     toc = head["toc"]
@@ -104,6 +105,10 @@ def _decode_layer(data: bytes, contents: Mapping[int, bytes] | None) -> LayerInd
         toc=None if toc is None else StoredToc(toc[0], None, problem=toc[1], limit=toc[2], position=toc[3]),
         **dict(zip(_ENDS, head["ends"], strict=True)),
     )
+
+
+def _find_roles(paths: Column) -> Column:
+    return [role_of(path.rpartition("/")[2]) if "/.wh." in path else "entry" for path in paths]
 
 
 def _find_digests(columns: Mapping[str, Column], contents: Mapping[int, bytes]) -> Column:

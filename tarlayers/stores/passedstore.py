@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from tarlayers.digest import Digest, Meter, name_algorithm
-from tarlayers.entry import Entry, decode_stretch
+from tarlayers.entry import Entry, decode_stretch, put_digest
 from tarlayers.errors import ContentAbsent, ReadFailed, TarlayersError
 from tarlayers.formats import tar
 from tarlayers.formats.magic import sniff
@@ -176,7 +176,7 @@ class _Pass:
             found = decode_stretch(stretch, walker.count, self.limits)
             digests = self._take_stretch(stretch, walker)
             if self._contents:
-                found = [entry._replace(sha256=digest) for entry, digest in zip(found, digests, strict=True)]
+                found = [put_digest(entry, digest) for entry, digest in zip(found, digests, strict=True)]
             entries += found
         trailing, behind = read_behind(walker.tail(), 0)
         digest = meter.digest()
