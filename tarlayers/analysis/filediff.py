@@ -21,6 +21,7 @@ from tarlayers.merging.tree import Directory
 from tarlayers.rootfs import Node, RootFS, differing_paths, leave_out, sort_paths
 
 _FEW = 10_000  # changes, which take 5 MB
+_NEW = tuple.__new__  # of a named tuple: a call of its class takes three times as long, and there are many
 _NO_MOVE: tuple[None, tuple[()]] = (None, ())
 
 
@@ -110,11 +111,11 @@ class FileChanges(Sequence[FileChange]):
     def _change(self, path: str, what: tuple[str, ...]) -> FileChange:
         old = self._old.side(path)
         if what:
-            return FileChange("C", path, what, old, self._new.side(path))
+            return _NEW(FileChange, ("C", path, what, old, self._new.side(path), None, None))
         other, what = self._moves.get(path, _NO_MOVE)
         if old is not None:
-            return FileChange("D", path, what, old, None, moved_to=other)
-        return FileChange("A", path, what, None, self._new.side(path), moved_from=other)
+            return _NEW(FileChange, ("D", path, what, old, None, other, None))
+        return _NEW(FileChange, ("A", path, what, None, self._new.side(path), None, other))
 
 
 class _Viewer:
@@ -127,13 +128,12 @@ class _Viewer:
 
     def side(self, path: str) -> Side | None:
         siblings = self._directories.get(path[: path.rfind("/")])
-        entry = siblings.get(path) if siblings is not None else None
-        if siblings is None or entry is None:
+        node = siblings.node(path) if siblings is not None else None
+        if node is None:
             return None
-        layer = siblings.layer_of(path)
-        names = self._names.get((id(entry), layer))
-        links = leave_out(names, path) if names else ()
-        return Side(entry, layer, self._created_by[layer], links)
+        entry, layer = node
+        names = self._names.get((id(entry), layer)) if self._names else None
+        return _NEW(Side, (entry, layer, self._created_by[layer], leave_out(names, path) if names else ()))
 
 
 class PathFilter:
