@@ -28,6 +28,7 @@ SEVERITIES = {
     "V019": "note",  # an index, which has no contents to hash
     "V024": "warning",  # a document that has a key twice
     "V025": "warning",  # the index's platform against the configuration's
+    "V026": "warning",  # what a descriptor embeds against its digest
 }
 """Every code and its severity."""
 

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -329,6 +330,8 @@ PROVOKED: Sequence[tuple[str, str, str, Files]] = [
     ("V024", "key in lower case", "manifest.json", put_before(b'"repotags":[],')),
     ("V025", "other architecture", "app:v1", edit_config(with_platform(), lambda c: c.update(architecture="arm64"))),
     ("V025", "other variant", "app:v1", edit_config(with_platform(), lambda c: c.update(variant="v3"))),
+    ("V026", "other bytes embedded", "config", edit_manifest(oci(), lambda m: m["config"].update(data="e30="))),
+    ("V026", "no base64 embedded", "layer 0", edit_manifest(oci(), set_layer(0, data="e30"))),
     ("V018", "table gone", "layer 0", edit_manifest(oci(flavour="oci-none"), set_layer(0, annotations=STALE))),
 ]  # fmt: skip
 
@@ -349,6 +352,18 @@ def test_every_finding_names_its_place(verify: Verify, code: str, place: str, fi
     text = text_of(verify(data))
     assert max(map(len, text.splitlines())) <= 100
     assert f"{SEVERITIES[code]:7} {code} " in text
+
+
+@pytest.mark.parametrize("spell", [str, lambda text: "\r\n".join((text[:8], text[8:]))], ids=["in one line", "in two"])
+def test_what_a_descriptor_embeds_may_be_the_blob(verify: Verify, spell: Callable[[str], str]) -> None:
+    files = oci()
+
+    def embed(manifest: dict[str, Any]) -> None:
+        name = f"blobs/sha256/{manifest['config']['digest'].removeprefix('sha256:')}"
+        manifest["config"]["data"] = spell(b64encode(bytes_of(files, name)).decode())
+
+    found = verify(pack(edit_manifest(files, embed)), "-f", "json")
+    assert found.json["findings"] == []
 
 
 def test_of_two_members_with_one_name_the_last_counts(verify: Verify) -> None:

@@ -6,6 +6,7 @@ wrong but moves no engine is a warning; errors alone make the answer no.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -37,6 +38,7 @@ _CLAIMANTS = {
 
 _INDEXES = {"index.json", "manifest.json", "repositories"}
 _SHOWN_KEYS = 5
+_LINE_BREAKS = {ord("\r"): None, ord("\n"): None}  # which Go reads over in base64
 _TOC_CODES = {"digest": "V007", "content": "V008", "unchecked": "V018"}
 
 
@@ -164,6 +166,7 @@ class _Verifying:
     def _check_claims(self) -> None:
         by_value: dict[tuple[str, object], list[BlobClaim]] = {}
         for claim in self._archive.layout.claims:
+            self._check_data(claim)
             if claim.blob is None:
                 self._note_absent(claim)
                 continue
@@ -178,6 +181,19 @@ class _Verifying:
                 self._check_digest(blob, value, claims)
             else:
                 self._check_size(blob, value, claims)
+
+    def _check_data(self, claim: BlobClaim) -> None:
+        if claim.data is None or claim.digest is None:
+            return
+        place = self._user(self._follow(claim.blob), claim.place) if claim.blob is not None else claim.place
+        try:
+            embedded = b64decode(claim.data.translate(_LINE_BREAKS), validate=True)
+        except ValueError:
+            self._add("V026", place, claim.digest, None, "what the descriptor embeds is no base64")
+            return
+        computed = Digest.of(embedded, claim.digest.algorithm)
+        if computed != claim.digest:
+            self._add("V026", place, claim.digest, computed, "the descriptor embeds other bytes than it names")
 
     def _check_digest(self, blob: str, claimed: Digest, claims: list[BlobClaim]) -> None:
         place = self._user(blob, claims[0].place)

@@ -40,6 +40,8 @@ class Descriptor(NamedTuple):
     platform: Platform | None
     urls: tuple[str, ...]
     artifact_type: str | None
+    data: str | None = None
+    """The blob itself in base64, where the document embeds it (image-spec descriptor.md, "Embedded Content")."""
 
 
 class Index(NamedTuple):
@@ -220,6 +222,7 @@ def parse_manifest(raw: bytes, place: str) -> Manifest:
 
 
 def _descriptor(node: _Node) -> Descriptor:
+    data = node.get("data").value
     return Descriptor(
         media_type=node.get("mediaType").text(),
         digest=node.get("digest").digest(),
@@ -228,6 +231,7 @@ def _descriptor(node: _Node) -> Descriptor:
         platform=_platform(node.get("platform")),
         urls=node.get("urls").texts(),
         artifact_type=node.get("artifactType").text(),
+        data=data if isinstance(data, str) else None,
     )
 
 

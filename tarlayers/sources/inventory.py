@@ -135,7 +135,10 @@ class Inventory:
     def claim(self, place: str, descriptor: Descriptor, role: str, blob: str | None = None) -> str | None:
         """Take note of what a descriptor says of a blob; give the member that holds it."""
         found = blob or self.find_blob(descriptor.digest)
-        self._claims[BlobClaim(place, found, descriptor.digest, descriptor.size, descriptor.media_type, role)] = None
+        claim = BlobClaim(
+            place, found, descriptor.digest, descriptor.size, descriptor.media_type, role, descriptor.data
+        )
+        self._claims[claim] = None
         return found
 
     def _claim_names(self, *, directory: bool) -> None:

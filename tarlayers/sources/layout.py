@@ -84,6 +84,8 @@ class BlobClaim(NamedTuple):
     media_type: str | None
     role: str
     """`index manifest config layer`, or `name` for what the member's own name claims."""
+    data: str | None = None
+    """What the document embeds as the blob's bytes, in base64."""
 
 
 class Disagreement(NamedTuple):
