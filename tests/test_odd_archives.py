@@ -33,8 +33,9 @@ def oci_image(config: Any = None, plain: Sequence[bytes] | None = (BASE, AGAIN),
     """An OCI layout of one manifest with something odd in it."""
     files: Files = {}
     kind = manifest.pop("config_type", f"{OCI}.config.v1+json")
+    layer_kind = manifest.pop("layer_type", f"{OCI}.layer.v1.tar")
     raw = compact(config_of(PLAIN) if config is None else config)
-    layers = None if plain is None else [descriptor(files, f"{OCI}.layer.v1.tar", each) for each in plain]
+    layers = None if plain is None else [descriptor(files, layer_kind, each) for each in plain]
     document = {"schemaVersion": 2, "config": descriptor(files, kind, raw), "layers": layers, **manifest}
     return oci_layout(files, [descriptor(files, f"{OCI}.manifest.v1+json", compact(document))])
 
@@ -182,9 +183,10 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
         {"others": ["artifact"], "ls": (2, "only artifact")},
     ),
     "artifact of its own type": (
-        oci_image({}, [b"x"], artifactType="application/x"),
+        oci_image({}, [b"x"], layer_type="text/plain", artifactType="application/x"),
         {"others": ["artifact"], "ls": (2, "only artifact")},
     ),
+    "image that calls itself an artifact": (oci_image(artifactType="application/x"), {"others": [], "ls": LISTED}),
     "build cache": (
         oci_image({}, [BASE], config_type="application/vnd.buildkit.cacheconfig.v0"),
         {"others": ["artifact"], "ls": (2, "only artifact")},

@@ -14,7 +14,7 @@ from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
 from tarlayers.formats.documents import Descriptor, Manifest, Platform, parse_index, parse_manifest
 from tarlayers.formats.json_text import parse_json
-from tarlayers.formats.mediatypes import ARTIFACT_LAYERS, IMAGE_CONFIGS
+from tarlayers.formats.mediatypes import ARTIFACT_LAYERS, IMAGE_CONFIGS, read_layer_type
 from tarlayers.limits import limit_exceeded
 from tarlayers.sources.inventory import Inventory
 from tarlayers.sources.layout import ImageRecord, LayerRecord, pair_layers
@@ -110,10 +110,13 @@ def _other_kind(manifest: Manifest, descriptor: Descriptor) -> str | None:
     """Say what a manifest that is no image is; None for an image."""
     if _is_attestation(descriptor):
         return "attestation"
-    if manifest.artifact_type or manifest.config is None:
+    if manifest.config is None:
         return "artifact"
     media_type = manifest.config.media_type
     if media_type is not None and media_type not in IMAGE_CONFIGS:
+        return "artifact"
+    # Engines go by the configuration, whatever else a manifest calls itself: skopeo copies such a one as an image.
+    if manifest.artifact_type and not all(read_layer_type(layer.media_type) for layer in manifest.layers):
         return "artifact"
     if manifest.layers and all((layer.media_type or "").startswith(ARTIFACT_LAYERS) for layer in manifest.layers):
         return "artifact"
