@@ -29,9 +29,10 @@ from tarlayers.sources.blob import Blob, Origin
 from tarlayers.sources.layercache import VERSION, LayerCache
 from tarlayers.stores.layerfile import FileDigests, decode_digests, decode_layer, encode_digests, encode_layer
 from tests import build
-from tests.build import archive, directory, file, hardlink, image, layer, symlink, whiteout, xattrs
+from tests.build import archive, directory, file, hardlink, image, layer, sha256, symlink, whiteout, xattrs
 from tests.paths import ROOT, TESTDATA
 from tests.run import run
+from tests.splits import CONTENT, REGIONS, pax_sparse
 from tests.strategies import MEMBERS
 
 BASE = layer(directory("etc"), file("etc/base", b"1" * 5000), file("etc/same", b"2"), symlink("link", "etc/base"))
@@ -192,6 +193,15 @@ def test_plain_layers_are_hopped_over_and_their_contents_kept(
     assert work(lambda: read_all(path, cache, contents=True)) == Work(0, 2)
     assert work(lambda: read_all(path, cache, contents=True)) == NOTHING
     assert read_all(path, cache, contents=True) == read_all(path, None, contents=True)
+
+
+def test_holes_of_a_layer_that_is_kept_are_read_as_holes(tmp_path: Path, cache: LayerCache) -> None:
+    sparse = layer(pax_sparse("sparse", REGIONS, 8192, CONTENT, "1.0"))
+    path = write(tmp_path / "app.tar", image(sparse), flavour="docker-25")
+    for _ in range(2):  # the second time all that is known of the layer comes from the cache
+        [found] = open_images(path, cache=cache).images[0].layers
+        [entry] = found.read(contents=True).entries
+        assert sha256(b"".join(found.open_content(entry))) == (entry.sha256 or b"").hex()
 
 
 def test_directories(tmp_path: Path, cache: LayerCache, work: Callable[[Callable[[], Any]], Work]) -> None:
@@ -455,6 +465,7 @@ ODD = {
     ),
     "extended attributes": layer(xattrs(file("a"), user_a=b"\0\xff", user_b=b"")),
     "global headers and unknown types": layer(build.Member("g", "g", b"17 comment=hello\n"), build.Member("u", "Z")),
+    "holes": layer(pax_sparse("sparse", REGIONS, 8192, CONTENT, "1.0"), file("a")),
     "trailing bytes": layer(file("a")) + b"x" * 700,
 }
 

@@ -59,6 +59,7 @@ def encode_layer(index: LayerIndex) -> bytes:
         "count": len(index.entries),
         "columns": [len(each) for each in packed],
         "ends": [getattr(index, name) for name in _ENDS],
+        "sparse": sorted(index.sparse_offsets),
         "toc": None if toc is None else [toc.format, toc.problem, toc.limit, toc.position],
     }
     text = orjson.dumps(head)
@@ -102,6 +103,7 @@ def _decode_layer(data: bytes, contents: Mapping[int, bytes] | None) -> LayerInd
         diff_id=None,
         entries=tuple(map(partial(tuple.__new__, Entry), rows)),
         contents=contents is not None,
+        sparse_offsets=frozenset(head["sparse"]),
         toc=None if toc is None else StoredToc(toc[0], None, problem=toc[1], limit=toc[2], position=toc[3]),
         **dict(zip(_ENDS, head["ends"], strict=True)),
     )
