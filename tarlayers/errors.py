@@ -68,6 +68,10 @@ class ContentAbsent(TarlayersError):
     """The question needs bytes that the archive names but does not hold."""
 
 
+class PassedOver(ContentAbsent):
+    """Bytes of a stream that nobody looked at while they passed: a file in place of the stream has them."""
+
+
 class NoSuchImage(TarlayersError):
     """No image, or more than one, answers to the given reference. The caller's choice is wrong."""
 

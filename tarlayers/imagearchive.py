@@ -26,6 +26,7 @@ from tarlayers.sources.archive import Archive, open_directory, open_tar
 from tarlayers.sources.blob import read_stream
 from tarlayers.sources.layout import Layout
 from tarlayers.sources.locate import locate_images
+from tarlayers.sources.members import IMAGE_MEMBER
 from tarlayers.stores.store import SeekStore, tell_reading
 
 # What only some archives need is imported where it is met: a short command on a small image is all start-up.
@@ -39,11 +40,7 @@ if TYPE_CHECKING:
     from tarlayers.stores.indexstore import IndexStore
     from tarlayers.stores.store import OnRead, Store
 
-# What members are called that no root file system has: without the documents they are no image, and no layer either.
-_IMAGE_MEMBER = (
-    r"blobs/sha(256|512)/[0-9a-f]{64,}$|[0-9a-f]{64}/(layer\.tar|json)$|(sha256:)?[0-9a-f]{64}(\.json|\.tar(\.gz)?)?$"
-)
-_DIGITS = 64  # of a sha256, which each of these has
+_DIGITS = 64  # of a sha256, which the name of each member of an image has
 _LAYOUT_FILES = frozenset(("index.json", "oci-layout", "manifest.json"))
 _ROOT_NAMES = r"(^|/)(image/[^/]+/layerdb/|[a-z]+-layers/layers\.json$|io\.containerd\.content\.v1\.content/blobs/)"
 
@@ -326,7 +323,7 @@ def _assemble(
 
 def _names_image(names: Iterable[str]) -> bool:
     """Say whether any name is one that only members of an image have."""
-    return any(map(re.compile(_IMAGE_MEMBER).match, (name for name in names if len(name) >= _DIGITS)))
+    return any(map(re.compile(IMAGE_MEMBER).match, (name for name in names if len(name) >= _DIGITS)))
 
 
 # -- data roots ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import subprocess
@@ -13,7 +14,20 @@ from pathlib import Path
 import pytest
 
 from tarlayers.imagearchive import open_images
-from tests.build import END, Member, archive, compact, file, header, image, layer, member_blocks, pack
+from tests.build import (
+    END,
+    Member,
+    archive,
+    compact,
+    directory,
+    file,
+    header,
+    image,
+    layer,
+    member_blocks,
+    pack,
+    sha256,
+)
 from tests.flavours import PRODUCERS
 from tests.paths import ROOT
 from tests.run import run
@@ -157,3 +171,28 @@ def test_nothing_is_left_of_a_stream_that_was_read(tmp_path: Path) -> None:
         out, _ = running.communicate(archive("docker-20", APP), timeout=20)
     assert out == b"x" * 5000
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["ab" * 32 + "-license.txt", "ab" * 32 + "/x", "oci-layout", "blobs/sha256/x"])
+def test_a_file_system_may_have_names_like_those_of_images(name: str, tmp_path: Path) -> None:
+    plain = layer(directory(name.rpartition("/")[0] or "d"), file(name, b"x"))
+    path = tmp_path / "root.tar"
+    path.write_bytes(plain)
+    wanted = run("layers", path, "-f", "json")
+    assert (wanted.code, wanted.json["layers"][0]["diff_id"]) == (0, f"sha256:{sha256(plain)}")
+    for packed in (plain, gzip.compress(plain)):
+        assert run("layers", "-", "-f", "json", stdin=packed).stdout == wanted.stdout
+
+
+def test_a_layer_that_lies_deep_is_no_layer_that_is_wrong(tmp_path: Path) -> None:
+    manifest = compact([{"Config": "c.json", "RepoTags": ["app:1"], "Layers": ["a/b/c/layer.tar"]}])
+    plain = layer(file("x"))
+    config = compact({"rootfs": {"type": "layers", "diff_ids": [f"sha256:{sha256(plain)}"]}})
+    data = pack({"a/b/c/layer.tar": plain, "c.json": config, "manifest.json": manifest})
+    path = tmp_path / "app.tar"
+    path.write_bytes(data)
+    assert run("verify", path).code == run("ls", path).code == 0
+    for command in ("verify", "ls"):
+        found = run(command, "-", stdin=data)
+        assert (found.code, "a/b/c/layer.tar: nobody looks this deep" in found.stderr) == (3, True)
+    assert run("inspect", "-", stdin=data).code == 0

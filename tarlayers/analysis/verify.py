@@ -13,7 +13,7 @@ from typing import NamedTuple
 import orjson
 
 from tarlayers.digest import Digest, name_algorithm
-from tarlayers.errors import MalformedInput, TarlayersError
+from tarlayers.errors import MalformedInput, PassedOver, TarlayersError
 from tarlayers.finding import SEVERITIES, Checked, CheckedBlob, Finding, VerifyReport, sort_findings
 from tarlayers.formats.json_text import find_repeated_keys
 from tarlayers.formats.mediatypes import read_layer_type
@@ -323,6 +323,8 @@ def _compute(store: Store, name: str, *, layer: bool, on_read: OnRead | None) ->
             scan = store.scan(name, on_read)
             return _Computed(scan.digest, scan, None)
         return _Computed(store.digest(name), None, None)
+    except PassedOver:
+        raise  # which tells nothing of the blob
     except TarlayersError as error:
         return _Computed(_digest_anyway(store, name) if layer else None, None, error)
 

@@ -18,6 +18,11 @@ from tarlayers.sources.blob import Blob
 T = TypeVar("T")
 _LINK_HOPS = 40  # ELOOP of Linux
 
+IMAGE_MEMBER = (
+    r"blobs/sha(256|512)/[0-9a-f]{64,}$|[0-9a-f]{64}/(layer\.tar|json)$|(sha256:)?[0-9a-f]{64}(\.json|\.tar(\.gz)?)?$"
+)
+"""What files are called that no root file system has: without the documents they are no image, and no layer either."""
+
 Place: TypeAlias = tuple[int, int]
 """Where in a tar a file's content starts, and how many bytes it has."""
 

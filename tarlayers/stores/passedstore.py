@@ -8,7 +8,7 @@ from typing import Any
 
 from tarlayers.digest import Digest, Meter, name_algorithm
 from tarlayers.entry import Entry, decode_stretch, put_digest
-from tarlayers.errors import ContentAbsent, ReadFailed, TarlayersError
+from tarlayers.errors import ContentAbsent, PassedOver, ReadFailed, TarlayersError
 from tarlayers.formats import tar
 from tarlayers.formats.magic import sniff
 from tarlayers.formats.toc import read_behind
@@ -23,12 +23,11 @@ from tarlayers.layer import (
 )
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import looks_like_json, oversized
-from tarlayers.sources.members import Members, clean_name, clean_names, ends_whole, find_top
+from tarlayers.sources.members import IMAGE_MEMBER, Members, clean_name, clean_names, ends_whole, find_top
 from tarlayers.stores.store import WHOLE, OnRead
 
-# What members of image archives alone are called. A bare layer is hashed as a whole as it passes; an archive of
-# layers need not be, and its first such member tells. Root file systems do hold a `manifest.json` or `index.json`.
-_ARCHIVE_NAMES = re.compile(r"blobs/sha(256|512)(/|$)|oci-layout$|(sha256:)?[0-9a-f]{64}")
+# A bare layer is hashed as a whole as it passes; an archive of layers need not be, and its first such member tells.
+_ARCHIVE_NAMES = re.compile(IMAGE_MEMBER)
 # Documents and layers are never deeper than `blobs/sha256/<hex>`, or that in a directory of several layouts. The
 # JSON and gzip files of a root file system mostly are: none of them need be kept or looked into.
 _DEPTH = 3
@@ -85,6 +84,7 @@ class PassedStore:
             except TarlayersError as error:
                 raise error.inside(name) from error
         if found is None:
+            self._refuse_deep(name)
             raise ContentAbsent("this member is no layer", place=name)
         if isinstance(found, TarlayersError):
             raise found.inside(self.aliases.get(name, name))
@@ -111,8 +111,14 @@ class PassedStore:
     def digest(self, name: str) -> Digest:
         """Give the digest computed in passing."""
         if name not in self.digests:
+            self._refuse_deep(name)
             raise ContentAbsent(_NOT_HASHED, place=name)
         return self.digests[name]
+
+    def _refuse_deep(self, name: str) -> None:
+        """Layers of image archives are never deep, and a file system's files mostly are."""
+        if _lies_deep(name):
+            raise PassedOver("nobody looks this deep into a stream: give the archive as a file", place=name)
 
     def open(self, name: str) -> Iterator[bytes]:
         """Refuse: the bytes are gone."""
@@ -207,14 +213,14 @@ class _Pass:
 
     def _take(self, name: str, typeflag: bytes, linkname: bytes, size: int, content: Iterator[bytes]) -> bytes | None:
         """Take in one member, whose content can be drawn here alone; give its digest if it is asked for."""
-        if self._bare and _ARCHIVE_NAMES.match(name):
-            self._bare = False
-            self._meter.stop_hashing()
         if self._members.add(name, typeflag, linkname, size):
             self._forget(name)
         if typeflag not in b"07S":
             return None
-        if name.count("/") < _DEPTH or _DIGITS.fullmatch(name):
+        if self._bare and _ARCHIVE_NAMES.match(name):
+            self._bare = False
+            self._meter.stop_hashing()
+        if not _lies_deep(name):
             digest = self._take_file(name, size, content)
             return bytes.fromhex(digest.hex) if digest is not None and self._contents else None
         return hash_pieces(content) if self._contents else None
@@ -291,6 +297,10 @@ class _Pass:
             self._store.scans[name] = error.inside("")
             return
         self._store.scans[name] = found
+
+
+def _lies_deep(name: str) -> bool:
+    return name.count("/") >= _DEPTH and not _DIGITS.fullmatch(name)
 
 
 def _rejoin(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
