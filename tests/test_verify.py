@@ -32,6 +32,7 @@ from tests.build import (
     pack,
     sha256,
     symlink,
+    unpack,
     whiteout,
     xattrs,
 )
@@ -254,6 +255,17 @@ def test_other_processes_see_the_same(tmp_path: Path) -> None:
         assert done.returncode == code
         assert says in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_directory_may_have_more_blobs_than_a_process_may_open(tmp_path: Path) -> None:
+    plain = [layer(file(f"{i}")) for i in range(90)]
+    layout = unpack(FLAVOURS["oci-gzip"]([image(*plain)]), tmp_path / "layout")
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -n 64; exec "$@"', "sh", sys.executable, "-m", "tarlayers", "verify", str(layout)],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "verified 92 blobs, 90 layers" in done.stdout
 
 
 # -- codes -----------------------------------------------------------------------------------------
