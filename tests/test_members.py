@@ -13,12 +13,29 @@ from hypothesis import strategies as st
 import tarlayers
 from tarlayers.analysis.verify import verify_archive
 from tarlayers.digest import Meter
+from tarlayers.errors import LimitExceeded
 from tarlayers.formats.tar import ChunkFeed, Walker
 from tarlayers.imagearchive import ImageArchive, open_images
 from tarlayers.limits import DEFAULT_LIMITS
 from tarlayers.sources.blob import Blob
 from tarlayers.sources.members import Members, Place, clean_name, read_members
-from tests.build import Member, archive, compact, directory, docker_20, file, hardlink, image, layer, pack, symlink, tar
+from tests.build import (
+    Member,
+    archive,
+    compact,
+    directory,
+    docker_20,
+    file,
+    hardlink,
+    image,
+    layer,
+    pack,
+    sha256,
+    symlink,
+    tar,
+)
+from tests.run import run
+from tests.splits import gnu_sparse, pax_sparse
 
 NAMES = ("a", "./a", "a//b", "d/", "d/b", ".x/y", "d/../a", "/a", "t/long" + "g" * 120)
 MEMBERS = st.lists(
@@ -54,8 +71,7 @@ def one_by_one(data: bytes) -> tuple[Members[Place], dict[str, bytes]]:
 @given(MEMBERS)
 def test_members_read_together_are_those_that_are_read_one_by_one(made: list[Member]) -> None:
     data = tar(made)
-    whole = Blob("whole", len(data), lambda offset, count: data[offset : offset + count])
-    table = read_members(whole, DEFAULT_LIMITS)
+    table = read_members(bytes_blob(data), DEFAULT_LIMITS)
     members, contents = one_by_one(data)
     aliases = members.resolve_links()
     assert table.aliases == aliases
@@ -148,3 +164,49 @@ def test_an_error_in_a_directory_that_was_packed_names_the_member_as_the_documen
     with pytest.raises(tarlayers.MalformedInput) as error:
         damaged.read()
     assert error.value.place.endswith(f": {name}")
+
+
+PLAIN_LAYER = layer(file("a", b"1" * 700), file("zeros", bytes(20000)), file("b", b"2" * 3000))
+HOLE = PLAIN_LAYER.index(bytes(20000))
+SPREAD = [(0, HOLE), (HOLE + 20000, len(PLAIN_LAYER) - HOLE - 20000)]
+
+
+def pack_sparse(version: str) -> bytes:
+    """A docker-archive that was packed by `tar --sparse`: its layer has a hole."""
+    config = compact({"rootfs": {"type": "layers", "diff_ids": [f"sha256:{sha256(PLAIN_LAYER)}"]}})
+    manifest = compact([{"Config": "c.json", "RepoTags": ["app:1"], "Layers": ["layer.tar"]}])
+    data = PLAIN_LAYER.replace(bytes(20000), b"")
+    documents = [file("c.json", config), file("manifest.json", manifest)]
+    if version == "gnu":
+        return gnu_sparse(b"layer.tar", SPREAD, len(PLAIN_LAYER), data) + tar(documents)
+    return tar([pax_sparse("layer.tar", SPREAD, len(PLAIN_LAYER), data, version), *documents])
+
+
+@pytest.mark.parametrize("version", ["gnu", "0.1", "1.0"])
+@pytest.mark.parametrize("words", [("ls", "-l"), ("verify",), ("cat", "/b")], ids=lambda words: words[0])
+def test_an_archive_that_was_packed_with_holes(words: tuple[str, ...], version: str, tmp_path: Path) -> None:
+    data = pack_sparse(version)
+    path = tmp_path / "app.tar"
+    path.write_bytes(data)
+    command, *more = words
+    options, paths = [each for each in more if each[0] == "-"], [each for each in more if each[0] != "-"]
+    found = run(command, *options, path, *paths)
+    assert (found.code, found.stderr) == (0, "")
+    assert run(command, *options, "-", *paths, stdin=data).stdout == found.stdout
+
+
+@given(st.integers(0, len(PLAIN_LAYER)), st.integers(0, len(PLAIN_LAYER)))
+def test_a_member_with_holes_is_read_from_anywhere(offset: int, count: int) -> None:
+    blob = read_members(bytes_blob(pack_sparse("1.0")), DEFAULT_LIMITS).blobs["layer.tar"]
+    assert blob.read_at(offset, count) == PLAIN_LAYER[offset : offset + count]
+
+
+def test_holes_have_a_limit() -> None:
+    data = tar([pax_sparse("layer.tar", [(0, 5)], 1 << 60, b"12345", "1.0")])
+    blob = read_members(bytes_blob(data), DEFAULT_LIMITS).blobs["layer.tar"]
+    with pytest.raises(LimitExceeded, match="sparse_bytes"):
+        blob.read_at(0, 10)
+
+
+def bytes_blob(data: bytes) -> Blob:
+    return Blob("whole", len(data), lambda offset, count: data[offset : offset + count])

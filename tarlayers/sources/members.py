@@ -6,13 +6,14 @@ members with one name the last counts, as for Docker, which unpacks the archive 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
-from tarlayers.errors import UnsupportedInput
 from tarlayers.formats import tar
 from tarlayers.formats.whiteout import clean_path
-from tarlayers.limits import Limits
+from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.blob import Blob
 
 T = TypeVar("T")
@@ -22,6 +23,9 @@ IMAGE_MEMBER = (
     r"blobs/sha(256|512)/[0-9a-f]{64,}$|[0-9a-f]{64}/(layer\.tar|json)$|(sha256:)?[0-9a-f]{64}(\.json|\.tar(\.gz)?)?$"
 )
 """What files are called that no root file system has: without the documents they are no image, and no layer either."""
+
+Regions: TypeAlias = tuple[tuple[int, int], ...]
+"""What of a sparse file is stored: where in the file, and how many bytes; in order."""
 
 Place: TypeAlias = tuple[int, int]
 """Where in a tar a file's content starts, and how many bytes it has."""
@@ -89,14 +93,14 @@ def read_members(whole: Blob, limits: Limits) -> MemberTable:
     """Read the headers of a tar, hopping over its contents. MalformedInput when it is no tar, or is cut short."""
     walker = tar.Walker(tar.SeekFeed(whole.read_at, whole.size), limits=limits)
     members: Members[Place] = Members()
-    sparse: set[int] = set()
+    sparse: dict[int, Regions] = {}
     for stretch in walker.gather():
         tar.check_stretch(stretch, walker.count, limits)
         if isinstance(stretch, tar.Member):
             start = walker.data_offset
             members.add(clean_name(stretch.name), stretch.typeflag, stretch.linkname, (start, stretch.size))
             if stretch.sparse is not None:
-                sparse.add(start)
+                sparse[start] = stretch.sparse
             continue
         _add_headers(members, stretch)
     aliases = members.resolve_links()
@@ -105,7 +109,7 @@ def read_members(whole: Blob, limits: Limits) -> MemberTable:
     top = find_top(files)
     places = {name[len(top) :]: place for name, place in files.items()} if top else files
     return MemberTable(
-        _StoredBlobs(whole, places, sparse),
+        _StoredBlobs(whole, places, sparse, limits),
         _Sizes(places),
         {name[len(top) :]: target[len(top) :] for name, target in aliases.items()},
         {name.removeprefix(top): count for name, count in members.duplicates.items()},
@@ -148,15 +152,16 @@ class _ByPlace(Mapping[str, T]):
 class _StoredBlobs(_ByPlace[Blob]):
     """Members of a tar as blobs."""
 
-    def __init__(self, whole: Blob, places: Mapping[str, Place], sparse: set[int]) -> None:
+    def __init__(self, whole: Blob, places: Mapping[str, Place], sparse: Mapping[int, Regions], limits: Limits) -> None:
         super().__init__(places)
         self._whole = whole
         self._sparse = sparse
+        self._limits = limits
 
     def __getitem__(self, name: str) -> Blob:
         start, size = self._places[name]
         if start in self._sparse:
-            return _refuse(name, size)
+            return _spread(self._whole, name, self._places[name], self._sparse[start], self._limits)
         whole = self._whole
 
         def read_member(offset: int, count: int) -> bytes:
@@ -172,11 +177,31 @@ class _Sizes(_ByPlace[int]):
         return self._places[name][1]
 
 
-def _refuse(name: str, size: int) -> Blob:
-    def refuse(_offset: int, _count: int) -> bytes:
-        raise UnsupportedInput("a sparse member of the archive; pack it again without --sparse", place=name)
+def _spread(whole: Blob, name: str, place: Place, regions: Regions, limits: Limits) -> Blob:
+    """Give a sparse member (`tar --sparse`) as what it was before: zeros but for its regions, which stand one after the
+    other. LimitExceeded when it is read, where a few bytes would become too many.
+    """
+    start, size = place
+    befores = [before for before, _ in regions]
+    stored = list(accumulate((length for _, length in regions), initial=start))
 
-    return Blob(name, size, refuse)
+    def read_at(offset: int, count: int) -> bytes:
+        holes = size - (stored[-1] - start)
+        if holes > limits.sparse_bytes:
+            raise limit_exceeded(limits, "sparse_bytes", f"holes of {holes} bytes in one file", place=name)
+        end = min(offset + count, size)
+        data = bytearray(max(0, end - offset))
+        for number in range(max(0, bisect_right(befores, offset) - 1), bisect_left(befores, end)):
+            before, length = regions[number]
+            first, last = max(before, offset), min(before + length, end)
+            if first < last:
+                piece = whole.read_at(stored[number] + first - before, last - first)
+                data[first - offset : last - offset] = piece
+                if len(piece) < last - first:  # the file has become shorter
+                    return bytes(data[: first - offset + len(piece)])
+        return bytes(data)
+
+    return Blob(name, size, read_at)
 
 
 def ends_whole(walker: tar.Walker, size: int) -> bool:
