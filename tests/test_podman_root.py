@@ -50,6 +50,12 @@ def test_a_store_answers_as_the_archive_of_its_images(put: Callable[[Root, Path]
     assert [b"".join(each.open_plain()) for each in ours.layers] == [BASE, TOP]
 
 
+def test_a_file_of_a_layer_that_was_hashed_before(tmp_path: Path) -> None:
+    [app] = open_images(in_tar(podman_root([APP]), tmp_path)).images
+    [entry] = [entry for entry in app.layers[1].read(hashed=True).entries if entry.path == "/d/new"]
+    assert b"".join(app.layers[1].open_content(entry)) == b"2"
+
+
 def test_images_that_others_stand_on_are_not_listed(tmp_path: Path) -> None:
     found = open_images(in_tar(podman_root([UNNAMED, APP]), tmp_path))
     assert [each.name for each in found.images] == ["localhost/app:v1"]

@@ -116,8 +116,18 @@ class RootStore:
         for chunk in blob.chunks():
             checksum = crc64(chunk, checksum)
             yield chunk
-        if checksum != self._checksums[name].get(entry.offset, 0):
+        if checksum != self._find_checksums(name).get(entry.offset, 0):
             raise MalformedInput("is not what the layer had: its checksum differs", place=blob.name)
+
+    def _find_checksums(self, name: str) -> Mapping[int, int]:
+        """Give the CRC-64 of each content by the offset of its header; a layer that was hashed may lack them as yet."""
+        if name not in self._checksums:
+            self._checksums[name] = {
+                step.member.offset: step.record.crc64
+                for step in self.steps(name)
+                if step.member is not None and step.record is not None and step.record.crc64 is not None
+            }
+        return self._checksums[name]
 
     def steps(self, name: str) -> Iterator[Step]:
         """Yield the members of a layer from its tar-split alone. ContentAbsent when there is none."""
