@@ -32,7 +32,8 @@ SEVERITIES = {
 }
 """Every code and its severity."""
 
-_RANK = {"error": 0, "warning": 1, "note": 2}
+RANK = {"error": 0, "warning": 1, "note": 2}
+"""Of each severity, the worst first."""
 
 
 class Finding(NamedTuple):
@@ -48,11 +49,22 @@ class Finding(NamedTuple):
     message: str
 
 
+def make_finding(
+    code: str, severity: str, place: str, claimed: object = None, computed: object = None, message: str = ""
+) -> Finding:
+    """Make a finding; what is neither a number nor nothing, as a digest, is told as text."""
+    return Finding(code, severity, place, _plain(claimed), _plain(computed), message)
+
+
+def _plain(value: object) -> str | int | None:
+    return value if isinstance(value, int) or value is None else str(value)
+
+
 def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Put the worst first, what is said of one place together, and drop what is said twice."""
     distinct = dict.fromkeys(findings)
     order = {place: i for i, place in enumerate(dict.fromkeys(finding.place for finding in distinct))}
-    return tuple(sorted(distinct, key=lambda finding: (_RANK[finding.severity], order[finding.place])))
+    return tuple(sorted(distinct, key=lambda finding: (RANK[finding.severity], order[finding.place])))
 
 
 class Checked(NamedTuple):

@@ -23,7 +23,7 @@ from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.recordedimage import make_bare_image, make_image
 from tarlayers.reference import choose_image
 from tarlayers.sources.archive import Archive, open_directory, open_tar
-from tarlayers.sources.blob import read_stream
+from tarlayers.sources.blob import read_descriptor, read_stream
 from tarlayers.sources.layout import Layout
 from tarlayers.sources.locate import locate_images
 from tarlayers.sources.members import IMAGE_MEMBER
@@ -156,7 +156,7 @@ def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
     except OSError as error:
         raise MalformedInput(error.strerror or str(error), place=path) from error
     with os.fdopen(descriptor, "rb", buffering=0) as stream, naming(path):
-        if not stream.seekable() or _passes(os.pread(descriptor, SNIFF_BYTES, 0)):
+        if not stream.seekable() or _passes(read_descriptor(descriptor, 0, SNIFF_BYTES, "")):
             return _open_packed(path, stream, needs, limits)
         if not os.fstat(descriptor).st_size:
             raise MalformedInput("the file is empty")

@@ -127,8 +127,8 @@ def _find_documents(archive: ImageArchive, numbers: Collection[int]) -> tuple[di
     """
     store = archive.store
     noting = _Noting(store.documents)
-    layout = locate_images(noting, store.sizes)
-    for _ in compare_documents(noting, store.sizes):
+    layout = locate_images(noting, store.sizes, store.limits)
+    for _ in compare_documents(noting, store.sizes, store.limits):
         pass
     found = layout.images
     if layout.kind != archive.layout.kind or not all(record in found for record in archive.layout.images):

@@ -123,6 +123,31 @@ def test_documents_that_are_no_manifests_are_left_alone(tmp_path: Path) -> None:
     assert len(open_images(write(files, tmp_path)).images) == 2
 
 
+DEEP = b'{"manifests":[],"annotations":{"a":' + b"[" * 300 + b"]" * 300 + b"}}"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("ce" * 32, DEEP),
+        ("cf" * 32, b'{"manifests":[],"annotations":{"a":1' + b"0" * 30 + b',"b":"\xff"}}'),
+    ],
+    ids=["nested deep", "a number of more than 64 bits"],
+)
+def test_an_odd_blob_does_not_stand_in_the_way_of_others(name: str, data: bytes, tmp_path: Path) -> None:
+    found = open_images(write({**store_files(), f"{CONTENT}/blobs/sha256/{name}": data}, tmp_path))
+    assert len(found.images) == 2
+
+
+@pytest.mark.parametrize("name", ["stray.json", "\udcff", "ab" * 31])
+def test_a_file_that_is_called_by_no_digest_is_no_blob(name: str, tmp_path: Path) -> None:
+    files = {**store_files(), f"{CONTENT}/blobs/sha256/{name}": b'{"manifests":[]}'}
+    for path in forms(files, tmp_path):
+        found = open_images(path)
+        assert len(found.images) == 2
+        assert [fault.place.rpartition("/")[2] for fault in found.faults] == [name]
+
+
 @pytest.mark.conformance
 def test_the_store_of_a_real_containerd(tmp_path: Path) -> None:
     ((_, data),) = ((name, data) for name, data in corpus("h1-store.ctr21.tar") if not name.endswith(".json"))

@@ -487,6 +487,21 @@ COMMITTED = (
 )  # fmt: skip
 
 
+@pytest.mark.parametrize("size", ["9" * 5000, "-1", "٣", ""])
+def test_a_size_that_is_none_is_not_known(size: str, tmp_path: Path) -> None:
+    root = docker_root([APP])
+    root.update({p: file(p, size.encode()) for p in root if p.endswith("/size")})
+    found = open_root(root, tmp_path)
+    assert found.root is not None and {each.claimed_size for each in found.root.layers.values()} == {None}
+
+
+@pytest.mark.parametrize("mtime", [-0.5, -1.25, 0, 1.5, 2.0**33])
+def test_times_of_a_containers_own_layer_are_kept(mtime: float, tmp_path: Path) -> None:
+    root = docker_root([APP], [container("c", APP, file("x", b"1", mtime=mtime))])
+    [entry] = index_layer(pick(open_root(root, tmp_path), "container:c").layers[-1].open_plain()).entries
+    assert entry.mtime == int(mtime * 1_000_000_000)
+
+
 def test_a_containers_own_layer_can_be_read_as_a_tar(tmp_path: Path) -> None:
     root = docker_root([APP], [container("c", APP, *COMMITTED)])
     own = pick(open_root(root, tmp_path), "container:c").layers[-1]

@@ -141,6 +141,13 @@ def test_whoever_wrote_the_archive(name: str, tmp_path: Path) -> None:
     compare(source, index, ("inspect {}", "verify {}", "layers {}", "ls --only -1 --digests {}"))
 
 
+def test_limits_that_were_raised_are_raised_for_an_index_too(tmp_path: Path) -> None:
+    path = tmp_path / "app.tar"
+    path.write_bytes(pack(FLAVOURS["oci-gzip"]([image(BASE, names=[f"app:{i}" for i in range(1030)])])))
+    for more, code in ((), 3), (("--limit", "names=1030"), 0):
+        assert run("index", path, "-o", tmp_path / "a.tlx", *more).code == code
+
+
 def replace_layer(data: bytes) -> Files:
     """The top layer becomes other bytes under their right digest."""
     files = FLAVOURS["oci-gzip"]([APP])

@@ -107,6 +107,10 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
     # Go's decoder, and with it every engine, takes these three.
     "configuration with text that is not UTF-8": (docker(config=with_title(b"caf\xe9")), {"ls": LISTED}),
     "configuration with half of a surrogate pair": (docker(config=with_title(b"\\ud83d")), {"ls": LISTED}),
+    "annotation that is a number of more than 64 bits": (
+        oci_image(annotations={"a": 10**30, "b": "\udcff"}),
+        {"ls": LISTED},
+    ),
     "manifest with keys in another case": (in_other_case(oci_image()), {"layers": [2], "ls": LISTED}),
     "configuration with a number that is none": (
         docker(config=b'{"a": NaN, "b": "\xff"}'),
@@ -245,6 +249,13 @@ def test_text_that_json_cannot_hold_is_shown_as_go_reads_it(title: bytes, tmp_pa
     path = tmp_path / "odd.tar"
     path.write_bytes(pack(docker(config=with_title(title))))
     assert run("inspect", path, "-f", "json").json["images"][0]["config"] == {"Labels": {"title": "caf\ufffd"}}
+
+
+def test_what_json_cannot_hold_is_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "odd.tar"
+    config = compact(config_of(PLAIN, config={"Q": 1, "R": 10**30})).replace(b'"Q":1', b'"Q":1e999')
+    path.write_bytes(pack(docker(config=config)))
+    assert b'"Q":null' in run("inspect", path, "-f", "json").stdout
 
 
 @pytest.mark.parametrize("case", ODD)

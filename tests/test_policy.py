@@ -210,6 +210,12 @@ def test_a_policy_that_is_no_text() -> None:
         parse_policy(b"max_layers = 3\n# \xff\n", "p.toml")
 
 
+@pytest.mark.parametrize("text", [b"a = " + b"[" * 5000, b"max_layers = " + b"1" * 5000], ids=["deep", "long"])
+def test_a_policy_that_is_too_much_for_the_parser(text: bytes) -> None:
+    with pytest.raises(MalformedPolicy, match=r"p\.toml: nested too deep, or a number of too many digits"):
+        parse_policy(text, "p.toml")
+
+
 def test_a_policy_inside_another_file() -> None:
     text = b'[project]\nname = "x"\n[tool.tarlayers]\nmax_layers = 3\n[tool.tarlayers.forbid_paths]\npaths = ["a"]\n'
     policy = find_policy(text, "pyproject.toml", ("tool", "tarlayers"))

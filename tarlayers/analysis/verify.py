@@ -14,7 +14,7 @@ import orjson
 
 from tarlayers.digest import Digest, name_algorithm
 from tarlayers.errors import MalformedInput, PassedOver, TarlayersError
-from tarlayers.finding import SEVERITIES, Checked, CheckedBlob, Finding, VerifyReport, sort_findings
+from tarlayers.finding import SEVERITIES, Checked, CheckedBlob, Finding, VerifyReport, make_finding, sort_findings
 from tarlayers.formats.json_text import find_repeated_keys
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
@@ -123,7 +123,7 @@ class _Verifying:
         if blob and severity == "error":
             self._wrong.add(blob)
         place = ": ".join(part for part in (place, blob) if part)
-        self._findings.append(Finding(code, severity, place, _plain(claimed), _plain(computed), message))
+        self._findings.append(make_finding(code, severity, place, claimed, computed, message))
 
     def _user(self, blob: str, claim_place: str = "") -> str:
         """Name what uses a blob, as a user knows it; where nothing does, what claims something of it."""
@@ -310,10 +310,6 @@ class _Verifying:
         if index is not None and index.trailing:
             message = f"{index.trailing} bytes follow the end of the layer; no engine shows them, some refuse them"
             self._add("V012", self._user(name), None, index.trailing, message, name)
-
-
-def _plain(value: object) -> str | int | None:
-    return value if isinstance(value, int) or value is None else str(value)
 
 
 def _compute(store: Store, name: str, *, layer: bool, on_read: OnRead | None) -> _Computed:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from tarlayers.digest import Digest
 from tarlayers.entry import Entry
 from tarlayers.errors import TarlayersError
-from tarlayers.finding import Checked, CheckedBlob, Finding, VerifyReport
+from tarlayers.finding import RANK, Checked, CheckedBlob, Finding, VerifyReport, make_finding
 from tarlayers.formats.assembly import ContentMeter, is_unmapped, store_content
 from tarlayers.formats.tarsplit import Step
 from tarlayers.imagearchive import ImageArchive
@@ -23,7 +22,7 @@ from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import FileStatus, walk_files
 from tarlayers.stores.losses import Losses, find_losses, is_opaque
 from tarlayers.stores.rootstore import RootStore
-from tarlayers.threads import count_cores
+from tarlayers.threads import count_cores, run_threads
 
 SEVERITIES = {
     "V001": "error",  # digest of a document
@@ -41,8 +40,6 @@ SEVERITIES = {
     "V110": "note",  # what the copy has lost
 }
 """Every code and its severity."""
-
-_RANK = {"error": 0, "warning": 1, "note": 2}
 
 
 def verify_root(archive: ImageArchive, *, workers: int | None = None) -> VerifyReport:
@@ -71,14 +68,12 @@ class _Verifying:
         losses = self._find_losses()
         findings += [_find("V110", self._archive.path, None, None, text) for text in losses.describe()]
         layers = list(self._root.layers.values())
-        with ThreadPoolExecutor(workers) as pool:
-            checks = [
-                _LayerCheck(self._root, self._store, layer, self._users.get(layer.name), losses) for layer in layers
-            ]
-            for check in pool.map(_LayerCheck.run, checks):
-                findings += check.findings
+        checks = [_LayerCheck(self._root, self._store, layer, self._users.get(layer.name), losses) for layer in layers]
+        run_threads(_LayerCheck.run, checks, workers=workers)
+        for check in checks:
+            findings += check.findings
         size = sum(check.size for check in checks)
-        findings.sort(key=lambda finding: _RANK[finding.severity])
+        findings.sort(key=lambda finding: RANK[finding.severity])
         ok = not any(finding.severity == "error" for finding in findings)
         checked = Checked(len(self._root.documents) + len(layers), len(layers), size)
         blobs = [
@@ -331,11 +326,7 @@ def _disk_size(tree: LayerTree) -> int:
 
 
 def _find(code: str, place: str, claimed: object, computed: object, message: str) -> Finding:
-    return Finding(code, SEVERITIES[code], place, _plain(claimed), _plain(computed), message)
-
-
-def _plain(value: object) -> str | int | None:
-    return value if isinstance(value, int) or value is None else str(value)
+    return make_finding(code, SEVERITIES[code], place, claimed, computed, message)
 
 
 def _name_users(archive: ImageArchive) -> dict[str, str]:

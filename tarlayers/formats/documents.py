@@ -8,6 +8,7 @@ only one of the wrong type is MalformedInput, which says where (`layers[2].diges
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -189,10 +190,14 @@ class _Node:
 
     def strings(self) -> Mapping[str, str]:
         """An object of strings; values of other types as their JSON."""
-        return {
-            key: value if isinstance(value, str) else orjson.dumps(value).decode()
-            for key, value in self.mapping().items()
-        }
+        return {key: value if isinstance(value, str) else _spell(value) for key, value in self.mapping().items()}
+
+
+def _spell(value: Json) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # a number of more than 64 bits
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def parse_index(raw: bytes, place: str) -> Index:

@@ -33,6 +33,8 @@ class TomlDocument:
             message, _, where = str(error).partition(" (at ")
             line = int(found[1]) if (found := re.match(r"line (\d+)", where)) else self._text.count("\n") + 1
             raise MalformedPolicy(f"not TOML: {message}", place=f"{name}:{line}") from error
+        except (RecursionError, ValueError) as error:
+            raise MalformedPolicy("nested too deep, or a number of too many digits", place=name) from error
 
     @cached_property
     def _lines(self) -> Mapping[KeyPath, int]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
+from math import isfinite
 from typing import Any, TypeVar
 
 import orjson
@@ -189,7 +190,7 @@ def _dump(value: object) -> bytes:
     except TypeError:
         # A document of the archive (a label, a tag) may hold a lone surrogate, which JSON in UTF-8 cannot; a sum of
         # claimed sizes may have more than 64 bits, which orjson cannot.
-        return json.dumps(_replace_surrogates(value), ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(_replace_unwritable(value), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _list_rows(value: object) -> list[object]:
@@ -198,11 +199,11 @@ def _list_rows(value: object) -> list[object]:
     raise TypeError(type(value).__name__)  # as orjson says of what it does not know
 
 
-def _replace_surrogates(value: Any) -> Any:  # noqa: ANN401 # any JSON value
+def _replace_unwritable(value: Any) -> Any:  # noqa: ANN401 # any JSON value
     if isinstance(value, str):
         return escape_path(value).encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Mapping):
-        return {_replace_surrogates(key): _replace_surrogates(inner) for key, inner in value.items()}
+        return {_replace_unwritable(key): _replace_unwritable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | Rows):
-        return [_replace_surrogates(inner) for inner in value]
-    return value
+        return [_replace_unwritable(inner) for inner in value]
+    return None if isinstance(value, float) and not isfinite(value) else value  # as orjson has it: 1e999 is no number

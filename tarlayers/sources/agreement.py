@@ -14,6 +14,7 @@ from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.layout import ImageRecord, LayerRecord
 from tarlayers.sources.locate import locate_images
+from tarlayers.sources.names import spell_out
 
 _OCI_ONLY = frozenset(("index.json", "oci-layout"))
 _DOCKER_ONLY = frozenset(("manifest.json", "repositories"))
@@ -121,10 +122,10 @@ def _compare_names(place: str, tags: Sequence[str], names: Sequence[str]) -> Ite
     """Either may give an image no name at all."""
     if not tags or not names:
         return
-    known = {*map(_in_full, names), *(name for name in names if "/" not in name)}
+    known = {*map(spell_out, names), *(name for name in names if "/" not in name)}
     told = {spelling for tag in tags for spelling in _spellings(tag)}
     alone = [tag for tag in tags if not known & _spellings(tag)]
-    alone += [name for name in names if not told & {_in_full(name), *([] if "/" in name else [name])}]
+    alone += [name for name in names if not told & {spell_out(name), *([] if "/" in name else [name])}]
     if alone:
         message = f"manifest.json and index.json name this image differently: {' '.join(dict.fromkeys(alone))}"
         yield Disagreement(place, " ".join(tags), " ".join(names), message)
@@ -133,10 +134,4 @@ def _compare_names(place: str, tags: Sequence[str], names: Sequence[str]) -> Ite
 def _spellings(tag: str) -> set[str]:
     """What the index may call what `manifest.json` calls so: in full, or by the end alone."""
     head, _, end = tag.rpartition(":")
-    return {_in_full(tag), end, f"{head.rpartition(':')[2]}:{end}"}
-
-
-def _in_full(name: str) -> str:
-    """Imply what docker implies: the default registry, its library, the tag `latest`."""
-    name = name.removeprefix("docker.io/").removeprefix("library/")
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+    return {spell_out(tag), end, f"{head.rpartition(':')[2]}:{end}"}

@@ -17,12 +17,13 @@ import orjson
 from tarlayers.errors import MalformedInput, TarlayersError
 from tarlayers.formats.bolt import Bucket, open_bolt
 from tarlayers.formats.documents import parse_index, parse_manifest
-from tarlayers.formats.json_text import parse_json
+from tarlayers.formats.json_text import measure_depth, parse_json
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import Archive, looks_like_json
 from tarlayers.sources.blob import Blob
 from tarlayers.sources.dataroot import Fault
 from tarlayers.sources.filetree import FileTree
+from tarlayers.sources.inventory import digest_of_name
 from tarlayers.sources.members import list_blobs
 
 _CONTENT = "io.containerd.content.v1.content"
@@ -42,8 +43,8 @@ def read_content_store(tree: FileTree, limits: Limits = DEFAULT_LIMITS) -> tuple
     base = next((at for at in (_CONTENT, "") if tree.status(f"{at}/blobs/sha256".lstrip("/")) is not None), None)
     if base is None or (not base and not {"blobs", "ingest"}.issuperset(tree.names(""))):
         return None  # an OCI layout has more than blobs
-    blobs = dict(_list_blobs(tree, base))
     faults: list[Fault] = []
+    blobs = dict(_list_blobs(tree, base, faults))
     names: Mapping[str, Sequence[str]] = {}
     try:
         names = _read_names(tree)
@@ -55,13 +56,17 @@ def read_content_store(tree: FileTree, limits: Limits = DEFAULT_LIMITS) -> tuple
     return Archive("containerd-root", tree.path, size, list_blobs(blobs), None), tuple(faults)
 
 
-def _list_blobs(tree: FileTree, base: str) -> Iterator[tuple[str, Blob]]:
+def _list_blobs(tree: FileTree, base: str, faults: list[Fault]) -> Iterator[tuple[str, Blob]]:
     top = f"{base}/blobs".lstrip("/")
     for algorithm in tree.names(top):
         for digits in tree.names(f"{top}/{algorithm}"):
             found = tree.status(f"{top}/{algorithm}/{digits}")
-            if found is not None and found.kind == "file":
-                yield f"blobs/{algorithm}/{digits}", tree.blob(f"{top}/{algorithm}/{digits}")
+            if found is None or found.kind != "file":
+                continue
+            if digest_of_name(f"blobs/{algorithm}/{digits}") is None:
+                faults.append(Fault(f"{top}/{algorithm}/{digits}", "no blob: its name is no digest"))
+                continue
+            yield f"blobs/{algorithm}/{digits}", tree.blob(f"{top}/{algorithm}/{digits}")
 
 
 def _read_names(tree: FileTree) -> Mapping[str, Sequence[str]]:
@@ -111,6 +116,8 @@ def _find_documents(blobs: Mapping[str, Blob], limits: Limits) -> Iterator[tuple
         if blob.size > limits.document_bytes or not looks_like_json(blob.read_at(0, 64)):
             continue
         raw = b"".join(blob.chunks())
+        if measure_depth(raw, limits.document_depth) > limits.document_depth:
+            continue
         try:
             value = parse_json(raw, name)
             if not isinstance(value, dict):

@@ -22,8 +22,7 @@ from tarlayers.formats.documents import (
 )
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.sources.inventory import Inventory, digest_of_name
-from tarlayers.sources.layout import Disagreement, ImageRecord, LayerRecord, pair_layers
-from tarlayers.sources.names import known_among
+from tarlayers.sources.layout import ImageRecord, LayerRecord, pair_layers
 
 _V1_DOCUMENT = re.compile(r"([0-9a-f]{64})/json")
 
@@ -43,24 +42,10 @@ def read_docker_archive(found: Inventory) -> None:
             raise MalformedInput(f"its Config {item.config!r} is not in the archive", place=place)
         known = by_id.get(image_id)
         if known is not None:
-            _compare(found, found.images[known], item, place)
             found.add_names(known, item.repo_tags)
             continue
         key = by_id[image_id] = ("docker", image_id)
         found.images[key] = _make_image(found, item, config, image_id, config_blob)
-
-
-def _compare(found: Inventory, image: ImageRecord, item: DockerManifestItem, place: str) -> None:
-    """Take note of what `manifest.json` tells otherwise than the OCI documents. To tell less is no contradiction."""
-    if image.flavour != "oci":
-        return
-    count = len(image.layers)
-    if all(layer.blob for layer in image.layers) and len(item.layers) != count:
-        message = "manifest.json lists other layers than the OCI manifest"
-        found.disagreements.append(Disagreement(place, f"{len(item.layers)} layers", f"{count} layers", message))
-    if image.names and item.repo_tags and not known_among(image.names, item.repo_tags):
-        message = "manifest.json and the index have no name of the image in common"
-        found.disagreements.append(Disagreement(place, " ".join(item.repo_tags), " ".join(image.names), message))
 
 
 def _make_image(

@@ -14,6 +14,7 @@ small files are read here, and never one below a `diff`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -137,7 +138,7 @@ class _Reader:
             claimed_diff_id=diff_id,
             parent=f"{layerdb}/{below.algorithm}/{below.hex}" if below is not None else None,
             cache_id=cache_id,
-            claimed_size=int(size) if size is not None and size.isascii() and size.isdigit() else None,
+            claimed_size=int(size) if size is not None and _SIZE.fullmatch(size) else None,
             size_of="files",
             tar_split=split,
             diff=self._diff(driver, cache_id),
@@ -275,6 +276,7 @@ class _Reader:
         return LayerRecord(name, None, None, None, None, {}, (), on_disk)
 
 
+_SIZE = re.compile(r"[0-9]{1,19}")
 _TAR_SPLITS = ("tar-split.json.gz", "tar-split.json")
 _IMAGELESS = ImageRecord((), None, None, None, None, None, (), {}, "docker-root")
 

@@ -13,7 +13,7 @@ from tarlayers.errors import MalformedInput
 from tarlayers.formats.documents import Config, Descriptor, parse_config
 from tarlayers.formats.json_text import measure_depth
 from tarlayers.limits import Limits, limit_exceeded
-from tarlayers.sources.layout import BlobClaim, Disagreement, ImageRecord, Layout, OtherRecord
+from tarlayers.sources.layout import BlobClaim, ImageRecord, Layout, OtherRecord
 from tarlayers.sources.names import merge_names
 
 _BLOB_NAME = re.compile(r"blobs/(?:(sha256)/([0-9a-f]{64})|(sha512)/([0-9a-f]{128}))")
@@ -63,7 +63,6 @@ class Inventory:
         """By manifest digest, or by what else tells two images apart where there is none."""
         self._others: dict[Digest | None, OtherRecord] = {}
         self._claims: dict[BlobClaim, None] = {}
-        self.disagreements: list[Disagreement] = []
         self._shared: Mapping[Digest, str] = {}
         self._manifests = 0
 
@@ -71,7 +70,7 @@ class Inventory:
         """Give what was found."""
         self._claim_names(directory=kind == "dir")
         images, others = tuple(self.images.values()), tuple(self._others.values())
-        return Layout(kind, images, others, tuple(self._claims), tuple(self.disagreements))
+        return Layout(kind, images, others, tuple(self._claims))
 
     # -- blobs -------------------------------------------------------------------------------------
 

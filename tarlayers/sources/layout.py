@@ -88,15 +88,6 @@ class BlobClaim(NamedTuple):
     """What the document embeds as the blob's bytes, in base64."""
 
 
-class Disagreement(NamedTuple):
-    """Something that `manifest.json` and the OCI index tell differently."""
-
-    place: str
-    claimed: str
-    computed: str
-    message: str
-
-
 class Layout(NamedTuple):
     """What an archive holds. `kind` is `none` when no document speaks of an image."""
 
@@ -105,7 +96,6 @@ class Layout(NamedTuple):
     images: tuple[ImageRecord, ...] = ()
     others: tuple[OtherRecord, ...] = ()
     claims: tuple[BlobClaim, ...] = ()
-    disagreements: tuple[Disagreement, ...] = ()
 
 
 def pair_layers(layers: Sequence[_T], diff_ids: Sequence[Digest]) -> list[tuple[_T, Digest | None]]:

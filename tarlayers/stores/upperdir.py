@@ -8,12 +8,12 @@ filesystems/overlayfs.rst), moby daemon/graphdriver/overlay2.
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 
 from tarlayers.entry import Entry
 from tarlayers.errors import UnsupportedInput
 from tarlayers.formats.tar import BLOCK
+from tarlayers.formats.tar_writer import Fields, encode_header
 from tarlayers.formats.whiteout import OPAQUE, PREFIX
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.filetree import FileStatus, FileTree, join_path, walk_files
@@ -52,21 +52,24 @@ def place_entries(entries: Iterable[Entry]) -> Iterator[tuple[bytes, Entry]]:
 
 
 def _header(entry: Entry) -> bytes:
-    header = tarfile.TarInfo(entry.path[1:])
-    header.type = entry.typeflag.encode()
-    header.mode, header.uid, header.gid, header.size = entry.mode, entry.uid, entry.gid, entry.size
-    header.linkname = entry.link or ""
-    if entry.type == "hardlink":
-        header.linkname = header.linkname[1:]
-    header.devmajor, header.devminor = entry.rdev or (0, 0)
-    seconds, fraction = divmod(entry.mtime or 0, 1_000_000_000)
-    header.mtime = seconds
-    header.pax_headers = {
-        f"SCHILY.xattr.{name}": value.decode("utf-8", "surrogateescape") for name, value in (entry.xattrs or {}).items()
-    }
-    if fraction:
-        header.pax_headers["mtime"] = f"{seconds}.{fraction:09d}"
-    return header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    link = (entry.link or "").removeprefix("/" if entry.type == "hardlink" else "")
+    fields = Fields(
+        name=_encode(entry.path[1:] + ("/" if entry.type == "dir" else "")),
+        typeflag=entry.typeflag.encode(),
+        mode=entry.mode,
+        uid=entry.uid,
+        gid=entry.gid,
+        size=entry.size,
+        mtime=entry.mtime or 0,
+        linkname=_encode(link),
+        rdev=entry.rdev or (0, 0),
+        xattrs=entry.xattrs,
+    )
+    return encode_header(fields)
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _entries(
