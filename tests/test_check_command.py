@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shlex
@@ -15,7 +16,8 @@ import tarlayers
 from tarlayers.cli.check_command import Report, ReportFormat, pair_reports
 from tarlayers.formats.dive_rules import DIVE_KINDS
 from tarlayers.formats.policy import KINDS
-from tests.build import archive, file, image, layer, whiteout
+from tests.build import FLAVOURS, archive, file, image, layer, pack, whiteout
+from tests.edit import drop
 from tests.paths import CASES, ROOT, TESTDATA, needs_shared
 from tests.run import Ran, run
 
@@ -270,6 +272,18 @@ def raised_codes() -> list[str]:
 
 
 @pytest.mark.parametrize("code", raised_codes())
+def test_what_is_not_there_is_no_pass(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text('verify = "error"\n')
+    files = FLAVOURS["oci-gzip"]([image(layer(file("a")), layer(file("b")))])
+    for name, code in (("whole", 0), ("cut", 3)):
+        path = tmp_path / f"{name}.tar"
+        path.write_bytes(
+            pack(files if code == 0 else drop(files, lambda _, c: c == gzip.compress(layer(file("b")), mtime=0)))
+        )
+        assert run("check", path, "-p", tmp_path / "p.toml").code == code
+    assert "what could be checked is as claimed (1 note)" in run("verify", tmp_path / "cut.tar").stdout.decode()
+
+
 def test_codes_of_every_command_are_explained(code: str) -> None:
     assert run("check", "--explain", code).stdout.startswith(code.encode())
 

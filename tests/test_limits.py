@@ -27,13 +27,14 @@ from tests.build import (
     file,
     image,
     layer,
+    oci,
     opaque,
     pack,
     pax_record,
     symlink,
     tar,
 )
-from tests.edit import with_layers
+from tests.edit import bytes_of, with_layers
 from tests.lazy import estargz
 from tests.oci_flavours import INDEX, nested
 from tests.paths import ROOT
@@ -161,6 +162,18 @@ def test_documents_are_bounded_together() -> None:
     built(OCI)(Limits(documents_bytes=4 * total))
     with pytest.raises(LimitExceeded, match="limit documents_bytes"):
         built(OCI)(Limits(documents_bytes=total - 1))
+
+
+def test_what_an_index_says_counts_for_each_of_its_manifests() -> None:
+    files = oci([APP])
+    index = json.loads(bytes_of(files, "index.json"))
+    index["manifests"] += [{"digest": f"sha256:{i:064}", "size": 1} for i in range(50)]
+    index["annotations"] = {f"key {i}": "value" for i in range(500)}
+    data = pack({**files, "index.json": compact(index)})
+    total = sum(map(len, documents_of(data)))
+    built(data)(Limits(documents_bytes=400 * total))
+    with pytest.raises(LimitExceeded, match="limit documents_bytes"):
+        built(data)(Limits(documents_bytes=100 * total))
 
 
 def test_a_table_of_contents_that_is_too_large_is_left_alone() -> None:

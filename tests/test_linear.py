@@ -20,6 +20,7 @@ from tarlayers.analysis.diff import diff_images
 from tarlayers.analysis.dive import score_image
 from tarlayers.analysis.listing import find_in_layer, parse_selection
 from tarlayers.analysis.usage import measure_usage
+from tarlayers.analysis.verify import verify_archive
 from tarlayers.analysis.waste import measure_waste
 from tarlayers.export import distinct_inodes
 from tarlayers.formats.compression import open_plain
@@ -27,6 +28,7 @@ from tarlayers.formats.tar import ChunkFeed, Walker
 from tarlayers.image import Image
 from tarlayers.render.listing import list_long, list_tree
 from tests.build import (
+    Files,
     Member,
     archive,
     compact,
@@ -42,6 +44,7 @@ from tests.build import (
     symlink,
     whiteout,
 )
+from tests.edit import drop
 
 
 def count_lines(work: Callable[[], object]) -> int:
@@ -143,6 +146,11 @@ def search(members: Sequence[Member], path: str) -> Callable[[], object]:
     return lambda: find_in_layer(entries, path)
 
 
+def without_layers(files: Files) -> Files:
+    return drop(files, lambda _, content: content in ABSENT)
+
+
+ABSENT = [layer(file(f"{i}")) for i in range(10)]
 READS: dict[str, Callable[[int], Callable[[], object]]] = {
     "PAX records": lambda n: lambda: read_tar(records(n)),
     "extended headers": lambda n: lambda: read_tar(layer(*(file(f"{i}", pax={"k": "v"}) for i in range(n)))),
@@ -155,6 +163,9 @@ READS: dict[str, Callable[[int], Callable[[], object]]] = {
     ),
     "manifests": lambda n: lambda: open_images(
         io.BytesIO(pack(oci([image(layer(), names=[f"a:{i}"], author=f"{i}") for i in range(n // 4)])))
+    ),
+    "layers that are not there": lambda n: lambda: verify_archive(
+        open_images(io.BytesIO(pack(without_layers(oci([image(*ABSENT, author=f"{i}") for i in range(n // 10)])))))
     ),
     "links of one name": lambda n: search([file("y"), *(hardlink("x", "y") for _ in range(n))], "/x"),
     "a chain of hard links": lambda n: search([file("0"), *(hardlink(f"{i + 1}", f"{i}") for i in range(n))], f"/{n}"),

@@ -7,7 +7,8 @@ wrong but moves no engine is a warning; errors alone make the answer no.
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 import orjson
@@ -22,7 +23,7 @@ from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import LayerScan
 from tarlayers.reference import is_same_platform
 from tarlayers.sources.agreement import Disagreement, compare_documents
-from tarlayers.sources.layout import BlobClaim
+from tarlayers.sources.layout import BlobClaim, OtherRecord
 from tarlayers.stores.store import WHOLE, OnRead, Store
 from tarlayers.threads import count_cores, run_threads
 from tarlayers.toc import check_toc
@@ -235,22 +236,33 @@ class _Verifying:
         return claimed.compression or "none", found
 
     def _note_absent(self, claim: BlobClaim) -> None:
-        layers = [
-            (_layer_place(image, layer), layer.unreadable)
-            for image in self._archive.images
-            for layer in image.layers
-            if claim.role == "layer" and layer.claimed_digest == claim.digest
-        ]
-        for place, unreadable in layers:
-            if unreadable != "foreign":
+        if claim.role == "layer" and claim.digest in self._layer_places:
+            # Of images that have a layer in common each claims it, and one claim speaks for all of them.
+            for place in self._layer_places[claim.digest]:
                 self._add("V013", place, claim.digest, None, "not in the archive")
-        if layers:
+            self._layer_places[claim.digest] = []
             return
-        other = next((other for other in self._archive.others if other.digest == claim.digest), None)
+        other = self._others.get(claim.digest)
         names = f"{other.names[0]}: " if other is not None and other.names else ""
         platform = f" of {other.platform}" if other is not None and other.platform else ""
         place = f"{names}{claim.role}{platform}" if other is not None else claim.place
         self._add("V013", place, claim.digest, None, "not in the archive")
+
+    @cached_property
+    def _layer_places(self) -> dict[Digest | None, list[str]]:
+        """The places of layers by claimed digest; of foreign ones, which are not meant to be there, none."""
+        places: dict[Digest | None, list[str]] = {}
+        for image in self._archive.images:
+            for layer in image.layers:
+                found = places.setdefault(layer.claimed_digest, [])
+                if layer.unreadable != "foreign":
+                    found.append(_layer_place(image, layer))
+        return places
+
+    @cached_property
+    def _others(self) -> Mapping[Digest | None, OtherRecord]:
+        """What is no image, by digest; the first of several."""
+        return {other.digest: other for other in reversed(self._archive.others)}
 
     # -- claims about images -----------------------------------------------------------------------
 

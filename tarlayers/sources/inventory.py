@@ -18,6 +18,7 @@ from tarlayers.sources.names import merge_names
 
 _BLOB_NAME = re.compile(r"blobs/(?:(sha256)/([0-9a-f]{64})|(sha512)/([0-9a-f]{128}))")
 _SHARED_NAME = re.compile(r"(?:.*/)?(sha256|sha512)/([0-9a-f]{64,128})")
+_ANNOTATION_BYTES = 100  # that each takes in a dictionary, whose texts are those of others
 _HEX_NAME = re.compile(r"(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
 
 
@@ -32,15 +33,19 @@ class _BoundedDocuments(Mapping[str, bytes]):
 
     def __getitem__(self, name: str) -> bytes:
         raw = self._documents[name]
-        self._read += len(raw)
-        if self._read > self._limits.documents_bytes:
-            raise limit_exceeded(self._limits, "documents_bytes", "more to read than is allowed", place=name)
+        self.take(len(raw), name)
         if name not in self._measured:
             depth = measure_depth(raw, self._limits.document_depth)
             if depth > self._limits.document_depth:
                 raise limit_exceeded(self._limits, "document_depth", f"nested {depth} deep or deeper", place=name)
             self._measured.add(name)
         return raw
+
+    def take(self, size: int, name: str) -> None:
+        """Count bytes that are taken from a document once more."""
+        self._read += size
+        if self._read > self._limits.documents_bytes:
+            raise limit_exceeded(self._limits, "documents_bytes", "more to read than is allowed", place=name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._documents
@@ -56,7 +61,8 @@ class Inventory:
     """One archive: the documents and members it has, and what has been made of them so far."""
 
     def __init__(self, documents: Mapping[str, bytes], sizes: Mapping[str, int], limits: Limits) -> None:
-        self.documents: Mapping[str, bytes] = _BoundedDocuments(documents, limits)
+        self._bounded = _BoundedDocuments(documents, limits)
+        self.documents: Mapping[str, bytes] = self._bounded
         self.sizes = sizes
         self.limits = limits
         self.images: dict[object, ImageRecord] = {}
@@ -102,6 +108,11 @@ class Inventory:
         self._manifests += 1
         if self._manifests > self.limits.manifests:
             raise limit_exceeded(self.limits, "manifests", "one manifest more than is allowed", place=place)
+
+    def take_annotations(self, annotations: Mapping[str, str], place: str) -> None:
+        """Take note of what an image has from the indexes above it: a thousand manifests may each have all of it."""
+        text = sum(map(len, annotations)) + sum(map(len, annotations.values()))
+        self._bounded.take(text + _ANNOTATION_BYTES * len(annotations), place)
 
     def check_layer_count(self, count: int, place: str) -> None:
         """Refuse an image of more layers than anybody makes."""

@@ -49,6 +49,7 @@ def _read_index(found: Inventory, place: str, raw: bytes, above: _Above) -> bool
         found.count_manifest(place)
         names = names_of(descriptor.annotations) or above.names
         annotations = {**above.annotations, **index.annotations, **descriptor.annotations}
+        found.take_annotations(annotations, place)
         own = _Above(names, annotations, above.indexes)
         images += read_descriptor(found, f"{place} manifests[{i}]", descriptor, own)
     return images > 0

@@ -102,8 +102,12 @@ class Evidence:
 
     @cached_property
     def verification(self) -> VerifyReport:
-        """What is wrong with the claims of the whole archive."""
-        return verify_archive(self._archive) if self._archive.root is None else verify_root(self._archive)
+        """What is wrong with the claims of the whole archive. ContentAbsent where nothing is, but a layer is gone."""
+        found = verify_archive(self._archive) if self._archive.root is None else verify_root(self._archive)
+        for layer in self.image.layers if found.ok else ():
+            if layer.unreadable == "absent":
+                layer.require_readable()
+        return found
 
     @cached_property
     def dive(self) -> DiveScore:
