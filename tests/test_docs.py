@@ -7,12 +7,13 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import typer
 
 from tarlayers.cli.app import COMMANDS, build_app
-from tests import docs
+from tests import docs, fields
 
 SESSIONS = [block for block in docs.blocks() if block.language == "console"]
 
@@ -96,3 +97,22 @@ def test_help_has_an_example_that_can_be_typed(function: Callable[..., object]) 
     assert examples
     for example in examples:
         check_call(shlex.split(example)[1:], function.__module__)
+
+
+def test_the_page_about_json_says_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong: dict[str, str] = {}
+    met: set[tuple[str, str]] = set()
+    for printed in fields.printed(tmp_path, monkeypatch):
+        section = fields.sections()[printed.section]
+        for fault in fields.compare(printed.document, printed.inside, section, met):
+            wrong.setdefault(f"{printed.section}: {fault}", printed.command)
+    assert not wrong
+    assert {row.said_in for section in fields.sections().values() for row in section.values()} - met == set()
+
+
+def test_the_page_about_json_has_every_command_that_prints_it() -> None:
+    for name in COMMANDS:
+        command = typer.main.get_command(build_app([name])).commands[name]  # type: ignore[attr-defined]  # as above
+        for inner, each in getattr(command, "commands", {"": command}).items():
+            if any("--format" in param.opts for param in each.params):
+                assert f"{name} {inner}".strip() in fields.sections()

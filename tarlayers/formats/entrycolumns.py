@@ -157,8 +157,9 @@ def _write_xattrs(out: ColumnWriter, sets: list[tuple[tuple[str, bytes], ...]]) 
 def decode_entries(section: bytes, digests: Callable[[int], bytes] | None, most: int, room: int) -> Iterator[Row]:
     """Give the rows of a section. `digests` gives so many digests of contents; they may be left out.
 
-    Whatever the bytes are: rows that a tar could have, or MalformedInput with the offset in the section. LimitExceeded
-    when there are more than `most`, or they would expand to more than `room` bytes.
+    Whatever the bytes are: rows of the right form, or MalformedInput with the offset in the section. Whether a tar
+    could have such rows is not checked. LimitExceeded when there are more than `most`, or they would expand to more
+    than `room` bytes.
     """
     taken = ColumnReader(section)
     count = taken.count()

@@ -1,8 +1,8 @@
 """Which documents of an archive speak of images, and what they tell. Pure; no blob is read but documents.
 
-Facts: OCI documents win over `manifest.json` in a hybrid archive, which then only adds names; what the two
-disagree on is recorded for `verify`. A root file system may hold files of the same names, so a document counts
-only when it looks like what its name says.
+Facts: OCI documents win over `manifest.json` in a hybrid archive, which then only adds names and the images that
+the index does not have; what the two disagree on `sources.agreement` finds. A root file system may hold files of
+the same names, so a document counts only when it looks like what its name says.
 """
 
 from __future__ import annotations
