@@ -173,7 +173,7 @@ TOP = layer(
     file("way/same", b"through a link"),
     file("text", b"a\nb\n"),
 )
-REFUSED = layer(hardlink("bad", "nowhere"), directory("etc"), opaque("etc"), file("way", b""))
+REFUSED = layer(hardlink(f"bad{BAD}", "nowhere"), directory("etc"), opaque("etc"), file("way", b""))
 ENV = {"Env": ["PATH=/bin", "DB_PASSWORD=h8dk3Ls92mQp"], "Labels": {"a": "b"}, "User": "app"}
 V1 = image(BASE, TOP, names=("example.org/app:v1",), run=ENV)
 V2 = image(
@@ -361,6 +361,7 @@ diff refused.tar odd.tar --only config,layers,history
 diff v1.tar root.tar#container:web
 diff --patch /text v1.tar v2.tar
 diff --patch /bin v1.tar v2.tar
+diff --patch /moved/{BAD} v1.tar v2.tar
 waste v1.tar
 waste --digests v1.tar
 waste refused.tar

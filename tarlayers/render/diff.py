@@ -12,11 +12,11 @@ from tarlayers.analysis.filediff import FileChange, Side, Summary
 from tarlayers.digest import Digest
 from tarlayers.entry import Entry
 from tarlayers.image import HistoryRow, Layer
-from tarlayers.render.escape import escape_path, escape_text
+from tarlayers.render.escape import escape_text
 from tarlayers.render.images import layer_identity, refusals_document, shorten
 from tarlayers.render.rows import Rows
 from tarlayers.render.steps import brief_step, cut_line
-from tarlayers.render.values import entry_dict, format_time, human_size
+from tarlayers.render.values import entry_dict, format_time, human_size, path_fields
 
 _CELL_WIDTH = 60
 # Values and steps that differ have room for the difference to be seen.
@@ -75,14 +75,14 @@ def _step_document(row: HistoryRow | None) -> dict[str, Any] | None:
 def _file_document(change: FileChange) -> dict[str, Any]:
     document: dict[str, Any] = {
         "kind": change.kind,
-        "path": escape_path(change.path),
+        **path_fields("path", change.path),
         "what": list(change.what),
         "old": _side_document(change.path, change.old),
         "new": _side_document(change.path, change.new),
     }
     for key, other in (("moved_to", change.moved_to), ("moved_from", change.moved_from)):
         if other is not None:
-            document[key] = escape_path(other)
+            document |= path_fields(key, other)
     return document
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tarlayers.entry import unpacked_size
 from tarlayers.render.escape import escape_path, escape_text
 from tarlayers.render.steps import brief_step
-from tarlayers.render.values import human_size
+from tarlayers.render.values import human_size, path_fields
 
 if TYPE_CHECKING:
     from tarlayers.digest import Digest
@@ -167,7 +167,7 @@ def refusals_document(refused: Sequence[Refusal]) -> dict[str, Any]:
     if not refused:
         return {}
     rows = [
-        {"layer": r.layer, "path": escape_path(r.path), "code": r.code, "message": escape_text(r.message)}
+        {"layer": r.layer} | path_fields("path", r.path) | {"code": r.code, "message": escape_text(r.message)}
         for r in refused
     ]
     return {"refused": rows}

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from tarlayers.analysis.patch import MOST_BYTES, FilePatch, PatchSide
-from tarlayers.render.escape import escape_path, escape_text
-from tarlayers.render.values import entry_dict, human_size
+from tarlayers.render.escape import escape_text
+from tarlayers.render.values import entry_dict, human_size, path_fields
 
 
 def patch_document(patch: FilePatch) -> dict[str, Any]:
     """The answer of `diff --patch`; `reason` says why there is no text although the contents differ."""
     document: dict[str, Any] = {
         "identical": patch.identical,
-        "path": escape_path(patch.path),
+        **path_fields("path", patch.path),
         "old": _side_document(patch.old),
         "new": _side_document(patch.new),
     }
