@@ -303,7 +303,8 @@ def _odd() -> dict[str, Any]:
         {"schemaVersion": 2, "mediaType": kind, "artifactType": "a/b", "config": nothing, "layers": [nothing]}
     )
     manifests = [
-        descriptor(files, kind, compact(manifest), annotations={"org.opencontainers.image.ref.name": "v1"}),
+        descriptor(files, kind, compact(manifest), annotations={"org.opencontainers.image.ref.name": "v1"})
+        | {"platform": {"os": "linux", "architecture": "arm64"}},
         absent | {"annotations": {"org.opencontainers.image.ref.name": "arm"}},
         descriptor(files, kind, artifact),
     ]

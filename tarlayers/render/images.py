@@ -64,17 +64,25 @@ def image_document(image: Image) -> dict[str, Any]:
     """One image as `inspect` gives it; the history is newest first."""
     chain_ids = image.chain_ids
     config = image.config
+    claimed = {"claimed_platform": str(image.claimed_platform)} if _is_told_otherwise(image) else {}
     return {
         "names": list(image.names),
         "image_id": _text(image.image_id),
         "manifest_digest": _text(image.manifest_digest),
         "platform": _text(image.platform),
+        **claimed,
         "created": config.created if config else None,
         "config": dict(config.config) if config else None,
         "layers": [layer_identity(layer) | {"chain_id": _text(chain_ids[layer.index])} for layer in image.layers],
         "history": [history_row(row) for row in reversed(image.history)],
         "annotations": dict(sorted(image.annotations.items())),
     }
+
+
+def _is_told_otherwise(image: Image) -> bool:
+    """Say whether the index gives another platform than the configuration."""
+    own, claimed = image.platform, image.claimed_platform
+    return own is not None and claimed is not None and str(claimed) != str(own)
 
 
 def layer_identity(layer: Layer) -> dict[str, Any]:
@@ -223,10 +231,9 @@ def _origin_line(index: IndexFile) -> str:
 
 
 def _platform_words(image: Image) -> str | None:
-    own, claimed = image.platform, image.claimed_platform
-    if own is None or claimed is None or str(claimed) == str(own):
-        return str(own) if own is not None else None
-    return f"{own}, and by the index {claimed}"
+    if _is_told_otherwise(image):
+        return f"{image.platform}, and by the index {image.claimed_platform}"
+    return _text(image.platform)
 
 
 def _image_lines(number: int, image: Image) -> Iterator[str]:
