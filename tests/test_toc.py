@@ -90,6 +90,10 @@ def test_times_are_exact(text: str, nanoseconds: int) -> None:
     assert entry.mtime == nanoseconds
 
 
+def test_no_entries_may_be_null() -> None:
+    assert parse_toc(b'{"version":1,"entries":null}').entries == ()
+
+
 def test_chunks_are_no_entries() -> None:
     toc = parse_toc(b'{"entries": [{"name": "a", "type": "reg"}, {"name": "a", "type": "chunk"}]}')
     assert [(entry.name, entry.type) for entry in toc.entries] == [("a", "file")]

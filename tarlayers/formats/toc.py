@@ -207,6 +207,8 @@ def parse_toc(data: bytes) -> Toc:
     except orjson.JSONDecodeError as error:
         raise MalformedInput(f"not JSON: {error}") from error
     entries = document.get("entries") if isinstance(document, dict) else None
+    if entries is None and isinstance(document, dict) and "entries" in document:
+        entries = []  # Go's list of nothing: skopeo writes it for an empty layer
     if not isinstance(entries, list):
         raise MalformedInput("no list of entries")
     digest = document.get("tarSplitDigest")
