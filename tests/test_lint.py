@@ -230,6 +230,7 @@ STRUCTURES = {
     "contiguous": ([Member("a", "7")], [], ("L050", 0, "/a")),
     "unknown type": ([Member("a", "V")], [], ("L050", 0, "/a")),
     "symlink to nothing": ([symlink("a", "")], [], ("L051", 0, "/a")),
+    "symlink to too much": ([symlink("a", "t" * 4096)], [], ("L051", 0, "/a")),
     "device 0:0": ([file("a")], [device("a", 0, 0)], ("L052", 1, "/a")),
     "trusted": ([xattrs(directory("d"), trusted_overlay_opaque=b"y")], [], ("L053", 0, "/d")),
     "user on a symlink": ([xattrs(symlink("a", "b"), user_x=b"1")], [], ("L054", 0, "/a")),

@@ -14,7 +14,7 @@ from tarlayers.layer import LayerIndex, index_layer
 from tarlayers.merging.engine import ENGINES, merge_forks, merge_layers, visit_layers
 from tarlayers.merging.tree import Directory
 from tarlayers.rootfs import Node, RootFS
-from tests.build import Member, directory, file, hardlink, layer, opaque, whiteout
+from tests.build import Member, device, directory, file, hardlink, layer, opaque, symlink, whiteout, xattrs
 from tests.strategies import PAIRS
 
 HUGE_TIME = 1 << 40  # seconds: more nanoseconds than the 63 bits of an inode (X7)
@@ -95,3 +95,49 @@ def test_names_of_one_inode_are_those_that_a_look_at_every_path_finds(
         for path, node in fork.nodes():
             if node.entry.type != "dir" and node.entry.offset >= 0:
                 assert path in fork.names_of(node.layer, node.entry)
+
+
+def merged(*layers: LayerIndex, engine: str = "containerd") -> RootFS:
+    return merge_layers(layers, engine=engine)
+
+
+def test_a_capability_goes_when_a_link_sets_the_owner_again() -> None:
+    cap, other = b"\1\0\0\2", b"\1\0\0\3"
+    base = file("a", b"x")
+    plain = merged(index(xattrs(base, security_capability=cap, user_k=b"1"), hardlink("b", "a")))
+    assert [plain[path].xattrs for path in ("/a", "/b")] == [{"user.k": b"1"}] * 2
+    again = merged(index(xattrs(base, security_capability=cap), xattrs(hardlink("b", "a"), security_capability=other)))
+    assert [again[path].xattrs for path in ("/a", "/b")] == [{"security.capability": other}] * 2
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("said", "made"), [((5000, 3), (904, 3)), ((1, 1048577), (1, 1)), ((4095, 5), (4095, 5))])
+def test_devices_have_the_numbers_that_mknod_takes(said: tuple[int, int], made: tuple[int, int], engine: str) -> None:
+    assert merged(index(device("d", *said)), engine=engine)["/d"].rdev == made
+
+
+def test_a_device_whose_numbers_are_cut_to_nothing_is_a_whiteout() -> None:
+    assert not merged(index(file("f")), index(device("f", 4096, 0)))
+
+
+@pytest.mark.parametrize(
+    ("engine", "wanted"),
+    [
+        ("containerd", [(0o2755, 7), (0o755, 7), (0o755, 0)]),
+        ("oci", [(0o2755, 7), (0o2755, 7), (0o2755, 7)]),
+    ],
+)
+def test_implied_directories_take_after_one_that_hands_its_group_down(
+    engine: str, wanted: list[tuple[int, int]]
+) -> None:
+    found = merged(index(directory("d", mode=0o2755, gid=7), file("d/a/b/c")), engine=engine)
+    assert [(found[path].mode, found[path].gid) for path in ("/d", "/d/a", "/d/a/b")] == wanted
+    above = merged(index(directory("d", mode=0o2755, gid=7)), index(file("d/a/b/c")), engine=engine)
+    assert [(above[path].mode, above[path].gid) for path in ("/d", "/d/a", "/d/a/b")] == wanted
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("target", "taken"), [("t" * 4095, True), ("t" * 4096, False), ("€" * 1366, False)])
+def test_a_symlinks_target_has_a_bound(target: str, taken: bool, engine: str) -> None:
+    found = merged(index(file("a"), symlink("l", target)), engine=engine)
+    assert ("/l" in found, [each.code for each in found.refused]) == (taken, [] if taken else ["name-too-long"])

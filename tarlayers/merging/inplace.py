@@ -12,7 +12,16 @@ from collections.abc import Callable, Iterable
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, OPAQUE, PREFIX, clean_path
-from tarlayers.merging.tree import Node, Refusal, Tree, implied_directory, is_too_long
+from tarlayers.merging.tree import (
+    SET_GID,
+    Node,
+    Refusal,
+    Tree,
+    check_target,
+    cut_device,
+    implied_directory,
+    is_too_long,
+)
 
 OnChange = Callable[[str, Node | None, str, str], object]
 """Hears (path, node before, cause, by) before a path changes."""
@@ -94,8 +103,8 @@ class _Application:
         else:
             if entry.type == "unknown" or entry.typeflag in ("7", "S"):
                 raise Refused("unsupported-type", f"type flag {entry.typeflag!r}", "X5")
-            if entry.type == "symlink" and not entry.link:
-                raise Refused("not-found", "a symlink to nothing", "X10")
+            if entry.type == "symlink":
+                check_target(entry.link or "")
             node = Node(entry, self._index)
             if existing is not None and existing.entry.type == "dir" and entry.type != "dir":
                 self._remove(path, "replaced", path)
@@ -126,6 +135,9 @@ class _Application:
             self._tree.effort.imply(directory)
             directory = directory.rpartition("/")[0]
         for path, entry in reversed(missing):
+            above = self._tree.entry(path.rpartition("/")[0])
+            if entry.mtime is None and above is not None and above.mode & SET_GID:  # it hands group and bit down
+                entry = entry._replace(mode=entry.mode | SET_GID, gid=above.gid)  # noqa: PLW2901 # as mkdir makes it
             self._put(path, Node(entry, self._index))
 
     def _put(self, path: str, node: Node) -> None:
@@ -152,6 +164,8 @@ def _on_disk(entry: Entry) -> Entry:
     if entry.xattrs:
         kept = {key: value for key, value in entry.xattrs.items() if key.startswith(_NAMESPACES)}
         entry = entry._replace(xattrs=kept or None)
+    if entry.rdev is not None:
+        entry = entry._replace(rdev=cut_device(entry.rdev))
     if entry.type == "symlink" and entry.mode != 0o777:
         entry = entry._replace(mode=0o777)
     if not (0 <= entry.uid < _MAX_ID and 0 <= entry.gid < _MAX_ID):

@@ -18,14 +18,29 @@ from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX
 from tarlayers.merging.lower import LowerTrees
 from tarlayers.merging.rootpath import find_link_target, find_root_path, name_of
-from tarlayers.merging.tree import NAME_MAX, Directory, Effort, Node, Refusal, Tree, implied_directory, is_too_long
+from tarlayers.merging.tree import (
+    NAME_MAX,
+    PATH_MAX,
+    SET_GID,
+    Directory,
+    Effort,
+    Node,
+    Refusal,
+    Tree,
+    check_target,
+    cut_device,
+    implied_directory,
+    is_too_long,
+)
 
 _ROLE = attrgetter("role")
 _MAX_ID = (1 << 32) - 1
 _MAX_TIME = 1 << 63
 _NO_PARENT = "?"  # no path's directory: they are empty or start with a slash
 _SHORT = NAME_MAX // 4  # characters of a component that need no look at how many bytes they are
+_SHORT_LINK = PATH_MAX // 4
 _SIMPLE = frozenset(("file", "symlink", "char", "block", "fifo"))
+_CAPABILITY = "security.capability"
 _ACLS = frozenset(("system.posix_acl_access", "system.posix_acl_default"))
 
 
@@ -100,7 +115,7 @@ class _Unpacking:
             if (
                 siblings is not None
                 # Twice as fast as a look-up. A symlink always has this mode (X3).
-                and (flag == "0" or flag == "5" or (flag == "2" and link and mode == 0o777))
+                and (flag == "0" or flag == "5" or (flag == "2" and link and mode == 0o777 and len(link) < _SHORT_LINK))
                 and role == "entry"
                 and path not in siblings
                 and 0 < len(base) <= _SHORT
@@ -198,17 +213,21 @@ class _Unpacking:
             self._take_hard_link(path, entry)
         elif entry.type == "dir":
             self._take_directory(path, entry, existing)
-        elif entry.type == "char" and entry.rdev == (0, 0):
+        elif entry.type == "char" and cut_device(entry.rdev) == (0, 0):
             self._put_whiteout(path)  # X4
         elif entry.type not in _SIMPLE or entry.typeflag in ("7", "S"):
             raise Refused("unsupported-type", f"type flag {entry.typeflag!r}", "X8" if entry.typeflag == "S" else "X5")
-        elif entry.type == "symlink" and not entry.link:
-            raise Refused("not-found", "a symlink to nothing", "X10")
+        elif entry.type == "symlink":
+            check_target(entry.link or "")
+            self._put_new(path, entry)
         else:
-            self._touch(path)
-            self._tree.put(path, Node(normalize(entry), self._index))
+            self._put_new(path, entry)
         if self._unpacked is not None:
             self._unpacked.add(path)
+
+    def _put_new(self, path: str, entry: Entry) -> None:
+        self._touch(path)
+        self._tree.put(path, Node(normalize(entry), self._index))
 
     def _take_directory(self, path: str, entry: Entry, existing: Node | None) -> None:
         entry = normalize(entry)
@@ -287,12 +306,18 @@ class _Unpacking:
             if is_too_long(path.rpartition("/")[2]):
                 raise Refused("name-too-long", "a component of more than 255 bytes", "N5")
             self._touch(path)
-            entry = implied_directory(path)
+            entry = self._imply(path)
             self._tree.put(path, Node(entry, self._index))
             inherited = self._inherit(path)
             if inherited is not None:
                 self._tree.put(path, Node(inherited, self._index))
                 self._timed.add(path)
+
+    def _imply(self, path: str) -> Entry:
+        """Make a directory that no entry lists; in one that hands its group down it has that group (P1)."""
+        above = self._tree.entry(path.rpartition("/")[0])
+        made = implied_directory(path)
+        return made._replace(gid=above.gid) if above is not None and above.mode & SET_GID else made
 
     def _inherit(self, path: str) -> Entry | None:
         """Find the attributes of an implied directory: those of the next lower layer's that has it (P2)."""
@@ -350,6 +375,7 @@ def normalize(entry: Entry) -> Entry:
         uid=0 if uid == _MAX_ID else uid,
         gid=0 if gid == _MAX_ID else gid,
         mtime=mtime,
+        rdev=cut_device(entry.rdev),
         xattrs=_applied_xattrs(entry.xattrs, entry.type),
     )
 
@@ -369,16 +395,19 @@ def _applied_xattrs(xattrs: Mapping[str, bytes] | None, kind: str) -> Mapping[st
 
 
 def link_metadata(target: Entry, link: Entry) -> Entry:
-    """Give the shared inode the metadata of a hard link's own header; xattrs add up (H7)."""
+    """Give the shared inode the metadata of a hard link's own header. Attributes add up, but each header's owner is set
+    before its attributes are, and that takes a file's capabilities away (H7).
+    """
     link = normalize(link)
     symlink = target.type == "symlink"
     xattrs = link.xattrs or {}
     if target.type != "file":
         xattrs = {key: value for key, value in xattrs.items() if not key.startswith("user.")}
+    kept = {key: value for key, value in (target.xattrs or {}).items() if key != _CAPABILITY}
     return target._replace(
         mode=target.mode if symlink else link.mode,
         uid=link.uid,
         gid=link.gid,
         mtime=link.mtime,
-        xattrs={**(target.xattrs or {}), **xattrs} or None,
+        xattrs={**kept, **xattrs} or None,
     )

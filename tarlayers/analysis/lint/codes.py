@@ -159,7 +159,7 @@ _TABLE = (
           "stops at the root"),
     # -- inodes and attributes -----------------------------------------------------------------------
     _code("L050", "error", "X5", "a type of entry that no engine unpacks", "refuses"),
-    _code("L051", "error", "X10", "a symlink to nothing", "refuses"),
+    _code("L051", "error", "X10", "a symlink to nothing, or to too much", "refuses"),
     _code("L052", "warning", "X4", "a character device 0:0",
           "is a whiteout", "is a whiteout", "is a whiteout", "is a device", "is a device"),
     _code("L053", "warning", "X2", "a trusted.* attribute",
