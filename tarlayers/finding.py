@@ -29,6 +29,7 @@ SEVERITIES = {
     "V024": "warning",  # a document that has a key twice
     "V025": "warning",  # the index's platform against the configuration's
     "V026": "warning",  # what a descriptor embeds against its digest
+    "V027": "error",  # images of one name, none of which has all its blobs
 }
 """Every code and its severity."""
 

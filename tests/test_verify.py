@@ -344,6 +344,8 @@ PROVOKED: Sequence[tuple[str, str, str, Files]] = [
     ("V025", "other variant", "app:v1", edit_config(with_platform(), lambda c: c.update(variant="v3"))),
     ("V026", "other bytes embedded", "config", edit_manifest(oci(), lambda m: m["config"].update(data="e30="))),
     ("V026", "no base64 embedded", "layer 0", edit_manifest(oci(), set_layer(0, data="e30"))),
+    ("V027", "layer gone", "app:v1", drop(oci(), lambda _, c: c == gzip.compress(TOP, mtime=0))),
+    ("V027", "configuration gone", "app:v1", drop(oci(), lambda _, c: isinstance(c, bytes) and b'"rootfs"' in c)),
     ("V018", "table gone", "layer 0", edit_manifest(oci(flavour="oci-none"), set_layer(0, annotations=STALE))),
 ]  # fmt: skip
 

@@ -89,8 +89,15 @@ class _Verifying:
         run_threads(compute, todo, workers=workers)
         self._check_archive()
         self._check_claims()
+        of_name: dict[str, list[Image]] = {}
         for image, record in zip(self._archive.images, self._archive.layout.images, strict=False):
             self._check_image(image, docker=record.flavour == "docker")
+            for name in (image.names or ("",)) if record.flavour == "oci" else ():
+                of_name.setdefault(name, []).append(image)
+        for name, images in of_name.items():
+            if not any(map(_is_whole, images)):
+                message = "no image of this name has all its blobs here: nothing can load it"
+                self._add("V027", name or images[0].name, None, None, message)
         for name in self._layers:
             self._check_layer_blob(name)
         findings = sort_findings(self._findings)
@@ -363,6 +370,10 @@ def _describe(error: TarlayersError | None, blob: str) -> str:
 def _join_claimants(claims: Iterable[BlobClaim]) -> str:
     names = list(dict.fromkeys(_CLAIMANTS.get(claim.role, claim.role) for claim in claims))
     return f"{' and '.join(names)} {'says' if len(names) == 1 else 'say'}"
+
+
+def _is_whole(image: Image) -> bool:
+    return image.config is not None and all(layer.unreadable != "absent" for layer in image.layers)
 
 
 def _layer_place(image: Image, layer: Layer) -> str:
