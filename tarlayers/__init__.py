@@ -61,6 +61,7 @@ Inside a floor these edges are meant, and no others:
     extract -> export
     analysis.diff -> analysis.filediff
     analysis.filediff -> analysis.moves
+    analysis.verify -> analysis.verify_documents
     analysis.lint.* -> analysis.lint.*
     analysis.policy.* -> analysis.policy.*
     analysis.policy.evidence -> analysis.dive analysis.lint.report analysis.secrets

@@ -30,6 +30,7 @@ SEVERITIES = {
     "V025": "warning",  # the index's platform against the configuration's
     "V026": "warning",  # what a descriptor embeds against its digest
     "V027": "error",  # images of one name, none of which has all its blobs
+    "V028": "error",  # an oci-layout that readers refuse
 }
 """Every code and its severity."""
 

@@ -13,16 +13,15 @@ from typing import NamedTuple
 
 import orjson
 
+from tarlayers.analysis.verify_documents import find_document_faults
 from tarlayers.digest import Digest, name_algorithm
 from tarlayers.errors import MalformedInput, PassedOver, TarlayersError
 from tarlayers.finding import SEVERITIES, Checked, CheckedBlob, Finding, VerifyReport, make_finding, sort_findings
-from tarlayers.formats.json_text import find_repeated_keys
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import LayerScan
 from tarlayers.reference import is_same_platform
-from tarlayers.sources.agreement import Disagreement, compare_documents
 from tarlayers.sources.layout import BlobClaim, OtherRecord
 from tarlayers.stores.store import WHOLE, OnRead, Store
 from tarlayers.threads import count_cores, run_threads
@@ -37,8 +36,6 @@ _CLAIMANTS = {
 }
 """Who claims something of a blob, by the claim's role."""
 
-_INDEXES = {"index.json", "manifest.json", "repositories"}
-_SHOWN_KEYS = 5
 _LINE_BREAKS = {ord("\r"): None, ord("\n"): None}  # which Go reads over in base64
 _TOC_CODES = {"digest": "V007", "content": "V008", "unchecked": "V018"}
 
@@ -87,7 +84,9 @@ class _Verifying:
             self._computed[name] = _compute(self._store, name, layer=name in self._layers, on_read=on_read)
 
         run_threads(compute, todo, workers=workers)
-        self._check_archive()
+        for fault in find_document_faults(self._archive, self._layers, self._blobs):
+            place = self._user(fault.blob) if fault.blob else fault.place
+            self._add(fault.code, place, fault.claimed, fault.computed, fault.message, fault.blob)
         self._check_claims()
         of_name: dict[str, list[Image]] = {}
         for image, record in zip(self._archive.images, self._archive.layout.images, strict=False):
@@ -136,38 +135,6 @@ class _Verifying:
     def _user(self, blob: str, claim_place: str = "") -> str:
         """Name what uses a blob, as a user knows it; where nothing does, what claims something of it."""
         return self._users.get(blob, claim_place if claim_place != blob else "")
-
-    # -- claims about the archive ------------------------------------------------------------------
-
-    def _compare_documents(self) -> Iterator[Disagreement]:
-        store = self._store
-        return compare_documents(store.documents, store.sizes, store.limits)
-
-    def _check_archive(self) -> None:
-        if self._archive.index_file is not None:
-            origin = self._archive.index_file.origin
-            message = f"blobs were hashed when this was made ({origin.kind}, {origin.size} bytes), and not again"
-            self._add("V019", "index", message=message)
-        for place, claimed, computed, message in self._compare_documents():
-            self._add("V006" if computed is None else "V010", place, claimed, computed, message)
-        for name, count in self._store.duplicates.items():
-            if name in self._blobs or name in self._store.documents:
-                message = f"{count} members have this name; the last counts, as for docker, others take the first"
-                self._add("V017", self._user(name), None, count, message, name)
-
-        for name in self._documents():
-            keys = find_repeated_keys(self._store.documents[name])
-            if keys:
-                message = f"a key stands twice, the last counts, as for docker: {' '.join(keys[:_SHOWN_KEYS])}"
-                self._add("V024", self._user(name), None, len(keys), message, name)
-
-    def _documents(self) -> Iterator[str]:
-        """The documents that tell of images."""
-        told = {self._follow(claim.blob) for claim in self._archive.layout.claims if claim.blob is not None}
-        told |= {image.config_blob for image in self._archive.layout.images if image.config_blob is not None}
-        for name in sorted(told.difference(self._layers) | _INDEXES):
-            if name in self._store.documents:
-                yield name
 
     # -- claims about blobs ------------------------------------------------------------------------
 

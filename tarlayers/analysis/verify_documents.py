@@ -1,0 +1,81 @@
+"""What is odd in an archive's documents themselves: keys and members that stand twice, two sets of documents that tell
+of different images, an `oci-layout` that readers refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from tarlayers.errors import MalformedInput
+from tarlayers.formats.json_text import find_repeated_keys, parse_json
+from tarlayers.imagearchive import ImageArchive
+from tarlayers.sources.agreement import compare_documents
+
+_INDEXES = {"index.json", "manifest.json", "repositories"}
+_SHOWN_KEYS = 5
+_LAYOUT, _VERSION = "oci-layout", "1.0.0"
+
+
+class DocumentFault(NamedTuple):
+    """One thing that is odd: a code of `finding`, and where."""
+
+    code: str
+    place: str
+    claimed: object
+    computed: object
+    message: str
+    blob: str = ""
+    """The member it is about, where it is about one."""
+
+
+def find_document_faults(
+    archive: ImageArchive, layers: Collection[str], blobs: Collection[str]
+) -> Iterator[DocumentFault]:
+    """Yield what is odd. `layers` are the members that are layers, `blobs` those that something is claimed of."""
+    if archive.index_file is not None:
+        origin = archive.index_file.origin
+        message = f"blobs were hashed when this was made ({origin.kind}, {origin.size} bytes), and not again"
+        yield DocumentFault("V019", "index", None, None, message)
+    store = archive.store
+    for place, claimed, computed, message in compare_documents(store.documents, store.sizes, store.limits):
+        yield DocumentFault("V006" if computed is None else "V010", place, claimed, computed, message)
+    for name, count in store.duplicates.items():
+        if name in blobs or name in store.documents:
+            message = f"{count} members have this name; the last counts, as for docker, others take the first"
+            yield DocumentFault("V017", "", None, count, message, name)
+    for name in _list_documents(archive, layers):
+        keys = find_repeated_keys(store.documents[name])
+        if keys:
+            message = f"a key stands twice, the last counts, as for docker: {' '.join(keys[:_SHOWN_KEYS])}"
+            yield DocumentFault("V024", "", None, len(keys), message, name)
+    yield from _check_layout(archive)
+
+
+def _list_documents(archive: ImageArchive, layers: Collection[str]) -> Iterator[str]:
+    """Yield the documents that tell of images."""
+    aliases, layout = archive.store.aliases, archive.layout
+    told = {aliases.get(claim.blob, claim.blob) for claim in layout.claims if claim.blob is not None}
+    told |= {image.config_blob for image in layout.images if image.config_blob is not None}
+    for name in sorted(told.difference(layers) | _INDEXES):
+        if name in archive.store.documents:
+            yield name
+
+
+def _check_layout(archive: ImageArchive) -> Iterator[DocumentFault]:
+    """Hold the layout against what containerd takes (images/archive/importer.go)."""
+    documents = archive.store.documents
+    if "index.json" not in documents or _LAYOUT not in archive.store.sizes:
+        return
+    if _LAYOUT not in documents:
+        if archive.index_file is None:  # which has those documents alone that tell of images
+            yield DocumentFault("V028", _LAYOUT, _VERSION, None, "it is no JSON document")
+        return
+    try:
+        value = parse_json(documents[_LAYOUT], _LAYOUT)
+    except MalformedInput as error:
+        yield DocumentFault("V028", _LAYOUT, _VERSION, None, error.reason)
+        return
+    version = value.get("imageLayoutVersion") if isinstance(value, dict) else value
+    if version not in (None, "", _VERSION):
+        yield DocumentFault("V028", _LAYOUT, _VERSION, str(version), "a version of the layout that containerd refuses")
