@@ -156,8 +156,10 @@ BASE = layer(
     file("moved/here", b"7" * 40),
     file("twin", b"8"),
     hardlink("twin2", "twin"),
+    hardlink(f"twin {BAD}", "twin"),
     file("twin3", b"9"),
     hardlink("twin4", "twin3"),
+    hardlink(f"twin4 {BAD}", "twin3"),
     symlink("way", "etc"),
     file("token", SECRET),
 )
@@ -169,6 +171,7 @@ TOP = layer(
     whiteout("gone"),
     whiteout("twin3"),
     whiteout("twin4"),
+    whiteout(f"twin4 {BAD}"),
     file(f"new/{BAD}", b"10"),
     file("way/same", b"through a link"),
     file("text", b"a\nb\n"),

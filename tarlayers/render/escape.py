@@ -52,6 +52,11 @@ def raw_base64(path: str) -> str | None:
     """The exact bytes of a name that is not UTF-8, in base64; None where the name is text."""
     if path.isascii() or not _SURROGATE.search(path):
         return None
+    return spell_base64(path)
+
+
+def spell_base64(path: str) -> str:
+    """The exact bytes of a name in base64."""
     return b2a_base64(path.encode("utf-8", "surrogateescape"), newline=False).decode()
 
 

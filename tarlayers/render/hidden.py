@@ -8,11 +8,11 @@ from typing import Any
 from tarlayers.analysis.hidden import HiddenFile
 from tarlayers.analysis.secrets import Secret
 from tarlayers.formats.secrets import mask_text
-from tarlayers.render.escape import escape_path, escape_text
+from tarlayers.render.escape import escape_text
 from tarlayers.render.images import refusals_document
 from tarlayers.render.rows import Rows
 from tarlayers.render.steps import brief_step
-from tarlayers.render.values import human_size, path_fields
+from tarlayers.render.values import human_size, path_fields, paths_fields
 from tarlayers.rootfs import Refusal
 
 HEADER = ("SIZE", "LAYER", "PATH", "CAUSE", "HIDDEN BY")
@@ -69,7 +69,7 @@ def _hidden_row(
     if row.stored_as != row.path:
         document |= path_fields("stored_as", row.stored_as or "/")
     if row.links:
-        document["links"] = [escape_path(link) for link in row.links]
+        document |= paths_fields("links", row.links)
     found = rules.get((row.layer, row.offset))
     return document | ({"secrets": found} if found else {})
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import orjson
 
 from tarlayers.entry import Entry
-from tarlayers.render.escape import escape_path, raw_base64
+from tarlayers.render.escape import escape_path, raw_base64, spell_base64
 from tarlayers.render.rows import Rows
 
 _T = TypeVar("_T")
@@ -90,7 +90,7 @@ def entry_dict(
         document["xattrs"] = {escape_path(name): value.hex() for name, value in sorted(xattrs.items())}
     document["layer"] = layer
     if links:
-        document["links"] = [escape_path(link) for link in links]
+        document |= paths_fields("links", links)
     if digests and entry.sha256 is not None:
         document["sha256"] = f"sha256:{entry.sha256.hex()}"
     return document
@@ -118,6 +118,14 @@ def path_fields(key: str, path: str) -> dict[str, Any]:
         return {key: path}
     raw = raw_base64(path)
     return {key: path} if raw is None else {key: escape_path(path), f"{key}_raw": raw}
+
+
+def paths_fields(key: str, paths: Sequence[str]) -> dict[str, Any]:
+    """Names as JSON, and the exact bytes of all of them in base64 where one is not UTF-8."""
+    document: dict[str, Any] = {key: [escape_path(path) for path in paths]}
+    if any(map(raw_base64, paths)):
+        document[f"{key}_raw"] = list(map(spell_base64, paths))
+    return document
 
 
 def dump_json(document: Mapping[str, Any]) -> bytes:
