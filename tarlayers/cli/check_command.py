@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -21,7 +22,7 @@ from tarlayers.cli.options import (
     warn_refused,
 )
 from tarlayers.cli.outcome import answer_no, warn
-from tarlayers.cli.output import write_bytes, write_file, write_lines
+from tarlayers.cli.output import refuse_inputs, write_bytes, write_file, write_lines
 from tarlayers.cli.policy_file import load_policy, uri_of
 from tarlayers.cli.words import STREAM_MARK
 from tarlayers.cli.words import Command as WordCommand
@@ -143,7 +144,9 @@ def command(
     reports = pair_reports(format or [], output or [], ctx.meta.get(_ORDER, []))
     day = datetime.now(UTC).date() if today is None else today.date()
     how = Opening(engine, platform, cache, verbose, quiet)
-    found = _check_images(load_policy(policy), images, baseline, day, how)
+    rules = load_policy(policy)
+    _require_outputs(reports, [rules.name, *(split_reference(each)[0] for each in (*images, baseline) if each)])
+    found = _check_images(rules, images, baseline, day, how)
     for report in reports:
         text = _render(found, report.format, every=verbose).encode("utf-8", "backslashreplace")
         if report.path is None:
@@ -176,6 +179,17 @@ def pair_reports(formats: Sequence[ReportFormat], outputs: Sequence[str], order:
             param_hint="--format",
         )
     return reports if shown else [Report(ReportFormat.text, None), *reports]
+
+
+def _require_outputs(reports: Sequence[Report], inputs: Sequence[str]) -> None:
+    """Refuse reports that would replace an input, or one another."""
+    taken: set[str] = set()
+    for path in (report.path for report in reports if report.path is not None):
+        refuse_inputs(path, inputs)
+        target = os.path.realpath(path)
+        if target in taken and (not os.path.exists(target) or os.path.isfile(target)):  # noqa: PTH110, PTH113 # text
+            raise typer.BadParameter(f"{path}: two reports cannot go to one file", param_hint="--output")
+        taken.add(target)
 
 
 def _check_images(policy: Policy, images: Sequence[str], baseline: str | None, day: date, how: Opening) -> CheckReport:

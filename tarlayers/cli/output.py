@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import typer
+
 _BATCH = 1 << 16
 
 
@@ -73,6 +75,26 @@ def write_file(path: str, chunks: Iterable[bytes]) -> None:
                 out.write(chunk)
             except OSError as error:  # of the disk, not of what the chunks are read from
                 raise _named(error, path) from error
+
+
+def refuse_inputs(path: str, inputs: Iterable[str | None]) -> None:
+    """Refuse to write over what is read, whatever it is called there, before any work is done; `-` is a stream.
+
+    Devices and pipes may be both: nothing of them is lost.
+    """
+    out = _identify(path, "stdout")
+    if out is not None and any(out == _identify(each, "stdin") for each in inputs if each):
+        name = "standard output" if path == "-" else path
+        raise typer.BadParameter(f"{name}: input file is output file", param_hint="--output")
+
+
+def _identify(path: str, stream: str) -> tuple[int, int] | None:
+    """Give device and inode of a regular file, or of the one that a standard stream is; else None."""
+    try:
+        status = os.stat(path) if path != "-" else os.fstat(getattr(sys, stream).fileno())  # noqa: PTH116 # it is text
+    except (OSError, ValueError):  # it is not there; ValueError: what stands for a stream is no file
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 
 @contextmanager
