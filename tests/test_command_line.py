@@ -82,12 +82,27 @@ def test_a_wrong_call_is_one_line_and_exit_2(words: list, reason: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", [["ls", "-R"], ["ls", "-R", "-f", "json"], ["inspect"], ["history"]])
+IMAGE = f"{SHOP}#v2"
+PIPED = [
+    ["ls", "-R", IMAGE],
+    ["ls", "-R", "-f", "json", IMAGE],
+    ["inspect", IMAGE],
+    ["history", IMAGE],
+    ["cache", "info"],
+    ["tarsplit", "--help"],
+    ["ls", "--help"],
+    ["--help"],
+    ["--version"],
+    ["--show-completion", "bash"],
+]
+
+
+@pytest.mark.parametrize("words", PIPED, ids=lambda words: " ".join(words[:2]))
 def test_a_closed_pipe_ends_quietly(words: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-m", "tarlayers", words[0], f"{SHOP}#v2", *words[1:]],
+        [sys.executable, "-m", "tarlayers", *words],
         cwd=ROOT,
         stdout=writer,
         stderr=subprocess.PIPE,

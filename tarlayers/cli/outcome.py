@@ -12,7 +12,6 @@ from typing import NoReturn
 
 import typer
 
-from tarlayers.cli.words import ClosedPipe
 from tarlayers.errors import (
     DestinationRefused,
     LimitExceeded,
@@ -101,7 +100,13 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         command = error.ctx.command_path if error.ctx is not None else "tarlayers"
         complain(f"{error.format_message()} (see {command} --help)")
         return CALL_WRONG
-    except (ClosedPipe, BrokenPipeError):
+    except BrokenPipeError:
+        _forget_output()
+        return 0
+    except SystemExit as error:
+        # What typer makes of a closed pipe, with exit 1; and that means: the answer is no.
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
         _forget_output()
         return 0
     except TarlayersError as error:

@@ -15,13 +15,9 @@ from tarlayers.cli.bounds import bound_options, reading_within
 STREAM_MARK = "\0"
 
 
-class ClosedPipe(Exception):
-    """Nobody reads on. A BrokenPipeError itself typer would turn into exit 1, and that means: the answer is no."""
-
-
 class Command(TyperCommand):
-    """A command whose arguments may be `-#REF` (an image of several on standard input), that may be cut short, and
-    that has the options of `cli.bounds`.
+    """A command whose arguments may be `-#REF` (an image of several on standard input), and that has the options of
+    `cli.bounds`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 # typer's, whatever they are
@@ -30,11 +26,8 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 # click's, vendored or not
         """Run the command within the bounds that its options give."""
-        try:
-            with reading_within(ctx):
-                return super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise ClosedPipe from error
+        with reading_within(ctx):
+            return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 # as above
         """Mark such words, then parse as always."""
