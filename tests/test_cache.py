@@ -708,6 +708,27 @@ def test_info_and_clear(directory_used: Path) -> None:
     assert run("cache", "clear").lines[0].startswith("removed 2 layers, ")
 
 
+@pytest.mark.parametrize("words", [(), ("-q",), ("-f", "json")])
+def test_what_cannot_be_removed_is_said(
+    words: tuple[str, ...], directory_used: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("ls", OLD)
+
+    def refuse(path: str) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        ran = run("cache", "clear", *words)
+    count = len(list((directory_used / VERSION).iterdir()))
+    reason = f"tarlayers: {directory_used}: {count} files cannot be removed: Permission denied\n"
+    assert (ran.code, ran.stderr) == (3, reason)
+    assert run("cache", "info", "-f", "json").json["layers"] == 2
+    directory_used.chmod(0o777)
+    ran = run("cache", "clear", *words)
+    assert (ran.code, ran.stderr) == (3, f"tarlayers: {directory_used}: others may write to it\n")
+
+
 def test_a_word_when_it_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache").write_bytes(b"")
     monkeypatch.setenv("TARLAYERS_CACHE", str(tmp_path / "cache"))

@@ -6,7 +6,7 @@ import typer
 
 from tarlayers.cli.cache import open_cache, why_off
 from tarlayers.cli.options import Format, FormatOption, QuietOption, VerboseOption
-from tarlayers.cli.outcome import complain
+from tarlayers.cli.outcome import INPUT_WRONG, complain
 from tarlayers.cli.output import write_json, write_lines
 
 command = typer.Typer(
@@ -40,16 +40,23 @@ def clear(
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Remove all that is in it.
+    """Remove all that is in it. Exit 3 when something cannot be removed.
 
     Example: tarlayers cache clear
     """
     from tarlayers.render.cache import cleared_document, cleared_lines
+    from tarlayers.render.findings import count_noun
     from tarlayers.sources.layercache import CacheUsage
 
-    cache = open_cache(None if quiet else complain)
-    removed = cache.clear() if cache is not None else CacheUsage(0, 0)
+    cache = open_cache()
+    failed: list[OSError] = []
+    removed = cache.clear(failed.append) if cache is not None else CacheUsage(0, 0)
     if format is Format.json:
         write_json("cache", cleared_document(removed))
     elif not quiet:
         write_lines(cleared_lines(removed))
+    if cache is not None and (cache.problem or failed):
+        complain(
+            cache.problem or f"{cache.path}: {count_noun(len(failed), 'file')} cannot be removed: {failed[0].strerror}"
+        )
+        raise typer.Exit(INPUT_WRONG)
