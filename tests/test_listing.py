@@ -9,7 +9,7 @@ import pytest
 
 from tarlayers import NoSuchPath, index_layer
 from tarlayers.analysis.listing import find_in_layer
-from tests.build import archive, file, hardlink, image, layer, whiteout
+from tests.build import archive, directory, file, hardlink, image, layer, whiteout
 from tests.run import run
 
 STACK = image(layer(file("a/b", b"1"), file("c")), layer(whiteout("a"), file("d/e")))
@@ -29,6 +29,26 @@ def test_a_path_that_a_layer_lacks_is_said(stack: Path, options: tuple[str, ...]
         assert (ran.code, ran.stdout, ran.stderr) == (1, b"", f"tarlayers: {at}: not in this layer\n")
     assert run("ls", "--only", "1", stack, "/d", *options).code == 0
     assert run("ls", "--only", "1", stack, "/d", "--match", "nothing", *options).code == 0
+
+
+DEEP = image(
+    layer(directory("usr"), file("usr/a"), directory("usr/lib"), file("usr/lib/b"), file("usr/lib/c/d"), file("e"))
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--depth", "1"], ["/usr", "/e"]),
+        (["--depth", "2"], ["/usr", "/usr/a", "/usr/lib", "/e"]),
+        (["/usr", "--depth", "1"], ["/usr", "/usr/a", "/usr/lib"]),
+        (["/usr/lib", "--depth", "2"], ["/usr/lib", "/usr/lib/b", "/usr/lib/c/d"]),
+        (["--depth", "2", "--type", "file"], ["/usr/a", "/e"]),
+    ],
+)
+def test_the_depth_of_one_layer(tmp_path: Path, words: list[str], shown: list[str]) -> None:
+    (tmp_path / "app.tar").write_bytes(archive("oci-gzip", DEEP))
+    assert run("ls", "--only", "0", tmp_path / "app.tar", *words).lines == shown
 
 
 def test_the_root_is_no_file(stack: Path) -> None:

@@ -61,7 +61,7 @@ class Selection(NamedTuple):
     types: frozenset[str]
     """Empty for all."""
     depth: int | None = None
-    """How many levels below the path, for what is recursive; None for all."""
+    """How many levels below the path, for what is recursive and for one layer; None for all."""
 
     def select(self, rootfs: RootFS) -> Rows:
         """Give the rows in the order of their paths' bytes; NoSuchPath when PATH is not there."""
@@ -105,6 +105,8 @@ class Selection(NamedTuple):
 
     def _fits(self, path: str, entry: Entry) -> bool:
         if self.types and entry.type not in self.types:
+            return False
+        if self.depth is not None and path.count("/") > self.path.count("/") + self.depth:
             return False
         return self.match is None or compile_glob(self.match).fullmatch(path) is not None
 
