@@ -68,6 +68,37 @@ WRONG = {
         ["cat", "--at", "1", "--only", "1", SHOP, "/x"],
         "Invalid value for --at: is about the merged view",
     ),
+    "a tree with sizes": (["ls", "--du", "--tree", SHOP], "Invalid value for --tree: does not go with --du"),
+    "a long tree": (["ls", "--tree", "-l", SHOP], "Invalid value for --long: does not go with --tree"),
+    "long sizes": (["ls", "-l", "--du", SHOP], "Invalid value for --long: does not go with --du"),
+    "a patch of a directory": (
+        ["diff", SHOP, SHOP, "/etc", "--patch", "/x"],
+        "Invalid value for PATH: does not go with --patch",
+    ),
+    "a patch summed up": (
+        ["diff", "--stat", "--patch", "/x", SHOP, SHOP],
+        "Invalid value for --stat: does not go with --patch",
+    ),
+    "a patch of layers": (
+        ["diff", "--only", "layers", "--patch", "/x", SHOP, SHOP],
+        "Invalid value for --only: does not go with --patch",
+    ),
+    "a patch without files": (
+        ["diff", "--ignore", "*.pyc", "--patch", "/x", SHOP, SHOP],
+        "Invalid value for --ignore: does not go with --patch",
+    ),
+    "the containers of an image": (
+        ["containers", f"{TESTDATA}/shop.dataroot.tar#shop"],
+        "Invalid value for ROOT: all containers are listed: give it without #REF",
+    ),
+    "hard links of a merged view": (
+        ["ls", "--type", "file,hardlink", SHOP],
+        "Invalid value for --type: no such type: hardlink (there are block, char, dir, fifo, file, symlink; layers",
+    ),
+    "a type that does not exist": (
+        ["ls", "--only", "0", "--type", "link", SHOP],
+        "Invalid value for --type: no such type: link (there are block, char, dir, fifo, file, hardlink, symlink, unk",
+    ),
     "an empty destination": (["extract", SHOP, ""], "Invalid value for DEST: names no directory"),
     "one argument too many": (["inspect", SHOP, "x"], "Got unexpected extra argument"),
 }

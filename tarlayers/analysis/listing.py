@@ -12,6 +12,9 @@ from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Layer
 from tarlayers.rootfs import RootFS, leave_out
 
+_MERGED_TYPES = frozenset(("file", "dir", "symlink", "char", "block", "fifo"))
+_RAW_TYPES = frozenset(("hardlink", "unknown"))  # in a merged view a hard link is what it leads to
+
 
 class Row(NamedTuple):
     """One visible path."""
@@ -112,13 +115,18 @@ class Selection(NamedTuple):
 
 
 def parse_selection(
-    path: str, *, recursive: bool, match: str | None, types: str | None, depth: int | None = None
+    path: str, *, recursive: bool, match: str | None, types: str | None, depth: int | None = None, raw: bool = False
 ) -> Selection:
-    """Take a selection as the command line has it; a type that does not exist is ValueError."""
-    known = {"file", "dir", "symlink", "hardlink", "char", "block", "fifo", "unknown"}
+    """Take a selection as the command line has it, of a merged view or of one layer `raw`; a type that does not exist
+    there is ValueError.
+    """
+    known = _MERGED_TYPES | _RAW_TYPES if raw else _MERGED_TYPES
     wanted = frozenset(word.strip() for word in types.split(",")) if types else frozenset()
     if wanted - known:
-        raise ValueError(f"no such type: {', '.join(sorted(wanted - known))} (there are {', '.join(sorted(known))})")
+        hint = "; layers have it: --only" if wanted - known <= _RAW_TYPES else ""
+        raise ValueError(
+            f"no such type: {', '.join(sorted(wanted - known))} (there are {', '.join(sorted(known))}{hint})"
+        )
     return Selection(clean_path(path), recursive or depth is not None, match, wanted, depth)
 
 

@@ -97,6 +97,13 @@ def split_reference(argument: str) -> tuple[str, str | None]:
     return path, reference or None
 
 
+def refuse_together(given: Mapping[str, bool]) -> None:
+    """Refuse a second of options that exclude each other, naming both; what is not given is False."""
+    chosen = [option for option, is_given in given.items() if is_given]
+    if len(chosen) > 1:
+        raise typer.BadParameter(f"does not go with {chosen[0]}", param_hint=chosen[1])
+
+
 def _widen_pipe(stream: BinaryIO) -> None:
     """Let as much wait in a pipe as any user may ask for: by the 64 KiB that wait otherwise, one pass took a third
     longer.
