@@ -62,7 +62,14 @@ PlatformOption = Annotated[
     str | None,
     typer.Option("--platform", metavar="OS/ARCH[/VARIANT]", help="Which image of several.", show_default=False),
 ]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say on standard error what is done.")]
+VerboseOption = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Say on standard error what the archive is, how it is read, and what came from the cache.",
+    ),
+]
 CacheOption = Annotated[
     bool | None,
     typer.Option(
@@ -158,7 +165,21 @@ def open_archive(
             limits=current_limits(),
             on_read=on_read,
         )
+    if verbose:
+        _tell_archive(archive)
     return archive, reference
+
+
+def _tell_archive(archive: ImageArchive) -> None:
+    """Say what an archive was found to be, and how its layers are read."""
+    from tarlayers.cli.outcome import complain
+    from tarlayers.render.findings import count_noun
+    from tarlayers.render.values import human_size
+
+    name = archive.path if archive.path != "-" else "standard input"
+    in_place = archive.kind != "index" and archive.path != "-" and archive.compression == "none"
+    how = ", read in place" if in_place else ""  # of all else it was said before
+    complain(f"{name}: {archive.kind} of {count_noun(len(archive.images), 'image')}, {human_size(archive.size)}{how}")
 
 
 def open_chosen(

@@ -10,6 +10,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 from tarlayers.cli.bounds import bound_options, reading_within
+from tarlayers.cli.cache import telling_served
 
 # Put before `-#REF`, which else looks like an option. No argument of a process can hold this character.
 STREAM_MARK = "\0"
@@ -26,7 +27,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 # click's, vendored or not
         """Run the command within the bounds that its options give."""
-        with reading_within(ctx):
+        with reading_within(ctx), telling_served():
             return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 # as above

@@ -80,6 +80,8 @@ class LayerCache:
         self._made = False
         self.problem = _distrust(self.path) or _distrust(self._files)
         """Why nothing is read or written here; None where it is."""
+        self.served: set[Digest] = set()
+        """The layers that a store took from here."""
         if self.problem:
             self._tell(self.problem)
         self._frozen = self.problem is not None
