@@ -141,7 +141,7 @@ def find_file(rootfs: RootFS, path: str) -> str:
 
 def find_in_layer(entries: Sequence[Entry], path: str, offset: int | None = None) -> Entry:
     """Find the file that a layer holds at `path`, the last of several or the one whose header is at `offset`,
-    hard links followed; NoSuchPath if none.
+    hard links followed, symlinks not; NoSuchPath if none.
     """
     wanted = clean_path(path)
     # A link's target stands before it, so one look from the end follows a chain of them, however long.
@@ -152,10 +152,23 @@ def find_in_layer(entries: Sequence[Entry], path: str, offset: int | None = None
             wanted, offset = clean_path(entry.link), None
             continue
         if entry.type != "file":
-            raise NoSuchPath(f"is a {entry.type}, not a file", place=wanted)
+            leads = f" to {entry.link}" if entry.type == "symlink" else ""
+            raise NoSuchPath(f"is a {entry.type}{leads}, not a file", place=wanted)
         return entry
     way = "" if wanted == clean_path(path) else f"a hard link to {wanted}, which is "
-    raise NoSuchPath(f"{way}not in this layer", place=path)
+    raise NoSuchPath(f"{way}{_why_none(entries, wanted, offset)}", place=path)
+
+
+def _why_none(entries: Sequence[Entry], wanted: str, offset: int | None) -> str:
+    """Say what a layer has at a path where it has no entry that was asked for."""
+    there = [entry for entry in entries if entry.path == wanted]
+    offsets = [str(entry.offset) for entry in there if entry.role == "entry"]
+    if offsets:
+        more = ", ..." if len(offsets) > 8 else ""
+        return f"in this layer not at offset {offset}, but at {', '.join(offsets[:8])}{more}"
+    if there:
+        return "is a whiteout, not a file"
+    return "not in this layer"
 
 
 def find_holders(layers: Sequence[Layer], path: str) -> list[int]:
