@@ -238,6 +238,35 @@ def test_a_dash_is_standard_output() -> None:
     assert ran.json["ok"] is True
 
 
+TWO = archive(
+    "docker-25",
+    image(layer(file("a", b"1" * 100)), names=("app:v1",)),
+    image(layer(file("a", b"1" * 100)), layer(file("b", b"2" * 50)), names=("app:v2",)),
+)
+RULES = ["max_layers = 1", "max_growth = 10", 'verify = "note"', "forbid_secrets = true"]
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("words", ["-#v1 -#v2", "-#v1 -#v1", "-#v2 --baseline -#v1", "-#v2 -#v1 --baseline -#v1"])
+def test_standard_input_is_read_once_for_all(here: Path, words: str, rules: str) -> None:
+    (here / "two.tar").write_bytes(TWO)
+    streamed = check(*words.split(), "-f", "json", rules=rules, stdin=TWO)
+    read = check(*words.replace("-#", "two.tar#").split(), "-f", "json")
+    assert streamed.code in (0, 1), streamed.stderr
+    assert (streamed.code, streamed.stderr) == (read.code, read.stderr)
+    assert (
+        streamed.stdout.decode().replace('"-#', '"two.tar#').replace("standard input", "two.tar")
+        == read.stdout.decode()
+    )
+
+
+@pytest.mark.usefixtures("here")
+def test_a_stream_is_not_its_own_baseline() -> None:
+    ran = check("-", "--baseline", "-", rules="max_growth = 1", stdin=SMALL)
+    assert (ran.code, ran.stdout) == (2, b"") and "is the image itself" in ran.stderr
+    assert check("-", "-", rules="max_size = 1000", stdin=SMALL).code == 0
+
+
 def test_verbose_lists_everything(here: Path) -> None:
     (here / "many.tar").write_bytes(archive("docker-25", image(layer(*(file(f"f{i:02}") for i in range(15))))))
     short, whole = check("many.tar", rules='forbid_paths = ["f*"]'), check("many.tar", "--verbose")

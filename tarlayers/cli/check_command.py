@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tarlayers.analysis.policy.evidence import Evidence
     from tarlayers.analysis.policy.verdict import Verdict
     from tarlayers.formats.policy import Policy
+    from tarlayers.imagearchive import ImageArchive
     from tarlayers.render.reports.report import CheckReport
 
 _ORDER = "tarlayers.option_order"
@@ -68,6 +69,8 @@ class Opening(NamedTuple):
     cache: bool | None
     verbose: bool
     quiet: bool
+    stream: list[ImageArchive]
+    """What standard input holds, once it was read: it may have several of the images."""
 
 
 class Report(NamedTuple):
@@ -141,9 +144,11 @@ def command(
         return
     if not images:
         raise typer.BadParameter("name an image", param_hint="IMAGE")
+    if baseline == "-" and "-" in images:
+        raise typer.BadParameter("is the image itself; of a stream with two name both: -#v2 --baseline -#v1")
     reports = pair_reports(format or [], output or [], ctx.meta.get(_ORDER, []))
     day = datetime.now(UTC).date() if today is None else today.date()
-    how = Opening(engine, platform, cache, verbose, quiet)
+    how = Opening(engine, platform, cache, verbose, quiet, [])
     rules = load_policy(policy)
     _require_outputs(reports, [rules.name, *(split_reference(each)[0] for each in (*images, baseline) if each)])
     found = _check_images(rules, images, baseline, day, how)
@@ -202,7 +207,8 @@ def _check_images(policy: Policy, images: Sequence[str], baseline: str | None, d
         warn(f"no rule of {policy.name} needs the baseline", quiet=how.quiet)
     old = None
     if baseline is not None and reading.baseline:
-        old = _gather(baseline, reading._replace(hashed=False, again=False), how)
+        shared = split_reference(baseline)[0] == "-" and any(split_reference(each)[0] == "-" for each in images)
+        old = _gather(baseline, reading if shared else reading._replace(hashed=False, again=False), how)
     return CheckReport(
         policy=policy.name,
         policy_uri=uri_of(policy.name),
@@ -229,19 +235,25 @@ def _gather(argument: str, reading: Reading, how: Opening, baseline: Evidence | 
     from tarlayers.analysis.policy.evidence import Evidence
     from tarlayers.errors import naming
 
-    archive, reference = open_archive(
-        argument,
-        quiet=how.quiet,
-        verbose=how.verbose,
-        hashed=reading.hashed,
-        keep=reading.again,
-        cache=how.cache,
-    )
+    archive, reference = _open(argument, reading, how)
     image = choose_in(archive, reference, how.platform, quiet=how.quiet, contents=False)
     if reading.layers:
         with naming(_path_of(argument)):
             load_chosen(image.layers, quiet=how.quiet, hashed=reading.hashed)
     return Evidence(image, archive, baseline=baseline, engine=how.engine.value)
+
+
+def _open(argument: str, reading: Reading, how: Opening) -> tuple[ImageArchive, str | None]:
+    """Open an image's archive, standard input once for all."""
+    path, reference = split_reference(argument)
+    if path == "-" and how.stream:
+        return how.stream[0], reference
+    archive, reference = open_archive(
+        argument, quiet=how.quiet, verbose=how.verbose, hashed=reading.hashed, keep=reading.again, cache=how.cache
+    )
+    if path == "-":
+        how.stream.append(archive)
+    return archive, reference
 
 
 def _path_of(argument: str) -> str:
