@@ -163,6 +163,8 @@ def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
             return _open_packed(path, stream, needs, limits)
         if not os.fstat(descriptor).st_size:
             raise MalformedInput("the file is empty")
+        if Path(path).name in _LAYOUT_FILES and os.pread(descriptor, 1, 0) in (b"{", b"["):
+            raise UnsupportedInput("a document of an image, not an archive: give the directory that it is in")
         archive = open_tar(path, os.dup(descriptor), limits)
         return _assemble(path, archive.size, "none", _make_store(archive, needs.cache, limits), limits)
 

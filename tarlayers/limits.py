@@ -104,7 +104,11 @@ def change_limits(limits: Limits, words: Iterable[str]) -> Limits:
     for word in words:
         name, _, text = word.partition("=")
         if name not in names:
-            raise ValueError(f"no limit is called {name!r}; there are {' '.join(names)}")
+            from difflib import get_close_matches  # noqa: PLC0415 # for a mistake alone
+
+            near = get_close_matches(name, names, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {' '.join(names)}"
+            raise ValueError(f"no limit is called {name!r}; {hint}")
         match = re.fullmatch(_VALUE, text, re.IGNORECASE)
         if match is None:
             raise ValueError(f"{text!r} is no value of {name}: give a whole number, with k, M, G or T if it is large")

@@ -8,13 +8,14 @@ from tarlayers.cli.cache import open_cache, why_off
 from tarlayers.cli.options import Format, FormatOption, QuietOption, VerboseOption
 from tarlayers.cli.outcome import INPUT_WRONG, complain
 from tarlayers.cli.output import write_json, write_lines
+from tarlayers.cli.words import NamedCommand
 
 command = typer.Typer(
     help="The files of layers that were read before, so that they need not be decompressed again.",
 )
 
 
-@command.command("info")
+@command.command("info", cls=NamedCommand)
 def show_info(
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
     verbose: VerboseOption = False,
@@ -34,7 +35,7 @@ def show_info(
         write_lines(info_lines(cache, off))
 
 
-@command.command("clear")
+@command.command("clear", cls=NamedCommand)
 def clear(
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
     verbose: VerboseOption = False,

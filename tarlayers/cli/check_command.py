@@ -55,10 +55,11 @@ class Command(WordCommand):
     """A command that knows in which order its options were given: an --output belongs to the --format before it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 # its class moved in typer 0.26
-        """Note the order, then parse as always."""
+        """Parse as always, then note the order."""
+        rest = super().parse_args(ctx, list(args))
         _, _, order = self.make_parser(ctx).parse_args(args=self.mark(args))
         ctx.meta[_ORDER] = [parameter.name for parameter in order if parameter.name in ("format", "output")]
-        return list(super().parse_args(ctx, args))
+        return rest
 
 
 class Opening(NamedTuple):

@@ -114,8 +114,10 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         return exit_code(error)
     except OSError as error:
         _forget_output()
+        # Of the calls that name no file only the one for the current directory finds that something is not there.
+        place = "current directory" if isinstance(error, FileNotFoundError) else "output"
         # What stands for a stream that was closed has no number and says what it cannot do: `write`.
-        complain(f"{error.filename or 'output'}: {error.strerror or 'it is closed'}")
+        complain(f"{error.filename or place}: {error.strerror or 'it is closed'}")
         return INPUT_WRONG
     except (MemoryError, RecursionError) as error:
         complain(f"gave up: {type(error).__name__}")

@@ -82,6 +82,8 @@ def refuse_inputs(path: str, inputs: Iterable[str | None]) -> None:
 
     Devices and pipes may be both: nothing of them is lost.
     """
+    if not path:
+        raise typer.BadParameter("names no file", param_hint="--output")
     out = _identify(path, "stdout")
     if out is not None and any(out == _identify(each, "stdin") for each in inputs if each):
         name = "standard output" if path == "-" else path

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 from tarlayers.cli.bounds import bound_options, reading_within
@@ -16,7 +17,22 @@ from tarlayers.cli.cache import telling_served
 STREAM_MARK = "\0"
 
 
-class Command(TyperCommand):
+_UsageError: type[typer.BadParameter] = typer.BadParameter.mro()[1]  # click's, vendored or not
+
+
+class NamedCommand(TyperCommand):
+    """A command that every error about its words names; click leaves it out where an option lacks its value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 # click's, vendored or not
+        """Parse as always."""
+        try:
+            return list(super().parse_args(ctx, args))
+        except _UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+
+class Command(NamedCommand):
     """A command whose arguments may be `-#REF` (an image of several on standard input), and that has the options of
     `cli.bounds`.
     """
