@@ -186,6 +186,33 @@ def test_a_report_does_not_replace_another(here: Path, name: str) -> None:
     assert not (here / "x").exists()
 
 
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("no/such/x", "No such file or directory"),
+        ("A/x", "Not a directory"),
+        (".", "Is a directory"),
+        ("ro/x", "Permission denied"),
+        ("link", "No such file or directory"),
+    ],
+)
+def test_an_output_that_cannot_be_made_is_said_before_the_archive_is_read(
+    here: Path, output: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "ro").mkdir()
+    (here / "link").symlink_to("no/such")
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "ro" and real(path, mode))
+    for words in (
+        "check nowhere -p P -f json -o",
+        "export nowhere -o",
+        "index nowhere -o",
+        "tarsplit disasm nowhere --output",
+    ):
+        ran = run(*words.split(), output, *(["--no-stdout"] if "disasm" in words else []))
+        assert (ran.code, ran.stdout, ran.stderr) == (3, b"", f"tarlayers: {output}: {reason}\n")
+
+
 def test_a_layer_that_fails_in_the_middle_leaves_no_export(tmp_path: Path) -> None:
     data = (TESTDATA / "shop.docker.tar").read_bytes()
     whole = run("export", TESTDATA / "shop.docker.tar#v2", "-o", tmp_path / "whole.tar")

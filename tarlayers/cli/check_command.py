@@ -22,7 +22,7 @@ from tarlayers.cli.options import (
     warn_refused,
 )
 from tarlayers.cli.outcome import answer_no, warn
-from tarlayers.cli.output import refuse_inputs, write_bytes, write_file, write_lines
+from tarlayers.cli.output import require_output, write_bytes, write_file, write_lines
 from tarlayers.cli.policy_file import load_policy, uri_of
 from tarlayers.cli.words import STREAM_MARK
 from tarlayers.cli.words import Command as WordCommand
@@ -188,10 +188,10 @@ def pair_reports(formats: Sequence[ReportFormat], outputs: Sequence[str], order:
 
 
 def _require_outputs(reports: Sequence[Report], inputs: Sequence[str]) -> None:
-    """Refuse reports that would replace an input, or one another."""
+    """Refuse reports that would replace an input, or one another, and those that cannot be made."""
     taken: set[str] = set()
     for path in (report.path for report in reports if report.path is not None):
-        refuse_inputs(path, inputs)
+        require_output(path, inputs)
         target = os.path.realpath(path)
         if target in taken and (not os.path.exists(target) or os.path.isfile(target)):  # noqa: PTH110, PTH113 # text
             raise typer.BadParameter(f"{path}: two reports cannot go to one file", param_hint="--output")

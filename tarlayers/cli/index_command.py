@@ -16,7 +16,7 @@ from tarlayers.cli.options import (
     open_archive,
     split_reference,
 )
-from tarlayers.cli.output import refuse_inputs, write_bytes, write_file
+from tarlayers.cli.output import require_output, write_bytes, write_file
 from tarlayers.cli.progress import watch_reading
 
 
@@ -43,7 +43,7 @@ def command(
 
     if output == "-" and sys.stdout.isatty():
         raise typer.BadParameter("an index is not for a terminal: give --output FILE, or a pipe")
-    refuse_inputs(output, [split_reference(image)[0]])
+    require_output(output, [split_reference(image)[0]])
     archive, reference = open_archive(image, quiet=quiet, verbose=verbose, contents=digests)
     chosen = (
         None

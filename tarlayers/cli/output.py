@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -77,8 +78,9 @@ def write_file(path: str, chunks: Iterable[bytes]) -> None:
                 raise _named(error, path) from error
 
 
-def refuse_inputs(path: str, inputs: Iterable[str | None]) -> None:
+def require_output(path: str, inputs: Iterable[str | None]) -> None:
     """Refuse to write over what is read, whatever it is called there, before any work is done; `-` is a stream.
+    OSError for what cannot be written.
 
     Devices and pipes may be both: nothing of them is lost.
     """
@@ -88,6 +90,25 @@ def refuse_inputs(path: str, inputs: Iterable[str | None]) -> None:
     if out is not None and any(out == _identify(each, "stdin") for each in inputs if each):
         name = "standard output" if path == "-" else path
         raise typer.BadParameter(f"{name}: input file is output file", param_hint="--output")
+    if path != "-":
+        _require_place(path)
+
+
+def _require_place(path: str) -> None:
+    """Raise the OSError, of the name that was given, that writing a file would end with."""
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    try:
+        target.parent.stat()
+    except OSError as error:
+        raise _named(error, path) from error
+    if not target.parent.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    # A regular file is replaced, so its directory has to be writable; something else is written as it is.
+    needed = target.parent if target.is_file() or not target.exists() else target
+    if not os.access(needed, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
 def _identify(path: str, stream: str) -> tuple[int, int] | None:
