@@ -210,6 +210,31 @@ def test_reports_and_the_verdict_do_not_exclude_each_other(here: Path) -> None:
     assert (here / "d.md").read_text().startswith("### ❌ small.tar")
 
 
+@pytest.mark.parametrize(
+    ("workspace", "words", "named"),
+    [
+        (None, [], "../../.tarlayers.toml"),
+        (None, ["-p", "{here}/.tarlayers.toml"], "../../.tarlayers.toml"),
+        ("{here}", [], ".tarlayers.toml"),
+        ("{here}", ["-p", "../p.toml"], "a/p.toml"),
+        ("{here}/link", [], ".tarlayers.toml"),
+        ("{here}/a/b", [], "../../.tarlayers.toml"),
+    ],
+)
+def test_github_gets_the_path_in_the_repository(
+    here: Path, workspace: str | None, words: list[str], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "a" / "b").mkdir(parents=True)
+    (here / "link").symlink_to(here)
+    for policy in (here / ".tarlayers.toml", here / "a" / "p.toml"):
+        policy.write_text("max_size = 1\n")
+    monkeypatch.chdir(here / "a" / "b")
+    if workspace is not None:
+        monkeypatch.setenv("GITHUB_WORKSPACE", workspace.format(here=here))
+    ran = check(here / "small.tar", "-f", "github", *(word.format(here=here) for word in words))
+    assert ran.stdout.startswith(f"::error file={named},line=1,".encode())
+
+
 @pytest.mark.usefixtures("here")
 def test_text_goes_to_standard_output_beside_files() -> None:
     ran = check("small.tar", "-f", "json", "-o", "a.json", rules="max_size = 1")

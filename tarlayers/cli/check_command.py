@@ -23,7 +23,7 @@ from tarlayers.cli.options import (
 )
 from tarlayers.cli.outcome import answer_no, warn
 from tarlayers.cli.output import require_output, write_bytes, write_file, write_lines
-from tarlayers.cli.policy_file import load_policy, uri_of
+from tarlayers.cli.policy_file import load_policy, place_in_repository, uri_of
 from tarlayers.cli.words import STREAM_MARK
 from tarlayers.cli.words import Command as WordCommand
 
@@ -213,6 +213,7 @@ def _check_images(policy: Policy, images: Sequence[str], baseline: str | None, d
     return CheckReport(
         policy=policy.name,
         policy_uri=uri_of(policy.name),
+        policy_in_repository=place_in_repository(policy.name),
         version=find_version(),
         verdicts=tuple(_check_image(policy, image, reading, old, day, how) for image in images),
     )
