@@ -87,6 +87,13 @@ DEFAULT_LIMITS = Limits()
 NO_LIMITS = Limits(**{name: _ENDLESS for name in Limits._fields if name != "document_depth"})
 
 
+def require_limits(limits: Limits) -> None:
+    """Raise ValueError for a bound that is no whole number of 0 or more."""
+    for name, value in limits._asdict().items():
+        if not isinstance(value, int) or value < 0:
+            raise ValueError(f"the limit {name} is a whole number of 0 or more, not {value!r}")
+
+
 def limit_exceeded(
     limits: Limits, name: str, what: str, *, place: str = "", offset: int | None = None
 ) -> LimitExceeded:

@@ -164,6 +164,7 @@ def open_archive(
             cache=layers,
             limits=current_limits(),
             on_read=on_read,
+            called="standard input",
         )
     if verbose:
         _tell_archive(archive)
