@@ -134,7 +134,7 @@ def command(
     ] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Hold images to a policy. Exit 1 when a rule is violated.
+    """Hold images to the rules of a policy, which you write first. Exit 1 when a rule is violated.
 
     Reports may be several at once. Standard output gets the one format that has no file, or text.
 

@@ -40,7 +40,10 @@ def command(
     recursive: Annotated[bool, typer.Option("--recursive", "-R", help="All that is below PATH.")] = False,
     tree: Annotated[bool, typer.Option("--tree", help="Draw it as a tree.")] = False,
     du: Annotated[
-        bool, typer.Option("--du", help="Sizes with all that is below, and the layers they come from; largest first.")
+        bool,
+        typer.Option(
+            "--du", help="Sizes with all that is below, and the layers they come from; largest first, last all of PATH."
+        ),
     ] = False,
     depth: Annotated[
         int | None,
