@@ -177,6 +177,22 @@ def test_what_loses_nothing_may_be_written_to() -> None:
     assert run("export", "A", "-o", "/dev/null").code == 0
 
 
+@pytest.mark.usefixtures("here")
+def test_a_pipe_that_has_no_name_is_written_to() -> None:
+    """As bash makes one for -o >(program)."""
+    whole = run("export", "A").stdout
+    reader, writer = os.pipe()
+    done = subprocess.run(
+        [sys.executable, "-m", "tarlayers", "export", "A", "-o", f"/dev/fd/{writer}"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        pass_fds=[writer],
+        check=False,
+    )
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        assert (done.returncode, stream.read()) == (0, whole)
+
+
 @pytest.mark.parametrize("name", ["x", "./x", "link"])
 def test_a_report_does_not_replace_another(here: Path, name: str) -> None:
     (here / "link").symlink_to("x")

@@ -67,7 +67,7 @@ VerboseOption = Annotated[
     typer.Option(
         "--verbose",
         "-v",
-        help="Say on standard error what the archive is, how it is read, and what came from the cache.",
+        help="Say on standard error what is read and written, and what came from the cache.",
     ),
 ]
 CacheOption = Annotated[

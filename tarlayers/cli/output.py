@@ -96,19 +96,24 @@ def require_output(path: str, inputs: Iterable[str | None]) -> None:
 
 def _require_place(path: str) -> None:
     """Raise the OSError, of the name that was given, that writing a file would end with."""
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
+    given, target = Path(path), Path(os.path.realpath(path))
+    if given.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    # What is no regular file is written as it is, all else gets its name when it is whole.
+    needed = given if given.exists() and not given.is_file() else _find_parent(target, path)
+    if not os.access(needed, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+
+def _find_parent(target: Path, path: str) -> Path:
+    """Give the directory of a file that is replaced, or made; OSError, of the name that was given, for what is none."""
     try:
         target.parent.stat()
     except OSError as error:
         raise _named(error, path) from error
     if not target.parent.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-    # A regular file is replaced, so its directory has to be writable; something else is written as it is.
-    needed = target.parent if target.is_file() or not target.exists() else target
-    if not os.access(needed, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    return target.parent
 
 
 def _identify(path: str, stream: str) -> tuple[int, int] | None:
@@ -127,9 +132,9 @@ def replacing(path: str) -> Iterator[BinaryIO]:
     A symlink stays: the file that it leads to is replaced. Something that is no regular file (`/dev/null`, a named
     pipe) is written as it is. Errors name `path`, never a name that nobody gave.
     """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        with target.open("wb") as out:
+    given, target = Path(path), Path(os.path.realpath(path))
+    if given.exists() and not given.is_file():  # its real path may be none: that of /dev/fd/63 is pipe:[4711]
+        with given.open("wb") as out:
             yield out
         return
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
