@@ -117,6 +117,8 @@ if TYPE_CHECKING:
     from tarlayers.sources.layercache import LayerCache as LayerCache
     from tarlayers.trace import trace_layers as trace_layers
 
+    __version__: str
+
 _HOME = {
     "analysis.blame": "blame_paths",
     "analysis.changes": "list_changes",
@@ -153,6 +155,8 @@ __all__ = sorted(name for names in _HOME.values() for name in names.split())  # 
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used: the command line starts without what it does not need."""
+    if name == "__version__":
+        return import_module("tarlayers.cli.version").find_version()
     for module, names in _HOME.items():
         if name in names.split():
             return getattr(import_module(f"tarlayers.{module}"), name)

@@ -156,6 +156,8 @@ class _Extraction:
             except FileExistsError:
                 if not stat.S_ISDIR(os.stat(base, dir_fd=at, follow_symlinks=False).st_mode):
                     raise self._refuse(path, "is in the way of a directory") from None
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, f"{self._destination.rstrip('/')}{path}") from error
             else:
                 self._made.append(path)
 

@@ -307,8 +307,11 @@ def require_layers(layers: Sequence[Layer], *, contents: bool = False) -> None:
     load_layers(layers, contents=contents)
 
 
-def find_layer(image: Image, reference: str) -> Layer:
-    """Find a layer by its index (negative from the top), its diff ID or digest, or 12 or more of their hex digits."""
+def find_layer(image: Image, reference: str | int) -> Layer:
+    """Find a layer by its index (negative from the top), its diff ID or digest, or 12 or more of their hex digits.
+    NoSuchLayer when there is none.
+    """
+    reference = str(reference)
     if len(reference) < _PREFIX and _NUMBER.fullmatch(reference):
         index = int(reference)
         if -len(image.layers) <= index < len(image.layers):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from tarlayers.digest import Meter
 from tarlayers.errors import ContentAbsent, MalformedInput, UnsupportedInput, naming
 from tarlayers.formats.magic import SNIFF_BYTES, is_tlx, sniff
-from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
+from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded, require_limits
 from tarlayers.recordedimage import make_bare_image, make_image
 from tarlayers.reference import choose_image
 from tarlayers.sources.archive import Archive, open_directory, open_tar
@@ -108,6 +108,7 @@ def open_images(
     cache: LayerCache | None = None,
     limits: Limits = DEFAULT_LIMITS,
     on_read: OnRead | None = None,
+    called: str = "the stream",
 ) -> ImageArchive:
     """Open an archive and list all it holds.
 
@@ -117,15 +118,17 @@ def open_images(
     contents can be read afterwards; ContentAbsent for an index, which has none. With `spool` it is too, but only so
     that `cache` can serve it. `tell` hears, in a line, how a stream is read, `on_read` of its progress.
     What can be read again takes the layers that `cache` has from there, and puts those that it reads there; what is
-    read under other limits than the default ones does not.
+    read under other limits than the default ones does not. Errors name a stream as it is `called`; ValueError for
+    limits that are no whole numbers of 0 or more.
     """
-    needs = _Needs(hashed, contents, entries, keep, spool, tell or (lambda _: None), cache, on_read)
+    require_limits(limits)
+    needs = _Needs(hashed, contents, entries, keep, spool, tell or (lambda _: None), cache, on_read, called)
     if isinstance(source, str | os.PathLike):
         return _open_path(os.fspath(source), needs, limits)
     _require_binary(source)
     found = _open_stream("-", _read_stream(source), needs, limits)
     if _is_passed_root(found):
-        raise UnsupportedInput("a data root cannot be read as it passes: give it as a file", place="standard input")
+        raise UnsupportedInput("a data root cannot be read as it passes: give it as a file", place=called)
     return found
 
 
@@ -145,6 +148,7 @@ class _Needs(NamedTuple):
     tell: Callable[[str], object]
     cache: LayerCache | None
     on_read: OnRead | None
+    called: str
 
 
 def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
@@ -160,6 +164,8 @@ def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
             return _open_packed(path, stream, needs, limits)
         if not os.fstat(descriptor).st_size:
             raise MalformedInput("the file is empty")
+        if Path(path).name in _LAYOUT_FILES and os.pread(descriptor, 1, 0) in (b"{", b"["):
+            raise UnsupportedInput("a document of an image, not an archive: give the directory that it is in")
         archive = open_tar(path, os.dup(descriptor), limits)
         return _assemble(path, archive.size, "none", _make_store(archive, needs.cache, limits), limits)
 
@@ -209,9 +215,9 @@ def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limi
     stored = Meter(hashed=False)
     head, plain = _peek(stored.watch(tell_reading(chunks, needs.on_read)))
     if not head:
-        raise MalformedInput("the input is empty", place="" if path != "-" else "standard input")
+        raise MalformedInput("the input is empty", place="" if path != "-" else needs.called)
     compression = sniff(head)
-    name = "standard input" if path == "-" else path
+    name = needs.called if path == "-" else path
     with naming(name):
         if compression != "none":
             from tarlayers.formats.compression import Decompressor  # noqa: PLC0415 # as said at the top
@@ -309,7 +315,7 @@ def _assemble(
     if kind == "none" and _names_image(store.sizes):
         cut = "" if store.end_mark else "it is cut short: "
         reason = f"{cut}members of an image, but no index.json or manifest.json that tells of one"
-        raise MalformedInput(reason, place="standard input" if path == "-" else path)
+        raise MalformedInput(reason, place="" if path == "-" else path)
     if kind == "none":
         store = store if names_root else store.as_layer()
         images: tuple[Image, ...] = (make_bare_image(store, size if isinstance(store, SeekStore) else None),)

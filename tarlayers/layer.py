@@ -23,7 +23,7 @@ from tarlayers.entry import (
 from tarlayers.errors import MalformedInput
 from tarlayers.formats import tar
 from tarlayers.formats.toc import FOOTER_SIZES, STARGZ_MEMBER, StoredToc, find_chunked, read_behind
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import DEFAULT_LIMITS, Limits, require_limits
 from tarlayers.threads import run_ahead
 
 if TYPE_CHECKING:
@@ -90,8 +90,9 @@ def index_layer(
     With `hashed` both digests are computed (the blob's by `algorithm`), with `contents` that of every file. With
     `ahead` threads of their own read and decompress, unless `hashed` asks for a table of contents too.
     MalformedInput, UnsupportedInput and LimitExceeded name the offset in the uncompressed tar, or in the blob
-    where decompression failed.
+    where decompression failed. ValueError for limits that are no whole numbers of 0 or more.
     """
+    require_limits(limits)
     stored = Meter(hashed=hashed, algorithm=algorithm)
     watched = stored.watch(chunks)
     return index_metered(watched, stored, hashed=hashed, contents=contents, ahead=ahead, limits=limits)

@@ -87,6 +87,13 @@ DEFAULT_LIMITS = Limits()
 NO_LIMITS = Limits(**{name: _ENDLESS for name in Limits._fields if name != "document_depth"})
 
 
+def require_limits(limits: Limits) -> None:
+    """Raise ValueError for a bound that is no whole number of 0 or more."""
+    for name, value in limits._asdict().items():
+        if not isinstance(value, int) or value < 0:
+            raise ValueError(f"the limit {name} is a whole number of 0 or more, not {value!r}")
+
+
 def limit_exceeded(
     limits: Limits, name: str, what: str, *, place: str = "", offset: int | None = None
 ) -> LimitExceeded:
@@ -104,7 +111,11 @@ def change_limits(limits: Limits, words: Iterable[str]) -> Limits:
     for word in words:
         name, _, text = word.partition("=")
         if name not in names:
-            raise ValueError(f"no limit is called {name!r}; there are {' '.join(names)}")
+            from difflib import get_close_matches  # noqa: PLC0415 # for a mistake alone
+
+            near = get_close_matches(name, names, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {' '.join(names)}"
+            raise ValueError(f"no limit is called {name!r}; {hint}")
         match = re.fullmatch(_VALUE, text, re.IGNORECASE)
         if match is None:
             raise ValueError(f"{text!r} is no value of {name}: give a whole number, with k, M, G or T if it is large")

@@ -183,7 +183,8 @@ def _words(reference: str | None, platform: str | None) -> str:
 
 
 def _join(images: Mapping[int, Image]) -> str:
-    return ", ".join(f"#@{i} ({' '.join(_describe(image))})" for i, image in images.items())
+    described = {i: " ".join(_describe(image)) for i, image in images.items()}
+    return ", ".join(f"#@{i} ({words})" if words else f"#@{i}" for i, words in described.items())
 
 
 def _describe(image: Image) -> Iterator[str]:

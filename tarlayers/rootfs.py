@@ -9,6 +9,7 @@ from typing import overload
 
 from tarlayers.entry import Entry
 from tarlayers.errors import NoSuchPath, Refused
+from tarlayers.formats.whiteout import clean_path
 from tarlayers.merging.tree import Directory, Node, Refusal, Tree, implied_directory
 
 _MANY_NAMES = 32  # of one inode: to make a tuple of the others for each would cost the square of their number
@@ -92,6 +93,8 @@ class RootFS(Mapping[str, Entry]):
 
     def children(self, path: str) -> list[str]:
         """Paths of what a directory holds, in the order of their bytes; nothing for what is no directory."""
+        if path not in self._dirs:  # as walks ask, it is clean already
+            path = clean_path(path)
         return sort_paths(self._dirs.get(path, ()))
 
     def node(self, path: str) -> Node:

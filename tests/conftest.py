@@ -19,8 +19,9 @@ settings.load_profile("steady")
 
 @pytest.fixture(autouse=True)
 def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test reads must not be what another, or the user, kept."""
+    """What one test reads must not be what another, or the user, kept; nor is it a job of GitHub that we check in."""
     monkeypatch.setenv("TARLAYERS_CACHE", "")
+    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ GOLDEN = TESTDATA / "golden"
 ENVIRONMENT = {
     "COLUMNS": "100",
     "TARLAYERS_CACHE": "",
+    "GITHUB_WORKSPACE": "",
     "NO_COLOR": "1",
     "PYTHONPATH": str(ROOT),
     "PYTHONWARNINGS": "error",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from tarlayers.image import Image
 from tarlayers.imagearchive import open_images
 from tarlayers.layer import index_layer
 from tarlayers.limits import Limits
+from tarlayers.render.values import human_size
 from tarlayers.sources.blob import Blob, Origin
 from tarlayers.sources.layercache import VERSION, LayerCache
 from tarlayers.stores.layerfile import FileDigests, decode_digests, decode_layer, encode_digests, encode_layer
@@ -719,9 +721,56 @@ def test_info_and_clear(directory_used: Path) -> None:
     assert run("cache", "clear").lines[0].startswith("removed 2 layers, ")
 
 
+@pytest.mark.parametrize("words", [(), ("-q",), ("-f", "json")])
+def test_what_cannot_be_removed_is_said(
+    words: tuple[str, ...], directory_used: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("ls", OLD)
+
+    def refuse(path: str) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        ran = run("cache", "clear", *words)
+    count = len(list((directory_used / VERSION).iterdir()))
+    reason = f"tarlayers: {directory_used}: {count} files cannot be removed: Permission denied\n"
+    assert (ran.code, ran.stderr) == (3, reason)
+    assert run("cache", "info", "-f", "json").json["layers"] == 2
+    directory_used.chmod(0o777)
+    ran = run("cache", "clear", *words)
+    assert (ran.code, ran.stderr) == (3, f"tarlayers: {directory_used}: others may write to it\n")
+
+
 def test_a_word_when_it_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache").write_bytes(b"")
     monkeypatch.setenv("TARLAYERS_CACHE", str(tmp_path / "cache"))
     assert run("ls", OLD).stderr == ""
-    assert run("ls", "-v", OLD).stderr == f"tarlayers: no layer cache: {tmp_path / 'cache'}: is no directory\n"
+    assert run("ls", "-v", OLD).stderr.startswith(f"tarlayers: no layer cache: {tmp_path / 'cache'}: is no directory\n")
     assert run("cache", "info").lines[-1] == f"off     {tmp_path / 'cache'}: is no directory"
+
+
+@pytest.mark.parametrize(("given", "reason"), [(None, "neither HOME nor XDG_CACHE_HOME is set"), ("", "is empty")])
+def test_verbose_says_why_there_is_none(given: str | None, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TARLAYERS_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    if given is not None:
+        monkeypatch.setenv("TARLAYERS_CACHE", given)
+    assert run("ls", OLD).stderr == ""
+    assert re.match(rf"tarlayers: no layer cache: .*{reason}\n", run("ls", "-v", OLD).stderr)
+
+
+def test_verbose_says_what_is_read_and_what_came_from_it(directory_used: Path) -> None:
+    quiet, first, then = run("ls", OLD), run("ls", "-v", OLD), run("ls", "-v", OLD)
+    assert quiet.stderr == ""
+    shutil.rmtree(directory_used)
+    said = f"tarlayers: {OLD}: oci-archive of 1 image, {human_size(OLD.stat().st_size)}, read in place\n"
+    served = f"tarlayers: {directory_used}: 2 layers came from this cache\n"
+    assert run("ls", "-v", OLD) == (0, quiet.stdout, said)
+    assert first == then == (0, quiet.stdout, said + served)
+
+
+def test_verbose_of_a_stream_says_what_it_was() -> None:
+    ran = run("ls", "-v", "-", stdin=OLD.read_bytes())
+    what = f"tarlayers: standard input: oci-archive of 1 image, {human_size(OLD.stat().st_size)}"
+    assert ran.stderr.splitlines() == ["tarlayers: standard input is read in one pass, nothing is kept on disk", what]

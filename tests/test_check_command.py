@@ -211,6 +211,31 @@ def test_reports_and_the_verdict_do_not_exclude_each_other(here: Path) -> None:
     assert (here / "d.md").read_text().startswith("### ❌ small.tar")
 
 
+@pytest.mark.parametrize(
+    ("workspace", "words", "named"),
+    [
+        (None, [], "../../.tarlayers.toml"),
+        (None, ["-p", "{here}/.tarlayers.toml"], "../../.tarlayers.toml"),
+        ("{here}", [], ".tarlayers.toml"),
+        ("{here}", ["-p", "../p.toml"], "a/p.toml"),
+        ("{here}/link", [], ".tarlayers.toml"),
+        ("{here}/a/b", [], "../../.tarlayers.toml"),
+    ],
+)
+def test_github_gets_the_path_in_the_repository(
+    here: Path, workspace: str | None, words: list[str], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "a" / "b").mkdir(parents=True)
+    (here / "link").symlink_to(here)
+    for policy in (here / ".tarlayers.toml", here / "a" / "p.toml"):
+        policy.write_text("max_size = 1\n")
+    monkeypatch.chdir(here / "a" / "b")
+    if workspace is not None:
+        monkeypatch.setenv("GITHUB_WORKSPACE", workspace.format(here=here))
+    ran = check(here / "small.tar", "-f", "github", *(word.format(here=here) for word in words))
+    assert ran.stdout.startswith(f"::error file={named},line=1,".encode())
+
+
 @pytest.mark.usefixtures("here")
 def test_text_goes_to_standard_output_beside_files() -> None:
     ran = check("small.tar", "-f", "json", "-o", "a.json", rules="max_size = 1")
@@ -237,6 +262,35 @@ def test_a_report_that_cannot_be_written_is_named_as_given() -> None:
 def test_a_dash_is_standard_output() -> None:
     ran = check("small.tar", "-f", "json", "-o", "-", rules="max_size = 1000")
     assert ran.json["ok"] is True
+
+
+TWO = archive(
+    "docker-25",
+    image(layer(file("a", b"1" * 100)), names=("app:v1",)),
+    image(layer(file("a", b"1" * 100)), layer(file("b", b"2" * 50)), names=("app:v2",)),
+)
+RULES = ["max_layers = 1", "max_growth = 10", 'verify = "note"', "forbid_secrets = true"]
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("words", ["-#v1 -#v2", "-#v1 -#v1", "-#v2 --baseline -#v1", "-#v2 -#v1 --baseline -#v1"])
+def test_standard_input_is_read_once_for_all(here: Path, words: str, rules: str) -> None:
+    (here / "two.tar").write_bytes(TWO)
+    streamed = check(*words.split(), "-f", "json", rules=rules, stdin=TWO)
+    read = check(*words.replace("-#", "two.tar#").split(), "-f", "json")
+    assert streamed.code in (0, 1), streamed.stderr
+    assert (streamed.code, streamed.stderr) == (read.code, read.stderr)
+    assert (
+        streamed.stdout.decode().replace('"-#', '"two.tar#').replace("standard input", "two.tar")
+        == read.stdout.decode()
+    )
+
+
+@pytest.mark.usefixtures("here")
+def test_a_stream_is_not_its_own_baseline() -> None:
+    ran = check("-", "--baseline", "-", rules="max_growth = 1", stdin=SMALL)
+    assert (ran.code, ran.stdout) == (2, b"") and "is the image itself" in ran.stderr
+    assert check("-", "-", rules="max_size = 1000", stdin=SMALL).code == 0
 
 
 def test_verbose_lists_everything(here: Path) -> None:

@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
 from tarlayers.cli.app import COMMANDS
 from tarlayers.cli.words import spell_help
+from tests.build import file, layer
 from tests.paths import ROOT, TESTDATA
 from tests.run import run
 
@@ -68,6 +70,46 @@ WRONG = {
         ["cat", "--at", "1", "--only", "1", SHOP, "/x"],
         "Invalid value for --at: is about the merged view",
     ),
+    "a tree with sizes": (["ls", "--du", "--tree", SHOP], "Invalid value for --tree: does not go with --du"),
+    "a long tree": (["ls", "--tree", "-l", SHOP], "Invalid value for --long: does not go with --tree"),
+    "long sizes": (["ls", "-l", "--du", SHOP], "Invalid value for --long: does not go with --du"),
+    "a patch of a directory": (
+        ["diff", SHOP, SHOP, "/etc", "--patch", "/x"],
+        "Invalid value for PATH: does not go with --patch",
+    ),
+    "a patch summed up": (
+        ["diff", "--stat", "--patch", "/x", SHOP, SHOP],
+        "Invalid value for --stat: does not go with --patch",
+    ),
+    "a patch of layers": (
+        ["diff", "--only", "layers", "--patch", "/x", SHOP, SHOP],
+        "Invalid value for --only: does not go with --patch",
+    ),
+    "a patch without files": (
+        ["diff", "--ignore", "*.pyc", "--patch", "/x", SHOP, SHOP],
+        "Invalid value for --ignore: does not go with --patch",
+    ),
+    "the containers of an image": (
+        ["containers", f"{TESTDATA}/shop.dataroot.tar#shop"],
+        "Invalid value for ROOT: all containers are listed: give it without #REF",
+    ),
+    "hard links of a merged view": (
+        ["ls", "--type", "file,hardlink", SHOP],
+        "Invalid value for --type: no such type: hardlink (there are block, char, dir, fifo, file, symlink; layers",
+    ),
+    "a type that does not exist": (
+        ["ls", "--only", "0", "--type", "link", SHOP],
+        "Invalid value for --type: no such type: link (there are block, char, dir, fifo, file, hardlink, symlink, unk",
+    ),
+    "a limit that is misspelled": (
+        ["ls", "--limit", "entires=3", SHOP],
+        "Invalid value for --limit: no limit is called 'entires'; did you mean entries?",
+    ),
+    "a limit that is like no other": (
+        ["ls", "--limit", "xyz=3", SHOP],
+        "Invalid value for --limit: no limit is called 'xyz'; there are document_bytes ",
+    ),
+    "an empty output": (["export", SHOP, "-o", ""], "Invalid value for --output: names no file"),
     "an empty destination": (["extract", SHOP, ""], "Invalid value for DEST: names no directory"),
     "one argument too many": (["inspect", SHOP, "x"], "Got unexpected extra argument"),
 }
@@ -82,12 +124,26 @@ def test_a_wrong_call_is_one_line_and_exit_2(words: list, reason: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", [["ls", "-R"], ["ls", "-R", "-f", "json"], ["inspect"], ["history"]])
+IMAGE = f"{SHOP}#v2"
+PIPED = [
+    ["ls", "-R", IMAGE],
+    ["ls", "-R", "-f", "json", IMAGE],
+    ["inspect", IMAGE],
+    ["history", IMAGE],
+    ["cache", "info"],
+    ["tarsplit", "--help"],
+    ["ls", "--help"],
+    ["--help"],
+    ["--version"],
+]
+
+
+@pytest.mark.parametrize("words", PIPED, ids=lambda words: " ".join(words[:2]))
 def test_a_closed_pipe_ends_quietly(words: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-m", "tarlayers", words[0], f"{SHOP}#v2", *words[1:]],
+        [sys.executable, "-m", "tarlayers", *words],
         cwd=ROOT,
         stdout=writer,
         stderr=subprocess.PIPE,
@@ -104,3 +160,45 @@ def test_the_version_of_code_that_is_not_installed_is_not_known(monkeypatch: pyt
     assert re.fullmatch(rb"tarlayers \d+\.\d+\.\d+\n", run("--version").stdout)
     monkeypatch.setattr("tarlayers.cli.version.version", fail)
     assert run("--version").stdout == b"tarlayers unknown\n"
+
+
+@pytest.mark.parametrize("words", ["ls", "check", "cache info", "tarsplit ls"])
+def test_an_option_without_its_value_names_the_command(words: str) -> None:
+    done = run(*words.split(), "x", "-f")
+    assert (done.code, done.stderr) == (
+        2,
+        f"tarlayers: Option '-f' requires an argument. (see tarlayers {words} --help)\n",
+    )
+
+
+def test_a_current_directory_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for words in (["check", SHOP], ["export", f"{SHOP}#v1", "-o", "x"]):
+        done = run(*words)
+        assert (done.code, done.stderr) == (3, "tarlayers: current directory: No such file or directory\n")
+
+
+def test_what_has_no_name_is_listed_without_one(tmp_path: Path) -> None:
+    (tmp_path / "bare.tar").write_bytes(layer(file("a")))
+    done = run("ls", f"{tmp_path}/bare.tar#v9")
+    assert (done.code, done.stderr) == (2, f"tarlayers: {tmp_path}/bare.tar: no image fits #v9; there are #@0\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (
+            "notes.txt",
+            " at offset 0: the archive ends inside a header: it is cut short, or not a tar archive, compressed or not",
+        ),
+        ("index.json", ": a document of an image, not an archive: give the directory that it is in"),
+        ("manifest.json", ": a document of an image, not an archive: give the directory that it is in"),
+        ("oci-layout", ": a document of an image, not an archive: give the directory that it is in"),
+    ],
+)
+def test_a_small_file_that_is_no_archive(name: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text('{"schemaVersion":2}')
+    done = run("inspect", tmp_path / name)
+    assert (done.code, done.stderr) == (3, f"tarlayers: {tmp_path / name}{reason}\n")

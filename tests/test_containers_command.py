@@ -38,7 +38,7 @@ def test_containers_are_one_line_each(run: Run) -> None:
     assert (code, err) == (0, "")
     assert header.split("  ")[0] == "CONTAINER ID"
     words = {row.split()[1]: row.split() for row in rows}
-    assert words["web"][:5] == [WEB.id[:12], "web", "example.org/app:v1", "2024-06-01T12:00:00", "created"]
+    assert words["web"][:5] == [WEB.id[:12], "web", "example.org/app:v1", "2024-06-01T12:00:00Z", "created"]
     assert words["api"][4] == "running"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -263,3 +264,21 @@ def test_verbose_counts_what_was_written(tmp_path: Path) -> None:
     (tmp_path / "image.tar").write_bytes(archive("docker-25", image(layer(directory("etc"), file("etc/a", b"1")))))
     ran = run("extract", tmp_path / "image.tar", tmp_path / "dest", "-v", "/etc")
     assert (ran.code, ran.stderr.splitlines()[-1]) == (0, "tarlayers: 1 file, 1B, 1 new directory")
+
+
+def test_a_directory_that_cannot_be_made_is_named_below_the_destination(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "image.tar").write_bytes(archive("docker-25", image(layer(file("etc/a", b"1")))))
+    (tmp_path / "ro").mkdir()
+
+    real = os.mkdir
+
+    def refuse(path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        if dir_fd is not None:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        real(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    ran = run("extract", tmp_path / "image.tar", tmp_path / "ro")
+    assert (ran.code, ran.stderr) == (3, f"tarlayers: {tmp_path}/ro/etc: Permission denied\n")

@@ -9,6 +9,7 @@ import pytest
 
 import tarlayers
 from tarlayers.entry import unpacked_size
+from tarlayers.render.values import brief_time
 from tests.build import archive, directory, file, hardlink, image, layer, opaque, symlink, whiteout
 from tests.paths import needs_shared
 from tests.run import run
@@ -49,3 +50,17 @@ def test_size_is_what_docker_kept_of_every_layer(corpus: Path) -> None:  # noqa:
                 }
     assert len(sizes) > 100
     assert sizes == {diff_id: kept[diff_id] for diff_id in sizes}
+
+
+@pytest.mark.parametrize(
+    ("text", "brief"),
+    [
+        ("2026-11-26T07:42:07.137356879Z", "2026-11-26T07:42:07Z"),
+        ("2026-11-26T07:42:07Z", "2026-11-26T07:42:07Z"),
+        ("2026-11-26T07:42:07.5+02:00", "2026-11-26T07:42:07+02:00"),
+        ("2026-11-26T07:42:07", "2026-11-26T07:42:07"),
+        ("yesterday, or the day before", "yesterday, or the d"),
+    ],
+)
+def test_a_time_in_a_table_keeps_its_zone(text: str, brief: str) -> None:
+    assert brief_time(text) == brief

@@ -7,7 +7,9 @@ import io
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,3 +102,58 @@ def test_every_public_name_says_what_it_is(name: str) -> None:
 def test_limits_show_what_differs_from_the_defaults() -> None:
     assert repr(tarlayers.Limits()) == "Limits()"
     assert repr(tarlayers.Limits(layers=3)) == "Limits(layers=3)"
+
+
+# -- what cannot be meant ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop() -> tarlayers.Image:
+    return tarlayers.open_image(TESTDATA / "shop.docker.tar", reference="v2")
+
+
+@pytest.mark.parametrize("only", [("foo",), ("files", "layer"), "files"])
+def test_sections_that_there_are_not(shop: tarlayers.Image, only: Any) -> None:
+    with pytest.raises(ValueError, match="some of files, config, history, layers, not "):
+        tarlayers.diff_images(shop, shop, only=only)
+
+
+@pytest.mark.parametrize("index", [9, -1])
+def test_changes_of_a_layer_that_is_not_there(shop: tarlayers.Image, index: int) -> None:
+    with pytest.raises(tarlayers.NoSuchLayer, match=f"no layer {index}: the image has {len(shop.layers)}"):
+        tarlayers.list_changes(shop, layer=index)
+
+
+def test_a_layer_by_a_number(shop: tarlayers.Image) -> None:
+    assert tarlayers.find_layer(shop, 1) is tarlayers.find_layer(shop, "1") is shop.layers[1]
+    assert tarlayers.find_layer(shop, -1) is shop.layers[-1]
+    with pytest.raises(tarlayers.NoSuchLayer):
+        tarlayers.find_layer(shop, 9)
+
+
+def test_children_of_paths_as_people_write_them(shop: tarlayers.Image) -> None:
+    rootfs = tarlayers.merge_layers(shop.layers)
+    assert rootfs.children("/") == rootfs.children("") != []
+    assert rootfs.children("/etc/") == rootfs.children("etc") == rootfs.children("/etc") != []
+    assert rootfs.children("/nothing/") == []
+
+
+@pytest.mark.parametrize("value", [-3, "3", 2.5, None])
+def test_limits_that_are_none(value: Any) -> None:
+    limits = tarlayers.Limits(entries=value)
+    for read in (
+        lambda: tarlayers.open_image(TESTDATA / "shop.docker.tar", reference="v2", limits=limits),
+        lambda: tarlayers.index_layer(io.BytesIO(bytes(1024)), limits=limits),
+    ):
+        with pytest.raises(ValueError, match="the limit entries is a whole number of 0 or more, not "):
+            read()
+
+
+def test_an_empty_stream_is_no_standard_input() -> None:
+    with pytest.raises(tarlayers.MalformedInput) as caught:
+        tarlayers.open_image(io.BytesIO())
+    assert str(caught.value) == "the stream: the input is empty"
+
+
+def test_the_version() -> None:
+    assert tarlayers.__version__ == version("tarlayers")

@@ -9,7 +9,7 @@ import pytest
 
 from tarlayers import NoSuchPath, index_layer
 from tarlayers.analysis.listing import find_in_layer
-from tests.build import archive, file, hardlink, image, layer, whiteout
+from tests.build import archive, directory, file, hardlink, image, layer, opaque, symlink, whiteout
 from tests.run import run
 
 STACK = image(layer(file("a/b", b"1"), file("c")), layer(whiteout("a"), file("d/e")))
@@ -31,9 +31,43 @@ def test_a_path_that_a_layer_lacks_is_said(stack: Path, options: tuple[str, ...]
     assert run("ls", "--only", "1", stack, "/d", "--match", "nothing", *options).code == 0
 
 
+DEEP = image(
+    layer(directory("usr"), file("usr/a"), directory("usr/lib"), file("usr/lib/b"), file("usr/lib/c/d"), file("e"))
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--depth", "1"], ["/usr", "/e"]),
+        (["--depth", "2"], ["/usr", "/usr/a", "/usr/lib", "/e"]),
+        (["/usr", "--depth", "1"], ["/usr", "/usr/a", "/usr/lib"]),
+        (["/usr/lib", "--depth", "2"], ["/usr/lib", "/usr/lib/b", "/usr/lib/c/d"]),
+        (["--depth", "2", "--type", "file"], ["/usr/a", "/e"]),
+    ],
+)
+def test_the_depth_of_one_layer(tmp_path: Path, words: list[str], shown: list[str]) -> None:
+    (tmp_path / "app.tar").write_bytes(archive("oci-gzip", DEEP))
+    assert run("ls", "--only", "0", tmp_path / "app.tar", *words).lines == shown
+
+
 def test_the_root_is_no_file(stack: Path) -> None:
     for path in ("", "/", "."):
         assert run("cat", stack, path).stderr == f"tarlayers: {path or '/'}: is a dir, not a file\n"
+
+
+def test_what_a_layer_has_instead_of_a_file_is_said(tmp_path: Path) -> None:
+    top = layer(whiteout("a/.env"), opaque("b"), file("c", b"1"), symlink("l", "c"), file("c", b"2"))
+    (tmp_path / "app.tar").write_bytes(archive("oci-gzip", image(layer(file("a/.env")), top)))
+    for words, reason in (
+        (["/a/.wh..env"], "is a whiteout, not a file"),
+        (["/b/.wh..wh..opq"], "is a whiteout, not a file"),
+        (["/l"], "is a symlink to c, not a file"),
+        (["/c", "--offset", "7"], "in this layer not at offset 7, but at 1024, 2560"),
+        (["/d", "--offset", "7"], "not in this layer"),
+    ):
+        ran = run("cat", "--only", "1", tmp_path / "app.tar", *words)
+        assert (ran.code, ran.stderr) == (1, f"tarlayers: {words[0]}: {reason}\n")
 
 
 def test_a_chain_of_hard_links_is_followed_to_its_end() -> None:

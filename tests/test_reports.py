@@ -80,7 +80,7 @@ def report(rules: str = RULES, *, names: list[str] | None = None, run: dict[str,
     archived = open_images(BytesIO(archive("docker-25", built)))
     policy = parse_policy(rules.encode(), "ci/policy.toml")
     verdict = check_image(policy, Evidence(archived.images[0], archived), "app.tar", date(2026, 1, 1))
-    return CheckReport("ci/policy.toml", "ci/policy.toml", "1.2.3", (verdict,))
+    return CheckReport("ci/policy.toml", "ci/policy.toml", "ci/policy.toml", "1.2.3", (verdict,))
 
 
 def test_equal_reports_are_equal_bytes() -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,8 +137,8 @@ from tarlayers.cli.outcome import Terminated, heed_signals
 heed_signals()
 threading.Thread(target=threading.Event().wait, daemon=True).start()
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # the other thread gets it, and nothing wakes this one
-print("waits", flush=True)
 try:
+    print("waits", flush=True)
     sys.stdin.buffer.read(1)
 except Terminated as error:
     print("ended by", error.number)
@@ -151,6 +152,7 @@ def test_a_signal_that_does_not_interrupt_the_reading_ends_the_run_all_the_same(
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == b"waits\n"
+        time.sleep(0.1)  # until it does; a signal that comes before is no test, but no failure either
         running.send_signal(signal.SIGTERM)
         try:
             assert running.wait(20) == 0

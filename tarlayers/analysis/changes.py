@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from tarlayers.comparison import Contents, load_comparable
 from tarlayers.entry import Entry
+from tarlayers.errors import NoSuchLayer
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer
 from tarlayers.merging.engine import merge_layers
@@ -126,8 +127,10 @@ def list_changes(
     With `noise` also what was written again without a change, and directories whose time alone changed. A `path`
     that none of them touched is looked for once more where the last view's symlinks lead; there need be none.
     Reads the layers up to the last that is asked for; files are hashed where a path is written again with the same
-    size. ContentAbsent when a layer cannot be read.
+    size. NoSuchLayer when there is no such index; ContentAbsent when a layer cannot be read.
     """
+    if layer is not None and not 0 <= layer < len(image.layers):
+        raise NoSuchLayer(f"no layer {layer}: the image has {len(image.layers)}", place=image.name)
     layers = image.layers if layer is None else image.layers[: layer + 1]
     load_comparable(layers)
     top = clean_path(path)

@@ -12,6 +12,9 @@ from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Layer
 from tarlayers.rootfs import RootFS, leave_out
 
+_MERGED_TYPES = frozenset(("file", "dir", "symlink", "char", "block", "fifo"))
+_RAW_TYPES = frozenset(("hardlink", "unknown"))  # in a merged view a hard link is what it leads to
+
 
 class Row(NamedTuple):
     """One visible path."""
@@ -61,7 +64,7 @@ class Selection(NamedTuple):
     types: frozenset[str]
     """Empty for all."""
     depth: int | None = None
-    """How many levels below the path, for what is recursive; None for all."""
+    """How many levels below the path, for what is recursive and for one layer; None for all."""
 
     def select(self, rootfs: RootFS) -> Rows:
         """Give the rows in the order of their paths' bytes; NoSuchPath when PATH is not there."""
@@ -106,17 +109,24 @@ class Selection(NamedTuple):
     def _fits(self, path: str, entry: Entry) -> bool:
         if self.types and entry.type not in self.types:
             return False
+        if self.depth is not None and path.count("/") > self.path.count("/") + self.depth:
+            return False
         return self.match is None or compile_glob(self.match).fullmatch(path) is not None
 
 
 def parse_selection(
-    path: str, *, recursive: bool, match: str | None, types: str | None, depth: int | None = None
+    path: str, *, recursive: bool, match: str | None, types: str | None, depth: int | None = None, raw: bool = False
 ) -> Selection:
-    """Take a selection as the command line has it; a type that does not exist is ValueError."""
-    known = {"file", "dir", "symlink", "hardlink", "char", "block", "fifo", "unknown"}
+    """Take a selection as the command line has it, of a merged view or of one layer `raw`; a type that does not exist
+    there is ValueError.
+    """
+    known = _MERGED_TYPES | _RAW_TYPES if raw else _MERGED_TYPES
     wanted = frozenset(word.strip() for word in types.split(",")) if types else frozenset()
     if wanted - known:
-        raise ValueError(f"no such type: {', '.join(sorted(wanted - known))} (there are {', '.join(sorted(known))})")
+        hint = "; layers have it: --only" if wanted - known <= _RAW_TYPES else ""
+        raise ValueError(
+            f"no such type: {', '.join(sorted(wanted - known))} (there are {', '.join(sorted(known))}{hint})"
+        )
     return Selection(clean_path(path), recursive or depth is not None, match, wanted, depth)
 
 
@@ -131,7 +141,7 @@ def find_file(rootfs: RootFS, path: str) -> str:
 
 def find_in_layer(entries: Sequence[Entry], path: str, offset: int | None = None) -> Entry:
     """Find the file that a layer holds at `path`, the last of several or the one whose header is at `offset`,
-    hard links followed; NoSuchPath if none.
+    hard links followed, symlinks not; NoSuchPath if none.
     """
     wanted = clean_path(path)
     # A link's target stands before it, so one look from the end follows a chain of them, however long.
@@ -142,10 +152,23 @@ def find_in_layer(entries: Sequence[Entry], path: str, offset: int | None = None
             wanted, offset = clean_path(entry.link), None
             continue
         if entry.type != "file":
-            raise NoSuchPath(f"is a {entry.type}, not a file", place=wanted)
+            leads = f" to {entry.link}" if entry.type == "symlink" else ""
+            raise NoSuchPath(f"is a {entry.type}{leads}, not a file", place=wanted)
         return entry
     way = "" if wanted == clean_path(path) else f"a hard link to {wanted}, which is "
-    raise NoSuchPath(f"{way}not in this layer", place=path)
+    raise NoSuchPath(f"{way}{_why_none(entries, wanted, offset)}", place=path)
+
+
+def _why_none(entries: Sequence[Entry], wanted: str, offset: int | None) -> str:
+    """Say what a layer has at a path where it has no entry that was asked for."""
+    there = [entry for entry in entries if entry.path == wanted]
+    offsets = [str(entry.offset) for entry in there if entry.role == "entry"]
+    if offsets:
+        more = ", ..." if len(offsets) > 8 else ""
+        return f"in this layer not at offset {offset}, but at {', '.join(offsets[:8])}{more}"
+    if there:
+        return "is a whiteout, not a file"
+    return "not in this layer"
 
 
 def find_holders(layers: Sequence[Layer], path: str) -> list[int]:

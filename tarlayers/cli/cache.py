@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tarlayers.sources.layercache import LayerCache
 
 _VARIABLE = "TARLAYERS_CACHE"
+# The caches that the running call has opened, where it says what it does.
+_OPENED: ContextVar[list[LayerCache] | None] = ContextVar("opened", default=None)
 
 
 def find_directory() -> Path | None:
@@ -35,10 +38,34 @@ def why_off() -> str:
 
 
 def open_cache(tell: Callable[[str], object] | None = None) -> LayerCache | None:
-    """Open it; `tell` hears why it cannot be used, of which nothing else is a sign."""
+    """Open it; `tell` hears why it cannot be used, of which nothing else is a sign, and at the end of the call how
+    much came from it.
+    """
     from tarlayers.sources.layercache import LayerCache
 
     directory = find_directory()
     if directory is None:
+        if tell:
+            tell(f"no layer cache: {why_off()}")
         return None
-    return LayerCache(directory, tell=lambda problem: tell(f"no layer cache: {problem}") if tell else None)
+    cache = LayerCache(directory, tell=lambda problem: tell(f"no layer cache: {problem}") if tell else None)
+    opened = _OPENED.get()
+    if tell and opened is not None:
+        opened.append(cache)
+    return cache
+
+
+@contextmanager
+def telling_served() -> Iterator[None]:
+    """Say how many layers came from caches that are opened meanwhile, when the block ends well."""
+    opened: list[LayerCache] = []
+    token = _OPENED.set(opened)
+    try:
+        yield
+    finally:
+        _OPENED.reset(token)
+    if served := {digest for cache in opened for digest in cache.served}:
+        from tarlayers.cli.outcome import complain
+        from tarlayers.render.findings import count_noun
+
+        complain(f"{opened[0].path}: {count_noun(len(served), 'layer')} came from this cache")

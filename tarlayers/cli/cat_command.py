@@ -25,7 +25,9 @@ from tarlayers.cli.output import write_bytes
 
 def command(
     image: ImageArgument,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="File inside the image; symlinks are followed.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="File inside the image; symlinks are followed, with --only not.")
+    ],
     at: AtOption = None,
     only: OnlyOption = None,
     offset: Annotated[

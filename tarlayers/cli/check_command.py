@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -21,8 +22,8 @@ from tarlayers.cli.options import (
     warn_refused,
 )
 from tarlayers.cli.outcome import answer_no, warn
-from tarlayers.cli.output import write_bytes, write_file, write_lines
-from tarlayers.cli.policy_file import load_policy, uri_of
+from tarlayers.cli.output import require_output, write_bytes, write_file, write_lines
+from tarlayers.cli.policy_file import load_policy, place_in_repository, uri_of
 from tarlayers.cli.words import STREAM_MARK
 from tarlayers.cli.words import Command as WordCommand
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tarlayers.analysis.policy.evidence import Evidence
     from tarlayers.analysis.policy.verdict import Verdict
     from tarlayers.formats.policy import Policy
+    from tarlayers.imagearchive import ImageArchive
     from tarlayers.render.reports.report import CheckReport
 
 _ORDER = "tarlayers.option_order"
@@ -53,10 +55,11 @@ class Command(WordCommand):
     """A command that knows in which order its options were given: an --output belongs to the --format before it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 # its class moved in typer 0.26
-        """Note the order, then parse as always."""
+        """Parse as always, then note the order."""
+        rest = super().parse_args(ctx, list(args))
         _, _, order = self.make_parser(ctx).parse_args(args=self.mark(args))
         ctx.meta[_ORDER] = [parameter.name for parameter in order if parameter.name in ("format", "output")]
-        return list(super().parse_args(ctx, args))
+        return rest
 
 
 class Opening(NamedTuple):
@@ -67,6 +70,8 @@ class Opening(NamedTuple):
     cache: bool | None
     verbose: bool
     quiet: bool
+    stream: list[ImageArchive]
+    """What standard input holds, once it was read: it may have several of the images."""
 
 
 class Report(NamedTuple):
@@ -129,7 +134,7 @@ def command(
     ] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Hold images to a policy. Exit 1 when a rule is violated.
+    """Hold images to the rules of a policy, which you write first. Exit 1 when a rule is violated.
 
     Reports may be several at once. Standard output gets the one format that has no file, or text.
 
@@ -140,10 +145,14 @@ def command(
         return
     if not images:
         raise typer.BadParameter("name an image", param_hint="IMAGE")
+    if baseline == "-" and "-" in images:
+        raise typer.BadParameter("is the image itself; of a stream with two name both: -#v2 --baseline -#v1")
     reports = pair_reports(format or [], output or [], ctx.meta.get(_ORDER, []))
     day = datetime.now(UTC).date() if today is None else today.date()
-    how = Opening(engine, platform, cache, verbose, quiet)
-    found = _check_images(load_policy(policy), images, baseline, day, how)
+    how = Opening(engine, platform, cache, verbose, quiet, [])
+    rules = load_policy(policy)
+    _require_outputs(reports, [rules.name, *(split_reference(each)[0] for each in (*images, baseline) if each)])
+    found = _check_images(rules, images, baseline, day, how)
     for report in reports:
         text = _render(found, report.format, every=verbose).encode("utf-8", "backslashreplace")
         if report.path is None:
@@ -178,6 +187,17 @@ def pair_reports(formats: Sequence[ReportFormat], outputs: Sequence[str], order:
     return reports if shown else [Report(ReportFormat.text, None), *reports]
 
 
+def _require_outputs(reports: Sequence[Report], inputs: Sequence[str]) -> None:
+    """Refuse reports that would replace an input, or one another, and those that cannot be made."""
+    taken: set[str] = set()
+    for path in (report.path for report in reports if report.path is not None):
+        require_output(path, inputs)
+        target = os.path.realpath(path)
+        if target in taken and (not os.path.exists(target) or os.path.isfile(target)):  # noqa: PTH110, PTH113 # text
+            raise typer.BadParameter(f"{path}: two reports cannot go to one file", param_hint="--output")
+        taken.add(target)
+
+
 def _check_images(policy: Policy, images: Sequence[str], baseline: str | None, day: date, how: Opening) -> CheckReport:
     from tarlayers.analysis.policy.evaluation import plan_reading
     from tarlayers.cli.version import find_version
@@ -188,10 +208,12 @@ def _check_images(policy: Policy, images: Sequence[str], baseline: str | None, d
         warn(f"no rule of {policy.name} needs the baseline", quiet=how.quiet)
     old = None
     if baseline is not None and reading.baseline:
-        old = _gather(baseline, reading._replace(hashed=False, again=False), how)
+        shared = split_reference(baseline)[0] == "-" and any(split_reference(each)[0] == "-" for each in images)
+        old = _gather(baseline, reading if shared else reading._replace(hashed=False, again=False), how)
     return CheckReport(
         policy=policy.name,
         policy_uri=uri_of(policy.name),
+        policy_in_repository=place_in_repository(policy.name),
         version=find_version(),
         verdicts=tuple(_check_image(policy, image, reading, old, day, how) for image in images),
     )
@@ -215,19 +237,25 @@ def _gather(argument: str, reading: Reading, how: Opening, baseline: Evidence | 
     from tarlayers.analysis.policy.evidence import Evidence
     from tarlayers.errors import naming
 
-    archive, reference = open_archive(
-        argument,
-        quiet=how.quiet,
-        verbose=how.verbose,
-        hashed=reading.hashed,
-        keep=reading.again,
-        cache=how.cache,
-    )
+    archive, reference = _open(argument, reading, how)
     image = choose_in(archive, reference, how.platform, quiet=how.quiet, contents=False)
     if reading.layers:
         with naming(_path_of(argument)):
             load_chosen(image.layers, quiet=how.quiet, hashed=reading.hashed)
     return Evidence(image, archive, baseline=baseline, engine=how.engine.value)
+
+
+def _open(argument: str, reading: Reading, how: Opening) -> tuple[ImageArchive, str | None]:
+    """Open an image's archive, standard input once for all."""
+    path, reference = split_reference(argument)
+    if path == "-" and how.stream:
+        return how.stream[0], reference
+    archive, reference = open_archive(
+        argument, quiet=how.quiet, verbose=how.verbose, hashed=reading.hashed, keep=reading.again, cache=how.cache
+    )
+    if path == "-":
+        how.stream.append(archive)
+    return archive, reference
 
 
 def _path_of(argument: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tarlayers.cli.options import Format, FormatOption, QuietOption, VerboseOption, open_archive
+from tarlayers.cli.options import Format, FormatOption, QuietOption, VerboseOption, open_archive, split_reference
 from tarlayers.cli.output import write_json, write_table
 
 
@@ -23,6 +23,8 @@ def command(
     from tarlayers.errors import UnsupportedInput
     from tarlayers.render.containers import CONTAINER_HEADER, container_cells, container_document
 
+    if split_reference(root)[1] is not None:
+        raise typer.BadParameter("all containers are listed: give it without #REF", param_hint="ROOT")
     archive, _ = open_archive(root, quiet=quiet, verbose=verbose)
     if archive.kind == "containerd-root":
         raise UnsupportedInput("a containerd store: its images are read, its containers are not", place=root)

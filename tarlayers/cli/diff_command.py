@@ -16,6 +16,7 @@ from tarlayers.cli.options import (
     QuietOption,
     VerboseOption,
     open_two,
+    refuse_together,
     warn_refused,
 )
 from tarlayers.cli.outcome import answer_no
@@ -73,6 +74,10 @@ def command(
     sections = [word.strip() for word in only.split(",")]
     if not set(sections) <= set(SECTIONS):
         raise typer.BadParameter(f"give some of {','.join(SECTIONS)}", param_hint="--only")
+    if patch is not None:
+        narrowed = {"PATH": path != "/", "--stat": stat, "--only": only != ",".join(SECTIONS), "--ignore": bool(ignore)}
+        for option, is_given in narrowed.items():
+            refuse_together({"--patch": True, option: is_given})
     images = open_two(
         old,
         new,

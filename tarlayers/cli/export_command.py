@@ -18,9 +18,10 @@ from tarlayers.cli.options import (
     VerboseOption,
     merge_chosen,
     open_chosen,
+    split_reference,
     warn_refused,
 )
-from tarlayers.cli.output import write_bytes, write_file
+from tarlayers.cli.output import require_output, write_bytes, write_file
 
 
 def command(
@@ -48,6 +49,7 @@ def command(
 
     if output == "-" and sys.stdout.isatty():
         raise typer.BadParameter("a tar is not for a terminal: give --output FILE, or a pipe")
+    require_output(output, [split_reference(image)[0]])
     if strip_mtime and mtime is not None:
         raise typer.BadParameter("--strip-mtime is a time of its own: give one of the two", param_hint="--mtime")
     time = 0 if strip_mtime else parse_time(mtime) if mtime is not None else None

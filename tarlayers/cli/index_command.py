@@ -14,8 +14,9 @@ from tarlayers.cli.options import (
     VerboseOption,
     choose_in,
     open_archive,
+    split_reference,
 )
-from tarlayers.cli.output import write_bytes, write_file
+from tarlayers.cli.output import require_output, write_bytes, write_file
 from tarlayers.cli.progress import watch_reading
 
 
@@ -42,6 +43,7 @@ def command(
 
     if output == "-" and sys.stdout.isatty():
         raise typer.BadParameter("an index is not for a terminal: give --output FILE, or a pipe")
+    require_output(output, [split_reference(image)[0]])
     archive, reference = open_archive(image, quiet=quiet, verbose=verbose, contents=digests)
     chosen = (
         None

@@ -20,6 +20,7 @@ from tarlayers.cli.options import (
     VerboseOption,
     merge_chosen,
     open_chosen,
+    refuse_together,
     warn_refused,
 )
 from tarlayers.cli.output import write_bytes, write_json_list, write_lines
@@ -39,7 +40,10 @@ def command(
     recursive: Annotated[bool, typer.Option("--recursive", "-R", help="All that is below PATH.")] = False,
     tree: Annotated[bool, typer.Option("--tree", help="Draw it as a tree.")] = False,
     du: Annotated[
-        bool, typer.Option("--du", help="Sizes with all that is below, and the layers they come from; largest first.")
+        bool,
+        typer.Option(
+            "--du", help="Sizes with all that is below, and the layers they come from; largest first, last all of PATH."
+        ),
     ] = False,
     depth: Annotated[
         int | None,
@@ -54,7 +58,12 @@ def command(
     ] = None,
     type: Annotated[  # noqa: A002 # the option's name
         str | None,
-        typer.Option("--type", metavar="TYPE,...", help="file dir symlink char block fifo.", show_default=False),
+        typer.Option(
+            "--type",
+            metavar="TYPE,...",
+            help="file dir symlink char block fifo; with --only also hardlink unknown.",
+            show_default=False,
+        ),
     ] = None,
     digests: Annotated[bool, typer.Option("--digests", help="Compute the sha256 of every file.")] = False,
     engine: EngineOption = Engine.containerd,
@@ -73,9 +82,12 @@ def command(
     from tarlayers.analysis.listing import parse_selection
 
     try:
-        selection = parse_selection(path, recursive=recursive or tree, match=match, types=type, depth=depth)
+        selection = parse_selection(
+            path, recursive=recursive or tree, match=match, types=type, depth=depth, raw=only is not None
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--type") from error
+    refuse_together({"--du": du, "--tree": tree, "--long": long})
     for option, given in (("--du", du), ("--tree", tree), ("--at", at is not None)):
         if given and only is not None:
             raise typer.BadParameter("is about the merged view, so it does not go with --only", param_hint=option)

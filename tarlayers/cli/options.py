@@ -62,7 +62,14 @@ PlatformOption = Annotated[
     str | None,
     typer.Option("--platform", metavar="OS/ARCH[/VARIANT]", help="Which image of several.", show_default=False),
 ]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say on standard error what is done.")]
+VerboseOption = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Say on standard error what is read and written, and what came from the cache.",
+    ),
+]
 CacheOption = Annotated[
     bool | None,
     typer.Option(
@@ -95,6 +102,13 @@ def split_reference(argument: str) -> tuple[str, str | None]:
             return argument[:end], argument[end + 1 :] or None
     path, _, reference = argument.partition("#")
     return path, reference or None
+
+
+def refuse_together(given: Mapping[str, bool]) -> None:
+    """Refuse a second of options that exclude each other, naming both; what is not given is False."""
+    chosen = [option for option, is_given in given.items() if is_given]
+    if len(chosen) > 1:
+        raise typer.BadParameter(f"does not go with {chosen[0]}", param_hint=chosen[1])
 
 
 def _widen_pipe(stream: BinaryIO) -> None:
@@ -150,8 +164,23 @@ def open_archive(
             cache=layers,
             limits=current_limits(),
             on_read=on_read,
+            called="standard input",
         )
+    if verbose:
+        _tell_archive(archive)
     return archive, reference
+
+
+def _tell_archive(archive: ImageArchive) -> None:
+    """Say what an archive was found to be, and how its layers are read."""
+    from tarlayers.cli.outcome import complain
+    from tarlayers.render.findings import count_noun
+    from tarlayers.render.values import human_size
+
+    name = archive.path if archive.path != "-" else "standard input"
+    in_place = archive.kind != "index" and archive.path != "-" and archive.compression == "none"
+    how = ", read in place" if in_place else ""  # of all else it was said before
+    complain(f"{name}: {archive.kind} of {count_noun(len(archive.images), 'image')}, {human_size(archive.size)}{how}")
 
 
 def open_chosen(

@@ -12,7 +12,6 @@ from typing import NoReturn
 
 import typer
 
-from tarlayers.cli.words import ClosedPipe
 from tarlayers.errors import (
     DestinationRefused,
     LimitExceeded,
@@ -101,7 +100,13 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         command = error.ctx.command_path if error.ctx is not None else "tarlayers"
         complain(f"{error.format_message()} (see {command} --help)")
         return CALL_WRONG
-    except (ClosedPipe, BrokenPipeError):
+    except BrokenPipeError:
+        _forget_output()
+        return 0
+    except SystemExit as error:
+        # What typer makes of a closed pipe, with exit 1; and that means: the answer is no.
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
         _forget_output()
         return 0
     except TarlayersError as error:
@@ -109,8 +114,10 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         return exit_code(error)
     except OSError as error:
         _forget_output()
+        # Of the calls that name no file only the one for the current directory finds that something is not there.
+        place = "current directory" if isinstance(error, FileNotFoundError) else "output"
         # What stands for a stream that was closed has no number and says what it cannot do: `write`.
-        complain(f"{error.filename or 'output'}: {error.strerror or 'it is closed'}")
+        complain(f"{error.filename or place}: {error.strerror or 'it is closed'}")
         return INPUT_WRONG
     except (MemoryError, RecursionError) as error:
         complain(f"gave up: {type(error).__name__}")

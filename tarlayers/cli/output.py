@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -10,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import typer
 
 _BATCH = 1 << 16
 
@@ -75,6 +78,53 @@ def write_file(path: str, chunks: Iterable[bytes]) -> None:
                 raise _named(error, path) from error
 
 
+def require_output(path: str, inputs: Iterable[str | None]) -> None:
+    """Refuse to write over what is read, whatever it is called there, before any work is done; `-` is a stream.
+    OSError for what cannot be written.
+
+    Devices and pipes may be both: nothing of them is lost.
+    """
+    if not path:
+        raise typer.BadParameter("names no file", param_hint="--output")
+    out = _identify(path, "stdout")
+    if out is not None and any(out == _identify(each, "stdin") for each in inputs if each):
+        name = "standard output" if path == "-" else path
+        raise typer.BadParameter(f"{name}: input file is output file", param_hint="--output")
+    if path != "-":
+        _require_place(path)
+
+
+def _require_place(path: str) -> None:
+    """Raise the OSError, of the name that was given, that writing a file would end with."""
+    given, target = Path(path), Path(os.path.realpath(path))
+    if given.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    # What is no regular file is written as it is, all else gets its name when it is whole.
+    needed = given if given.exists() and not given.is_file() else _find_parent(target, path)
+    if not os.access(needed, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+
+def _find_parent(target: Path, path: str) -> Path:
+    """Give the directory of a file that is replaced, or made; OSError, of the name that was given, for what is none."""
+    try:
+        target.parent.stat()
+    except OSError as error:
+        raise _named(error, path) from error
+    if not target.parent.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    return target.parent
+
+
+def _identify(path: str, stream: str) -> tuple[int, int] | None:
+    """Give device and inode of a regular file, or of the one that a standard stream is; else None."""
+    try:
+        status = os.stat(path) if path != "-" else os.fstat(getattr(sys, stream).fileno())  # noqa: PTH116 # it is text
+    except (OSError, ValueError):  # it is not there; ValueError: what stands for a stream is no file
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
+
+
 @contextmanager
 def replacing(path: str) -> Iterator[BinaryIO]:
     """Give a file beside `path`, which takes its place, and its mode, when the block ends well.
@@ -82,9 +132,9 @@ def replacing(path: str) -> Iterator[BinaryIO]:
     A symlink stays: the file that it leads to is replaced. Something that is no regular file (`/dev/null`, a named
     pipe) is written as it is. Errors name `path`, never a name that nobody gave.
     """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        with target.open("wb") as out:
+    given, target = Path(path), Path(os.path.realpath(path))
+    if given.exists() and not given.is_file():  # its real path may be none: that of /dev/fd/63 is pipe:[4711]
+        with given.open("wb") as out:
             yield out
         return
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,3 +79,13 @@ def uri_of(name: str) -> str:
 
     path = Path.cwd() / name
     return quote(_short(path)) if path.is_relative_to(Path.cwd()) else path.as_uri()
+
+
+def place_in_repository(name: str) -> str:
+    """Give a file's path from where GitHub has checked the repository out, which its annotations have to have; from
+    the current directory where nothing says that, or the file lies elsewhere.
+    """
+    path, root = Path.cwd() / name, os.environ.get("GITHUB_WORKSPACE")
+    if root and path.resolve().is_relative_to(Path(root).resolve()):
+        return str(path.resolve().relative_to(Path(root).resolve()))
+    return os.path.relpath(path)

@@ -15,7 +15,7 @@ import typer
 from tarlayers.cli.bounds import current_limits
 from tarlayers.cli.options import Format, FormatOption, ListFormat, ListFormatOption, QuietOption, VerboseOption
 from tarlayers.cli.outcome import answer_no, complain, warn
-from tarlayers.cli.output import write_bytes, write_file, write_json, write_json_list, write_lines
+from tarlayers.cli.output import require_output, write_bytes, write_file, write_json, write_json_list, write_lines
 from tarlayers.cli.words import Command
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def disassemble_tar(
 
     if output == "-" and not no_stdout:
         raise typer.BadParameter("the records and the tar cannot both go to standard output", param_hint="--output")
+    require_output(output, [tar])
     with naming(_place(tar)):
         limits = current_limits()
         plain = open_plain(_read_chunks(tar), limits)
@@ -123,6 +124,7 @@ def assemble_tar(
     source = _content_source(path, layer)
     if output == "-" and sys.stdout.isatty():
         raise typer.BadParameter("standard output is a terminal: redirect it, or give --output", param_hint="--output")
+    require_output(output, [input, layer])
     with source as open_content, naming(_place(input)):
         chunks = assemble(_read_records(input), open_content, current_limits())
         _write_output(output, compress_gzip(chunks) if compress else chunks, verbose=verbose)

@@ -7,21 +7,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 from tarlayers.cli.bounds import bound_options, reading_within
+from tarlayers.cli.cache import telling_served
 
 # Put before `-#REF`, which else looks like an option. No argument of a process can hold this character.
 STREAM_MARK = "\0"
 
 
-class ClosedPipe(Exception):
-    """Nobody reads on. A BrokenPipeError itself typer would turn into exit 1, and that means: the answer is no."""
+_UsageError: type[typer.BadParameter] = typer.BadParameter.mro()[1]  # click's, vendored or not
 
 
-class Command(TyperCommand):
-    """A command whose arguments may be `-#REF` (an image of several on standard input), that may be cut short, and
-    that has the options of `cli.bounds`.
+class NamedCommand(TyperCommand):
+    """A command that every error about its words names; click leaves it out where an option lacks its value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 # click's, vendored or not
+        """Parse as always."""
+        try:
+            return list(super().parse_args(ctx, args))
+        except _UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+
+class Command(NamedCommand):
+    """A command whose arguments may be `-#REF` (an image of several on standard input), and that has the options of
+    `cli.bounds`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 # typer's, whatever they are
@@ -30,11 +43,8 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 # click's, vendored or not
         """Run the command within the bounds that its options give."""
-        try:
-            with reading_within(ctx):
-                return super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise ClosedPipe from error
+        with reading_within(ctx), telling_served():
+            return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 # as above
         """Mark such words, then parse as always."""

@@ -73,6 +73,8 @@ Stretch: TypeAlias = list[Header] | Member
 _META = frozenset((b"x", b"g", b"L", b"K"))
 _BATCH = 1 << 10
 _LONG = 1 << 8
+_ENDS = "the archive ends inside a header"
+_TOO_SHORT = ": it is cut short, or not a tar archive, compressed or not"
 _NO_TAR = "not a tar archive, compressed or not (its first header has a bad checksum)"
 
 
@@ -172,7 +174,8 @@ class Walker(TarBytes):
             self._left = self._pad = 0
         count = self._fill(BLOCK)
         if 0 < count < BLOCK:
-            raise self._error("the archive ends inside a header")
+            at_start = self._base + self._pos == 0
+            raise self._error(_ENDS + (_TOO_SHORT if at_start else ""))
         if count and self._buf[self._pos : self._pos + BLOCK] == ZERO_BLOCK:
             self._end_of_archive()
             return False

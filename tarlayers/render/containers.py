@@ -6,6 +6,7 @@ from typing import Any
 
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.render.escape import escape_text
+from tarlayers.render.values import brief_time
 from tarlayers.sources.dataroot import StoredContainer
 
 CONTAINER_HEADER = ("CONTAINER ID", "NAME", "IMAGE", "CREATED", "STATE", "UPPER DIR")
@@ -34,7 +35,7 @@ def container_cells(container: StoredContainer, archive: ImageArchive) -> tuple[
         container.id[:_SHORT],
         escape_text(container.name),
         escape_text(names.get(image_id, digits)),
-        escape_text((container.created or "-")[:19]),
+        escape_text(brief_time(container.created or "-")),
         container.state,
         escape_text(container.directories.get("UpperDir", "-")),
     )

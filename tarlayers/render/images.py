@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tarlayers.entry import unpacked_size
 from tarlayers.render.escape import escape_path, escape_text
 from tarlayers.render.steps import brief_step
-from tarlayers.render.values import human_size, path_fields
+from tarlayers.render.values import brief_time, human_size, path_fields
 
 if TYPE_CHECKING:
     from tarlayers.digest import Digest
@@ -328,5 +328,6 @@ def history_cells(row: HistoryRow, layers: Sequence[Layer], *, sizes: bool, full
         known = sizes and not layer.unreadable
         size = human_size(unpacked_size(layer.read().entries)) if known else "-"
     created_by = escape_text(row.step.created_by or "") if full else brief_step(row.step.created_by)
-    created = (row.step.created or "N/A")[: None if full else 19]
-    return (index, escape_text(created), created_by, size, escape_text(row.step.comment or ""))
+    created = row.step.created or "N/A"
+    created = escape_text(created if full else brief_time(created))
+    return (index, created, created_by, size, escape_text(row.step.comment or ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -18,9 +19,18 @@ from tarlayers.render.rows import Rows
 
 _T = TypeVar("_T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})")
 _SECOND = 1_000_000_000
 _GREGORIAN = 400 * 365 + 97  # days after which the calendar repeats
 _LETTERS = {"dir": "d", "symlink": "l", "char": "c", "block": "b", "fifo": "p", "hardlink": "h"}
+
+
+def brief_time(text: str) -> str:
+    """Leave the fraction of a second out of a document's RFC 3339 time; of what is none, give as much as a column has
+    room for.
+    """
+    found = _TIME.fullmatch(text)
+    return found[1] + found[2] if found else text[:19]
 
 
 @lru_cache(maxsize=1 << 12)

@@ -80,6 +80,8 @@ class LayerCache:
         self._made = False
         self.problem = _distrust(self.path) or _distrust(self._files)
         """Why nothing is read or written here; None where it is."""
+        self.served: set[Digest] = set()
+        """The layers that a store took from here."""
         if self.problem:
             self._tell(self.problem)
         self._frozen = self.problem is not None
@@ -195,12 +197,15 @@ class LayerCache:
         """Count what is kept."""
         return _add_up(self._list())
 
-    def clear(self) -> CacheUsage:
-        """Remove all that any version kept, and no file that is not the cache's."""
+    def clear(self, on_failure: Callable[[OSError], object] | None = None) -> CacheUsage:
+        """Remove all that any version kept, and no file that is not the cache's; give what was removed. `on_failure`
+        hears of each file that stays.
+        """
         if self.problem:
             return CacheUsage(0, 0)
         versions = [path for path in _list_directory(self.path) if re.fullmatch(r"v\d+", path.name)]
-        removed = [file for version in versions for file in _list_files(version.path) if _remove(file.path)]
+        kept = [file for version in versions for file in _list_files(version.path)]
+        removed = [file for file in kept if _remove(file.path, on_failure)]
         for version in versions:
             with suppress(OSError):
                 os.rmdir(version.path)  # noqa: PTH106 # it is text
@@ -300,10 +305,14 @@ def _list_files(path: str | Path) -> Iterator[_Kept]:
                 yield _Kept(status.st_mtime_ns, file.path, status.st_size)
 
 
-def _remove(path: str) -> bool:
+def _remove(path: str, on_failure: Callable[[OSError], object] | None = None) -> bool:
     try:
         os.unlink(path)  # noqa: PTH108 # it is text
-    except OSError:
+    except FileNotFoundError:  # another process was as fast
+        return False
+    except OSError as error:
+        if on_failure is not None:
+            on_failure(error)
         return False
     return True
 

@@ -44,7 +44,8 @@ class CachedStore(SeekStore):
             return super()._read_layer(name, blob, hashed=hashed, contents=contents, on_read=on_read)
         digest = self._recall(name, blob) or self._hash_claimed(name, blob, on_read)
         found = self._load(digest, contents=contents) if digest is not None else None
-        if found is not None:
+        if digest is not None and found is not None:
+            self._cache.served.add(digest)
             return found
         origin = blob.origin
         meter = Meter(algorithm=name_algorithm(name))

@@ -34,7 +34,7 @@ def render_github(report: CheckReport) -> str:
 def _annotation(report: CheckReport, verdict: Verdict, result: RuleResult) -> str:
     kind = result.rule.kind
     title = f"{kind.code} {kind.name}: {describe_result(result)}"
-    properties = {"file": report.policy, "line": str(result.rule.line), "title": title}
+    properties = {"file": report.policy_in_repository, "line": str(result.rule.line), "title": title}
     said = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
     return f"::error {said}::{_data(chr(10).join(_lines(verdict, result)))}"
 

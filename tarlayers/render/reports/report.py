@@ -25,6 +25,8 @@ class CheckReport:
     """The policy's file, as it was found or given."""
     policy_uri: str
     """The same as a URI reference: relative where it lies below the current directory."""
+    policy_in_repository: str
+    """The same as a path from the root of the repository, as far as that is known."""
     version: str
     """Of tarlayers."""
     verdicts: tuple[Verdict, ...]
