@@ -179,6 +179,25 @@ def test_harmless_texts(text: str) -> None:
     assert mask_text(text) == text
 
 
+@pytest.mark.parametrize(
+    ("between", "found"),
+    [
+        (b"A: x\r\n" * 16 + b"\r\n", 1),
+        (b"A: x\r\n" * 17 + b"\r\n", 0),
+        (b"A: " + b"x" * 256 + b"\n", 1),
+        (b"A: " + b"x" * 257 + b"\n", 0),
+        (b"A" * 64 + b": x\n", 1),
+        (b"A" * 65 + b": x\n", 0),
+        (b" " * 256, 1),
+        (b" " * 257, 0),
+    ],
+)
+def test_what_may_stand_before_the_body_of_a_key(between: bytes, found: int) -> None:
+    """Without bounds a megabyte of headers would be read as often as keys begin in it."""
+    content = KEY.replace(b"-----\nMIIE", b"-----\n" + between + b"MIIE")
+    assert len(list(match_content("/x", content))) == found
+
+
 def test_where_in_a_file_and_how_often() -> None:
     (match,) = match_content("/x", b"a\nb\n" + f"{AWS_ID}\n{AWS_ID}\n".encode())
     assert (match.line, match.matches, match.masked) == (3, 2, "AKIA…(20)")

@@ -124,8 +124,10 @@ _AWS = re.compile(rb"_[sS][eE][cCsS][rRsS]")
 CONTENT_RULES = (
     ContentRule(
         "private-key", "a private key", re.compile(rb"PRIVATE KEY"),
+        # Each repetition fits in one way alone, and is bounded: what follows one BEGIN may hold thousands more.
         re.compile(
-            rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\r?\n|\\r?\\?n)(?:[A-Za-z-]+: [^\n]*\r?\n)*\s*"
+            rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\r?\n|\\r?\\?n)"
+            rb"(?:[A-Za-z-]{1,64}: [^\n]{0,256}\n){0,16}\s{0,256}"
             rb"([A-Za-z0-9+/=]{4}(?:[A-Za-z0-9+/=\s]|\\n)*)"
         ),
     ),
