@@ -18,7 +18,7 @@ import tarlayers
 from tarlayers import merge_layers, open_images
 from tarlayers.analysis.diff import diff_images
 from tarlayers.analysis.dive import score_image
-from tarlayers.analysis.listing import find_in_layer, parse_selection
+from tarlayers.analysis.listing import find_in_layer, parse_selection, select_below
 from tarlayers.analysis.usage import measure_usage
 from tarlayers.analysis.waste import measure_waste
 from tarlayers.export import distinct_inodes
@@ -118,6 +118,7 @@ QUESTIONS: dict[str, Callable[[Image], object]] = {
     "usage": lambda each: measure_usage(merge_layers(each.layers), ["", "/d"]),
     "long listing": lambda each: list(list_long(LISTING.select(merge_layers(each.layers)))),
     "tree": lambda each: list(list_tree(LISTING.select(merge_layers(each.layers)))),
+    "selection": lambda each: select_below(merge_layers(each.layers), ["*", "/*"]),
     "inodes": lambda each: list(distinct_inodes(merge_layers(each.layers))),
     "diff": lambda each: list(diff_images(each, EMPTY).files),
 }
