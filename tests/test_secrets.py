@@ -26,6 +26,7 @@ from tarlayers.formats.secrets import (
     match_text,
 )
 from tarlayers.image import Image
+from tarlayers.render import hidden as render
 from tarlayers.shipped import trace_files
 from tests.build import archive, file, image, layer, whiteout
 from tests.paths import ROOT
@@ -171,6 +172,28 @@ def test_harmless_contents(case: str) -> None:
 def test_texts(text: str) -> None:
     assert [match.rule for match in match_text(text)] == [TEXTS[text]]
     assert mask_text(text) != text
+
+
+def test_more_values_than_are_masked_one_by_one() -> None:
+    words = [f"PASSWORD=abcdef{i:07d}" for i in range(129)]
+    assert mask_text(" ".join(words[:128])) == " ".join(["PASSWORD=abc…(13)"] * 128)
+    assert mask_text(" ".join([*words, *words])) == f"PASS…({23 * 258 - 1})"
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_step_is_masked_once_for_all_that_it_hides(as_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
+    monkeypatch.setattr(render, "mask_text", lambda text: texts.append(text) or f"masked {text}")
+    steps = [{"created_by": "one"}, {"created_by": "two"}]
+    lower, upper = ([each(f"{i}") for i in range(9)] for each in (file, whiteout))
+    data = archive("docker-25", image(layer(*lower), layer(*upper), history=steps))
+    hidden = tarlayers.list_hidden(tarlayers.open_image(io.BytesIO(data)))
+    if as_json:
+        rows = list(render.hidden_document(hidden, [], (), None)["hidden"])
+        assert {(row["created_by"], row["hidden_by_step"]) for row in rows} == {("masked one", "masked two")}
+    else:
+        assert {cells[-1] for cells in render.hidden_cells(hidden, masked=True)} == {"1 masked two"}
+    assert len(texts) == len(set(texts))
 
 
 @pytest.mark.parametrize("text", HARMLESS_TEXTS)
