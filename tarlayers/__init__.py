@@ -60,7 +60,8 @@ Inside a floor these edges are meant, and no others:
     imagepair -> comparison rootfs merging.engine
     shipped -> rootfs trace merging.*
     extract -> export
-    analysis.diff -> analysis.filediff
+    analysis.diff -> analysis.alignment analysis.filediff
+    analysis.patch -> analysis.alignment
     analysis.filediff -> analysis.moves
     analysis.lint.* -> analysis.lint.*
     analysis.policy.* -> analysis.policy.*
