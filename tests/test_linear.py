@@ -102,6 +102,10 @@ MERGES: dict[str, Layers] = {
     "names that differ at their end": one(lambda n: [file("n" * 90 + f"{i:09}") for i in range(n)]),
     "a directory and a file in turn": one(lambda n: [directory("d"), file("d")] * (n // 2)),
     "markers in a large directory": lambda n: [layer(*FILES), layer(file("d/y"), *(opaque("d") for _ in range(n)))],
+    "a name of many less in each layer": lambda n: [
+        layer(directory("d"), file("a"), *(hardlink(f"{i}", "a") for i in range(n))),
+        *(layer(directory("d", mode=0o700 + i % 8), whiteout(f"{i}")) for i in range(n // 8)),
+    ],
     "layers": lambda n: [layer(file(f"{i}")) for i in range(n // 4)],
 }  # fmt: skip
 
@@ -112,6 +116,8 @@ QUESTIONS: dict[str, Callable[[Image], object]] = {
     "merge as the image-spec says": lambda each: merge_layers(each.layers, engine="oci"),
     "changes": tarlayers.list_changes,
     "blame": tarlayers.blame_paths,
+    "log": lambda each: tarlayers.trace_path(each, each.layers[0].entries[0].path),
+    "hidden": tarlayers.list_hidden,
     "waste": measure_waste,
     "dive": score_image,
     "lint": tarlayers.lint_image,
