@@ -21,10 +21,12 @@ from tarlayers.analysis.dive import score_image
 from tarlayers.analysis.listing import find_in_layer, parse_selection, select_below
 from tarlayers.analysis.usage import measure_usage
 from tarlayers.analysis.waste import measure_waste
+from tarlayers.errors import NoSuchImage
 from tarlayers.export import distinct_inodes
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.tar import ChunkFeed, Walker
 from tarlayers.image import Image
+from tarlayers.reference import choose_image
 from tarlayers.render.listing import list_long, list_tree
 from tests.build import (
     Member,
@@ -172,6 +174,19 @@ READS: dict[str, Callable[[int], Callable[[], object]]] = {
 @pytest.mark.parametrize("trap", READS)
 def test_reading_is_linear(trap: str) -> None:
     small, large = (count_lines(READS[trap](size)) for size in (500, 1000))
+    assert large < 2.6 * small + 5000, (small, large)
+
+
+def test_choosing_an_image_is_linear() -> None:
+    def choose(images: Sequence[Image]) -> None:
+        with pytest.raises(NoSuchImage, match="no image fits"):
+            choose_image(images, "none")
+
+    opened = (
+        open_images(io.BytesIO(pack(oci([image(layer(), names=[f"a/{i}:1"], author=f"{i}") for i in range(size)]))))
+        for size in (100, 200)
+    )
+    small, large = (count_lines(lambda each=each: choose(each.images)) for each in opened)
     assert large < 2.6 * small + 5000, (small, large)
 
 
