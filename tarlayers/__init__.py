@@ -38,6 +38,7 @@ Inside a floor these edges are meant, and no others:
     formats.dive_rules -> formats.policy formats.sizes
     sources.* -> sources.archive sources.blob sources.members sources.dataroot sources.filetree
     sources.* -> sources.layout sources.names sources.inventory
+    sources.filetree -> entry
     sources.skopeo_dir -> sources.oci
     sources.locate -> sources.oci sources.docker_archive sources.skopeo_dir
     sources.agreement -> sources.locate
@@ -59,7 +60,8 @@ Inside a floor these edges are meant, and no others:
     imagepair -> comparison rootfs merging.engine
     shipped -> rootfs trace merging.*
     extract -> export
-    analysis.diff -> analysis.filediff
+    analysis.diff -> analysis.alignment analysis.filediff
+    analysis.patch -> analysis.alignment
     analysis.filediff -> analysis.moves
     analysis.verify -> analysis.verify_documents
     analysis.lint.* -> analysis.lint.*

@@ -72,9 +72,12 @@ def _find_images(
     """Give the images that fit, perhaps none, by their numbers. One that is not listed is found by its ID alone."""
     if reference is not None and reference.startswith(CONTAINER):
         return {0: _choose_container([i for i in unlisted if i.container], reference.removeprefix(CONTAINER))}
-    fitting = {i: image for i, image in enumerate(images) if reference is None or _fits(i, image, images, reference)}
+    whole = reference is not None and _is_whole(images, reference)
+    fitting = {
+        i: image for i, image in enumerate(images) if reference is None or _fits(i, image, reference, whole=whole)
+    }
     if reference is not None and not fitting and not reference.startswith("@"):
-        by_id = [image for image in unlisted if not image.container and _fits(-1, image, images, reference)]
+        by_id = [image for image in unlisted if not image.container and _fits(-1, image, reference, whole=whole)]
         fitting = dict(enumerate(by_id))
     if platform is None:
         return fitting
@@ -95,16 +98,25 @@ def _choose_container(containers: Sequence[Image], wanted: str) -> Image:
     raise NoSuchImage(f"{what} #{CONTAINER}{wanted}; there are {names or 'none'}")
 
 
-def _fits(index: int, image: Image, images: Sequence[Image], reference: str) -> bool:
-    if "@sha" in reference:  # name@sha256:... or another algorithm; neither name nor tag has an @
-        reference = reference.partition("@")[2]
+def _is_whole(images: Sequence[Image], reference: str) -> bool:
+    """Say whether a reference is the whole name of an image: then it is not meant as the end of another's."""
+    wanted = spell_out(_drop_name(reference))
+    return any(spell_out(name) == wanted for image in images for name in image.names)
+
+
+def _drop_name(reference: str) -> str:
+    """Give the digest of name@sha256:... or another algorithm; neither name nor tag has an @."""
+    return reference.partition("@")[2] if "@sha" in reference else reference
+
+
+def _fits(index: int, image: Image, reference: str, *, whole: bool) -> bool:
+    reference = _drop_name(reference)
     if reference.startswith("@"):
         return reference == f"@{index}"
     if any(spell_out(name) == spell_out(reference) for name in image.names):
         return True
     if _is_identity((image.manifest_digest, image.image_id), reference):
         return True
-    whole = any(spell_out(name) == spell_out(reference) for other in images for name in other.names)
     return not whole and any(_ends_in(name, reference) for name in image.names)
 
 

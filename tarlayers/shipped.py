@@ -141,7 +141,7 @@ class _Tracing:
     def _hide(self, key: Key, events: Sequence[Event], layer: int) -> None:
         """Take note of a file some names of which went, unless it has others."""
         before = events[0].before
-        if before is None or self._names(key, before.entry):
+        if before is None or self._has_name(key, before.entry):
             return
         names = tuple(sorted({event.path for event in events}, key=path_key))
         main = _main_name(names, before.entry)
@@ -154,11 +154,28 @@ class _Tracing:
             return None
         return node.layer, node.entry.offset
 
+    def _has_name(self, key: Key, entry: Entry) -> bool:
+        """Say whether a file has a visible name. Those that it had are forgotten on the way: a layer that gives one
+        back tells of it, and to pass them again in each layer would cost the product of both.
+        """
+        if self._shows(entry.path, key):
+            return True
+        others = self._others.get(key)
+        while others:
+            name, _ = others.popitem()
+            if self._shows(name, key):
+                others[name] = None
+                return True
+        return False
+
     def _names(self, key: Key, entry: Entry) -> list[str]:
         """Give the names of a file that are visible."""
-        names = self._others.get(key, {}).keys() | {entry.path}
-        shown = ((name, self._directories.get(name.rpartition("/")[0])) for name in names)
-        return [name for name, beside in shown if beside is not None and self._key(beside.node(name)) == key]
+        return [name for name in self._others.get(key, {}).keys() | {entry.path} if self._shows(name, key)]
+
+    def _shows(self, path: str, key: Key) -> bool:
+        """Say whether a path is a file in the view so far."""
+        beside = self._directories.get(path.rpartition("/")[0])
+        return beside is not None and self._key(beside.node(path)) == key
 
     def is_plain(self, layer: int, entry: Entry) -> bool:
         """Say whether a file is visible where its entry says."""

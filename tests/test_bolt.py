@@ -164,6 +164,40 @@ def test_pages_that_name_one_page_many_times_are_bounded() -> None:
         read(data + struct.pack("<QHHI", 0, 2, 0, 0).ljust(PAGE, b"\0"))
 
 
+def test_a_large_page_that_is_named_many_times_is_bounded() -> None:
+    """Each of 3000 children is one page of two megabytes: 6 GB would be read."""
+    large, count = 500, 3000
+    branch = struct.pack("<QHHI", 2, 1, count, 11) + struct.pack("<IIQ", 0, 0, 14) * count
+    leaf = struct.pack("<QHHI", 14, 2, 0, large)
+    data = (
+        Writer().meta(0, 2, 1).ljust(2 * PAGE, b"\0")
+        + branch.ljust(12 * PAGE, b"\0")
+        + leaf
+        + bytes(large * PAGE + PAGE)
+    )
+    read_bytes = 0
+
+    def read_at(offset: int, count: int) -> bytes:
+        nonlocal read_bytes
+        read_bytes += count
+        return data[offset : offset + count]
+
+    with pytest.raises(MalformedInput, match="268435456 bytes"):
+        list(open_bolt(read_at, len(data)))
+    assert read_bytes < 1 << 29
+
+
+def test_a_large_value_of_many_elements_is_bounded() -> None:
+    """Each of 3000 values is the whole of a megabyte."""
+    count, size = 3000, 1 << 20
+    heads = b"".join(struct.pack("<IIII", 0, 16 * (count - i), 0, size) for i in range(count))
+    leaf = struct.pack("<QHHI", 2, 2, count, (len(heads) + size) // PAGE) + heads
+    data = Writer().meta(0, 2, 1).ljust(2 * PAGE, b"\0") + leaf + bytes(size + PAGE)
+    with pytest.raises(MalformedInput, match="268435456 bytes"):
+        for _ in open_bolt(lambda offset, count: data[offset : offset + count], len(data)):
+            pass
+
+
 @given(st.lists(st.tuples(st.integers(0, len(PLAIN) + 3 * PAGE), st.binary(min_size=1, max_size=8)), max_size=4))
 def test_any_damage_is_an_error_of_ours_or_none(patches: list[tuple[int, bytes]]) -> None:
     data = Writer(fan=2, inline=60).write({b"v1": {b"n": {b"a": b"1", b"b": b"2"}}, b"x": b"y"})

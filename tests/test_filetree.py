@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tarlayers.errors import ContentAbsent, LimitExceeded, UnsupportedInput
-from tarlayers.limits import Limits
+from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.archive import open_tar
 from tarlayers.sources.filetree import (
     DirectoryTree,
@@ -21,7 +21,7 @@ from tarlayers.sources.filetree import (
     resolve_path,
     walk_files,
 )
-from tests.build import device, directory, fifo, file, hardlink, symlink, tar, xattrs
+from tests.build import Member, device, directory, fifo, file, hardlink, symlink, tar, xattrs
 from tests.dataroot import Root, write_root
 from tests.splits import CONTENT, REGIONS, pax_sparse
 
@@ -43,10 +43,10 @@ def directory_tree(where: Path) -> FileTree:
     return DirectoryTree(str(write_root(root, where / "tree")))
 
 
-def tar_tree(where: Path, data: bytes | None = None) -> FileTree:
+def tar_tree(where: Path, data: bytes | None = None, limits: Limits = DEFAULT_LIMITS) -> FileTree:
     path = where / "tree.tar"
     path.write_bytes(tar(MEMBERS) if data is None else data)
-    return read_tar_tree(open_tar(str(path), os.open(path, os.O_RDONLY)))
+    return read_tar_tree(open_tar(str(path), os.open(path, os.O_RDONLY)), limits)
 
 
 TREES = pytest.mark.parametrize("make", [directory_tree, tar_tree])
@@ -157,3 +157,20 @@ def test_a_file_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
 
 def test_joining() -> None:
     assert (join_path("", "a"), join_path("a", "b")) == ("a", "a/b")
+
+
+@pytest.mark.parametrize(
+    ("member", "bounds"),
+    [
+        (file("n" * 500), {"path_bytes": 500}),
+        (symlink("l", "n" * 500), {"path_bytes": 500}),
+        (file("a/b/c/d"), {"path_depth": 4}),
+        (file("aaa/bbb/c"), {"implied_bytes": len("aaa" + "aaa/bbb")}),
+    ],
+)
+def test_names_of_a_tar_are_bounded(member: Member, bounds: dict[str, int], tmp_path: Path) -> None:
+    """Each parent of a name is a directory: one of 120 kB, 350 bytes of gzip, would make 3 GB of them."""
+    tar_tree(tmp_path, tar([member]), Limits(**bounds))
+    ((name, bound),) = bounds.items()
+    with pytest.raises(LimitExceeded, match=f"limit {name} = {bound - 1}"):
+        tar_tree(tmp_path, tar([member]), Limits(**{name: bound - 1}))

@@ -121,6 +121,11 @@ FOUND: dict[str, Callable[[], tuple[list[str], bytes, int]]] = {
         pack(docker_20([image(layer(), names=[f"a:{i}" for i in range(30_000)])] * 2)),
         0,
     ),
+    "a key whose header lines fit in two ways each": lambda: (
+        ["hidden", "--secrets", "-"],
+        archive("docker-25", image(layer(file("k", b"-----BEGIN " + b"PRIVATE KEY-----\n" + b"A: b\r\n" * 64 + b"!")))),
+        0,
+    ),
 }  # fmt: skip
 
 

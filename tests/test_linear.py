@@ -18,14 +18,16 @@ import tarlayers
 from tarlayers import merge_layers, open_images
 from tarlayers.analysis.diff import diff_images
 from tarlayers.analysis.dive import score_image
-from tarlayers.analysis.listing import find_in_layer, parse_selection
+from tarlayers.analysis.listing import find_in_layer, parse_selection, select_below
 from tarlayers.analysis.usage import measure_usage
 from tarlayers.analysis.verify import verify_archive
 from tarlayers.analysis.waste import measure_waste
+from tarlayers.errors import NoSuchImage
 from tarlayers.export import distinct_inodes
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.tar import ChunkFeed, Walker
 from tarlayers.image import Image
+from tarlayers.reference import choose_image
 from tarlayers.render.listing import list_long, list_tree
 from tests.build import (
     FLAVOURS,
@@ -105,6 +107,10 @@ MERGES: dict[str, Layers] = {
     "names that differ at their end": one(lambda n: [file("n" * 90 + f"{i:09}") for i in range(n)]),
     "a directory and a file in turn": one(lambda n: [directory("d"), file("d")] * (n // 2)),
     "markers in a large directory": lambda n: [layer(*FILES), layer(file("d/y"), *(opaque("d") for _ in range(n)))],
+    "a name of many less in each layer": lambda n: [
+        layer(directory("d"), file("a"), *(hardlink(f"{i}", "a") for i in range(n))),
+        *(layer(directory("d", mode=0o700 + i % 8), whiteout(f"{i}")) for i in range(n // 8)),
+    ],
     "layers": lambda n: [layer(file(f"{i}")) for i in range(n // 4)],
 }  # fmt: skip
 
@@ -115,12 +121,15 @@ QUESTIONS: dict[str, Callable[[Image], object]] = {
     "merge as the image-spec says": lambda each: merge_layers(each.layers, engine="oci"),
     "changes": tarlayers.list_changes,
     "blame": tarlayers.blame_paths,
+    "log": lambda each: tarlayers.trace_path(each, each.layers[0].entries[0].path),
+    "hidden": tarlayers.list_hidden,
     "waste": measure_waste,
     "dive": score_image,
     "lint": tarlayers.lint_image,
     "usage": lambda each: measure_usage(merge_layers(each.layers), ["", "/d"]),
     "long listing": lambda each: list(list_long(LISTING.select(merge_layers(each.layers)))),
     "tree": lambda each: list(list_tree(LISTING.select(merge_layers(each.layers)))),
+    "selection": lambda each: select_below(merge_layers(each.layers), ["*", "/*"]),
     "inodes": lambda each: list(distinct_inodes(merge_layers(each.layers))),
     "diff": lambda each: list(diff_images(each, EMPTY).files),
 }
@@ -176,6 +185,19 @@ READS: dict[str, Callable[[int], Callable[[], object]]] = {
 @pytest.mark.parametrize("trap", READS)
 def test_reading_is_linear(trap: str) -> None:
     small, large = (count_lines(READS[trap](size)) for size in (500, 1000))
+    assert large < 2.6 * small + 5000, (small, large)
+
+
+def test_choosing_an_image_is_linear() -> None:
+    def choose(images: Sequence[Image]) -> None:
+        with pytest.raises(NoSuchImage, match="no image fits"):
+            choose_image(images, "none")
+
+    opened = (
+        open_images(io.BytesIO(pack(oci([image(layer(), names=[f"a/{i}:1"], author=f"{i}") for i in range(size)]))))
+        for size in (100, 200)
+    )
+    small, large = (count_lines(lambda each=each: choose(each.images)) for each in opened)
     assert large < 2.6 * small + 5000, (small, large)
 
 

@@ -18,6 +18,7 @@ import tarlayers
 from tarlayers.analysis.lint.codes import CODES, FAMILIES, REFUSALS, SEVERITIES
 from tarlayers.analysis.lint.report import has_failed, lint_image
 from tarlayers.errors import ContentAbsent
+from tarlayers.rootfs import RootFS
 from tests.build import (
     OCI,
     Files,
@@ -325,6 +326,15 @@ USUAL = {
 @pytest.mark.parametrize("name", USUAL)
 def test_what_engines_agree_on(name):
     assert found(*USUAL[name]) == []
+
+
+def test_a_marker_at_the_root_does_not_count_what_is_below_it(monkeypatch):
+    """All directories are gone through to do so: 100,000 of them, once for each of 2000 layers, took 4 s."""
+    monkeypatch.setattr(RootFS, "__len__", lambda _: pytest.fail("counted"))
+    for below, codes in (((file("d/x"),), ["L017"]), ((), [])):
+        data = archive("docker-25", image(layer(*below), layer(opaque())))
+        found = lint_image(tarlayers.open_image(io.BytesIO(data))).findings
+        assert [each.code for each in found if each.code == "L017"] == codes
 
 
 # -- the report ------------------------------------------------------------------------------------

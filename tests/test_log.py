@@ -5,12 +5,17 @@ from __future__ import annotations
 import io
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tarlayers import merge_layers
 from tarlayers.analysis.log import PathLog, trace_path
 from tarlayers.errors import NoSuchPath
 from tarlayers.imagearchive import open_images
+from tarlayers.merging.engine import ENGINES
 from tests.build import Member, archive, directory, file, hardlink, image, layer, opaque, symlink, whiteout
 from tests.run import run
+from tests.strategies import LAYERS
 
 Layers = tuple[tuple[Member, ...], ...]
 
@@ -168,3 +173,13 @@ def test_never_was_is_the_answer_no(saved):
     done = run("log", saved, "f")
     assert (done.code, done.stdout) == (1, b"")
     assert done.stderr == "tarlayers: f: no layer ever had it; there is /d/f\n"
+
+
+@given(LAYERS, st.sampled_from(ENGINES))
+def test_links_are_the_names_that_the_view_after_the_layer_shows(layers: list[bytes], engine: str) -> None:
+    found = open_images(io.BytesIO(archive("docker-25", image(*layers))), contents=True).images[0]
+    for path in {path for i in range(len(layers)) for path in merge_layers(found.layers[: i + 1], engine=engine)}:
+        for event in trace_path(found, path, engine=engine).events:
+            if event.node is not None:
+                view = merge_layers(found.layers[: event.layer.index + 1], engine=engine)
+                assert event.links == view.links_of(path)

@@ -26,6 +26,7 @@ from tarlayers.formats.secrets import (
     match_text,
 )
 from tarlayers.image import Image
+from tarlayers.render import hidden as render
 from tarlayers.shipped import trace_files
 from tests.build import archive, file, image, layer, whiteout
 from tests.paths import ROOT
@@ -173,10 +174,51 @@ def test_texts(text: str) -> None:
     assert mask_text(text) != text
 
 
+def test_more_values_than_are_masked_one_by_one() -> None:
+    words = [f"PASSWORD=abcdef{i:07d}" for i in range(129)]
+    assert mask_text(" ".join(words[:128])) == " ".join(["PASSWORD=abc…(13)"] * 128)
+    assert mask_text(" ".join([*words, *words])) == f"PASS…({23 * 258 - 1})"
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_step_is_masked_once_for_all_that_it_hides(as_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
+    monkeypatch.setattr(render, "mask_text", lambda text: texts.append(text) or f"masked {text}")
+    steps = [{"created_by": "one"}, {"created_by": "two"}]
+    lower, upper = ([each(f"{i}") for i in range(9)] for each in (file, whiteout))
+    data = archive("docker-25", image(layer(*lower), layer(*upper), history=steps))
+    hidden = tarlayers.list_hidden(tarlayers.open_image(io.BytesIO(data)))
+    if as_json:
+        rows = list(render.hidden_document(hidden, [], (), None)["hidden"])
+        assert {(row["created_by"], row["hidden_by_step"]) for row in rows} == {("masked one", "masked two")}
+    else:
+        assert {cells[-1] for cells in render.hidden_cells(hidden, masked=True)} == {"1 masked two"}
+    assert len(texts) == len(set(texts))
+
+
 @pytest.mark.parametrize("text", HARMLESS_TEXTS)
 def test_harmless_texts(text: str) -> None:
     assert list(match_text(text)) == []
     assert mask_text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("between", "found"),
+    [
+        (b"A: x\r\n" * 16 + b"\r\n", 1),
+        (b"A: x\r\n" * 17 + b"\r\n", 0),
+        (b"A: " + b"x" * 256 + b"\n", 1),
+        (b"A: " + b"x" * 257 + b"\n", 0),
+        (b"A" * 64 + b": x\n", 1),
+        (b"A" * 65 + b": x\n", 0),
+        (b" " * 256, 1),
+        (b" " * 257, 0),
+    ],
+)
+def test_what_may_stand_before_the_body_of_a_key(between: bytes, found: int) -> None:
+    """Without bounds a megabyte of headers would be read as often as keys begin in it."""
+    content = KEY.replace(b"-----\nMIIE", b"-----\n" + between + b"MIIE")
+    assert len(list(match_content("/x", content))) == found
 
 
 def test_where_in_a_file_and_how_often() -> None:

@@ -17,7 +17,7 @@ from tarlayers.formats.tar import ChunkFeed, Member, Walker
 from tarlayers.formats.tarsplit import FileRecord, Segment, decode_records, encode_record, walk_records
 from tarlayers.limits import Limits
 from tests.build import END, file, layer, tar
-from tests.splits import CASES, CONTENT, CUTS, ORDINARY, REGIONS, TARS, gnu_sparse
+from tests.splits import CASES, CONTENT, CUTS, LONG_MAP, ORDINARY, REGIONS, TARS, gnu_sparse
 
 
 def members_of(plain: bytes) -> list[Member]:
@@ -153,6 +153,10 @@ def test_the_headers_kept_of_one_entry_are_bounded() -> None:
     endless = (tar([file("n" * 200)], b"")[:1536] for _ in iter(int, 1))  # extended headers, never an entry
     with pytest.raises(LimitExceeded, match="segment_bytes"):
         list(disassemble((chunk[:1024] for chunk in endless), Limits(segment_bytes=100_000)))
+    # Blocks of a sparse file's map that hold no region, each of which says that one more follows.
+    empty = [bytes(504) + b"\1" + bytes(7)] * 1000
+    with pytest.raises(LimitExceeded, match="segment_bytes"):
+        list(disassemble([gnu_sparse(b"s", LONG_MAP, 600, b"")[:512], *empty], Limits(segment_bytes=100_000)))
     segments = (Segment(tar([file("n" * 200)], b"")[:1024], i) for i in iter(int, 1))
     with pytest.raises(LimitExceeded, match="record_bytes"):
         list(walk_records(segments, Limits(record_bytes=100_000)))

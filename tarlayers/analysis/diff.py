@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
+from tarlayers.analysis.alignment import Alignment
 from tarlayers.analysis.filediff import FileChange, PathFilter, Summary, diff_files, summarize
 from tarlayers.digest import Digest
 from tarlayers.formats.config_keys import flatten_config
@@ -24,7 +24,6 @@ from tarlayers.rootfs import Refusal
 from tarlayers.stores.store import OnRead
 
 SECTIONS = ("files", "config", "history", "layers")
-_MOST_PAIRS = 4_000_000  # of build steps to hold against each other: a second of difflib
 # docker's builder and buildah name the content of COPY and ADD by its checksum: the instruction is the same.
 _CHECKSUM = re.compile(r"\b(file|dir|multi):[0-9a-f]{64}\b")
 
@@ -160,11 +159,9 @@ def _match_blocks(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[int, int
         start += 1
     yield 0, 0, start
     rest, rest_b = a[start:], b[start:]
-    if len(rest) * len(rest_b) > _MOST_PAIRS:
-        yield len(a), len(b), 0
-    elif list(rest) <= list(rest_b):
-        for i, j, length in SequenceMatcher(None, rest, rest_b, autojunk=False).get_matching_blocks():
+    if list(rest) <= list(rest_b):
+        for i, j, length in Alignment(rest, rest_b, autojunk=False).get_matching_blocks():
             yield start + i, start + j, length
     else:
-        for j, i, length in SequenceMatcher(None, rest_b, rest, autojunk=False).get_matching_blocks():
+        for j, i, length in Alignment(rest_b, rest, autojunk=False).get_matching_blocks():
             yield start + i, start + j, length

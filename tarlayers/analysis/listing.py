@@ -7,7 +7,7 @@ from typing import NamedTuple, overload
 
 from tarlayers.entry import Entry
 from tarlayers.errors import NoSuchPath
-from tarlayers.formats.glob import compile_glob, match_glob
+from tarlayers.formats.glob import compile_glob
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Layer
 from tarlayers.rootfs import RootFS, leave_out
@@ -187,12 +187,19 @@ def select_below(rootfs: RootFS, patterns: Sequence[str]) -> frozenset[str]:
     found: set[str] = set()
     for pattern in patterns:
         if set("*?[") & set(pattern):
-            named = [path for path in rootfs if match_glob(pattern, path)]
+            named = list(filter(compile_glob(pattern).fullmatch, rootfs))
         else:
             named = [rootfs.resolve(clean_path(pattern), follow=False)]
         if not named:
             raise NoSuchPath("nothing in the image fits", place=pattern)
-        for path in named:
-            found.update(inner for inner, _ in rootfs.sorted_nodes(path))
-            found.add(path)
+        _take_below(rootfs, named, found)
     return frozenset(found - {""})
+
+
+def _take_below(rootfs: RootFS, named: list[str], found: set[str]) -> None:
+    """Add paths and all that is below them; what is below a path that was found is there as well."""
+    while named:
+        path = named.pop()
+        if path not in found:
+            found.add(path)
+            named.extend(rootfs.directories.get(path, ()))

@@ -17,8 +17,8 @@ from tarlayers.errors import NoSuchPath
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer, require_layers
 from tarlayers.merging.engine import merge_layers
-from tarlayers.rootfs import Node, Refusal, path_key
-from tarlayers.trace import Event, follow_layers
+from tarlayers.rootfs import Node, Refusal, path_key, sort_paths
+from tarlayers.trace import Event, Step, follow_layers
 
 _HINTS = 3
 
@@ -82,18 +82,40 @@ def _follow(image: Image, path: str, engine: str) -> PathLog:
     found: list[tuple[Layer, Event, tuple[str, ...]]] = []
     refused: list[Refusal] = []
     visible = False
+    names = _Names()
     for step in follow_layers(image.layers, engine=engine):
         refused += step.refused
+        names.take(step)
         event = step.event(path)
         if event is not None:
             visible = event.after is not None
-            links = tuple(step.view.other_names(path, event.after)) if event.after is not None else ()
+            links = names.find_others(step, path, event.after) if event.after is not None else ()
             found.append((image.layers[step.layer], event, links))
     digests = Contents(image.layers)
     files = [event.after for _, event, _ in found if event.after is not None and event.after.entry.type == "file"]
     digests.fetch((0, node) for node in files)
     events = (_tell(layer, event, links, digests) for layer, event, links in reversed(found))
     return PathLog(path, visible, tuple(events), tuple(refused))
+
+
+class _Names:
+    """The names of inodes that have, or had, several: to ask each view for them would cost all names in each layer."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[int, int], dict[str, None]] = {}
+
+    def take(self, step: Step) -> None:
+        """Take note of the names that a layer gave."""
+        for path, node in step.renamed():
+            self._names.setdefault((node.layer, node.entry.offset), {})[path] = None
+
+    def find_others(self, step: Step, path: str, node: Node) -> tuple[str, ...]:
+        """Give the other names of the inode at `path` that are visible after a layer, sorted."""
+        key, view = (node.layer, node.entry.offset), step.view
+        candidates = dict.fromkeys((node.entry.path, *self._names.get(key, ())))
+        names = [name for name in candidates if node.is_same(view.find_node(name))]
+        self._names[key] = dict.fromkeys(names)  # a layer that gives one back tells of it
+        return tuple(sort_paths(name for name in names if name != path))
 
 
 def _tell(layer: Layer, event: Event, links: tuple[str, ...], contents: Contents) -> LogEvent:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from difflib import diff_bytes, unified_diff
 from typing import NamedTuple
 
+from tarlayers.analysis.alignment import Alignment
 from tarlayers.entry import Entry
 from tarlayers.errors import NoSuchPath
 from tarlayers.formats.whiteout import clean_path
@@ -15,8 +15,9 @@ from tarlayers.imagepair import merge_pair, pair_images
 from tarlayers.rootfs import Refusal, RootFS
 from tarlayers.stores.store import OnRead
 
-MOST_BYTES = 1 << 20  # of a file that is shown by lines; difflib takes seconds beyond that
+MOST_BYTES = 1 << 20  # of a file that is shown by lines: some 20,000 of text
 _MOST_LINES = 20_000
+_CONTEXT = 3  # lines around a change, as diff and git have it
 _BINARY_BYTES = 8000  # git looks for a zero byte in as many (xdiff-interface.c, buffer_is_binary)
 
 
@@ -118,7 +119,18 @@ def _end_lines(parts: list[bytes]) -> list[bytes]:
 
 
 def _diff_lines(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[bytes]:
-    hunks = diff_bytes(unified_diff, old, new)
-    for number, line in enumerate(hunks):
-        if number >= 2:  # the names stand first
-            yield line
+    for group in Alignment(old, new).get_grouped_opcodes(_CONTEXT):
+        first, last = group[0], group[-1]
+        yield b"@@ -%b +%b @@\n" % (_span_lines(first[1], last[2]), _span_lines(first[3], last[4]))
+        for tag, i, i_end, j, j_end in group:
+            if tag == "equal":
+                yield from (b" " + line for line in old[i:i_end])
+            else:
+                yield from (b"-" + line for line in old[i:i_end])
+                yield from (b"+" + line for line in new[j:j_end])
+
+
+def _span_lines(start: int, stop: int) -> bytes:
+    """Say where a hunk is in a file: its first line and how many; of none, POSIX wants the line before them."""
+    length = stop - start
+    return b"%d" % stop if length == 1 else b"%d,%d" % (start + 1 if length else start, length)

@@ -72,8 +72,7 @@ def command(
         write_bytes(dump_json_parts({"schema": "tarlayers.hidden/1", **document}))
         return
     if hidden:
-        rows = [render.hidden_cells(row, masked=secrets) for row in hidden[: top or None]]
-        write_table(render.HEADER, rows, render.ALIGN)
+        write_table(render.HEADER, render.hidden_cells(hidden[: top or None], masked=secrets), render.ALIGN)
         write_lines([""])
     write_lines(render.total_lines(hidden))
     if found is not None:

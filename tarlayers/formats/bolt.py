@@ -25,6 +25,7 @@ _IS_BUCKET = 1
 _PAGE_SIZES = range(1 << 10, (1 << 16) + 1)
 _DEPTH = 32  # a tree of four-byte fan-out would hold more than any disk
 _ELEMENTS = 1 << 18  # of a containerd with thousands of images; pages count as well
+_BYTES = 1 << 28  # of their pages, keys and values: a hundred times what these take. Two elements may name one place
 
 ReadAt = Callable[[int, int], bytes]
 
@@ -75,6 +76,7 @@ class Bucket:
             self._file.count_element()
             at = _PAGE.size + i * _LEAF.size
             kind, position, key_size, value_size = _LEAF.unpack(self._file.cut(page, at, _LEAF.size, number))
+            self._file.count_bytes(key_size + value_size)
             key = self._file.cut(page, at + position, key_size, number)
             value = self._file.cut(page, at + position + key_size, value_size, number)
             if kind & _IS_BUCKET:
@@ -98,6 +100,7 @@ class _File:
         self._size = size
         self._page_size = page_size
         self._elements = 0
+        self._bytes = 0
 
     def offset(self, number: int) -> int:
         return number * self._page_size
@@ -113,6 +116,7 @@ class _File:
         overflow = _PAGE.unpack_from(page)[3]
         if start + (overflow + 1) * self._page_size > self._size:
             raise MalformedInput(f"a page that overflows into {overflow} more, beyond the end", offset=start)
+        self.count_bytes((overflow + 1) * self._page_size)
         return page + (self._read_at(start + self._page_size, overflow * self._page_size) if overflow else b"")
 
     def cut(self, data: bytes, start: int, length: int, number: int) -> bytes:
@@ -126,6 +130,12 @@ class _File:
         self._elements += 1
         if self._elements > _ELEMENTS:
             raise MalformedInput(f"more than {_ELEMENTS} pages and elements read from one database")
+
+    def count_bytes(self, count: int) -> None:
+        """Bound what is copied: a page may be as large as the file, and so may each value in it."""
+        self._bytes += count
+        if self._bytes > _BYTES:
+            raise MalformedInput(f"more than {_BYTES} bytes of pages and elements read from one database")
 
 
 def open_bolt(read_at: ReadAt, size: int) -> Bucket:

@@ -16,6 +16,7 @@ from tarlayers.formats.glob import compile_glob, find_literal
 
 SCAN_BYTES = 1 << 20  # of one file; what is longer and holds a key is mostly something else than a key file
 SMALL_BYTES = 64 << 10  # a file of this size is searched also when it is not text
+_MOST_VALUES = 128  # that are masked in one text, each wherever it stands: more would cost the square of the text
 _TEXT_BYTES = 8 << 10  # git, too, takes a file with a NUL in its first 8000 bytes for binary
 
 
@@ -124,8 +125,10 @@ _AWS = re.compile(rb"_[sS][eE][cCsS][rRsS]")
 CONTENT_RULES = (
     ContentRule(
         "private-key", "a private key", re.compile(rb"PRIVATE KEY"),
+        # Each repetition fits in one way alone, and is bounded: what follows one BEGIN may hold thousands more.
         re.compile(
-            rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\r?\n|\\r?\\?n)(?:[A-Za-z-]+: [^\n]*\r?\n)*\s*"
+            rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\r?\n|\\r?\\?n)"
+            rb"(?:[A-Za-z-]{1,64}: [^\n]{0,256}\n){0,16}\s{0,256}"
             rb"([A-Za-z0-9+/=]{4}(?:[A-Za-z0-9+/=\s]|\\n)*)"
         ),
     ),
@@ -324,9 +327,11 @@ def match_text(text: str) -> Iterator[Match]:
 
 
 def mask_text(text: str) -> str:
-    """Give a text with every value that looks like a secret masked."""
+    """Give a text with every value that looks like a secret masked; one of more than 128 values is masked whole."""
     raw = text.encode("utf-8", "surrogateescape")
     values = {value for _, found in _search(raw, _TEXT_RULES) for _, value in found}
+    if len(values) > _MOST_VALUES:
+        return mask_value(raw)
     # The longest first: one value may be a part of another.
     for value in sorted(values, key=len, reverse=True):
         raw = raw.replace(value, mask_value(value).encode("utf-8", "surrogateescape"))

@@ -292,10 +292,21 @@ class Walker(TarBytes):
         data = self._buf[self._pos : self._pos + size]
         if self._raw is not None:
             self._raw += data
-            if len(self._raw) > self._limits.segment_bytes:
-                raise limit_exceeded(self._limits, "segment_bytes", "more header bytes than are allowed")
+            self._check_segment(self._raw)
         self._pos += size
         return data
+
+    def _map_block(self) -> bytes:
+        """Take one block of a sparse file's map, which may go on for ever without a region."""
+        block = self._block()
+        if self._raw is not None:
+            self._check_segment(self._raw)
+        return block
+
+    def _check_segment(self, raw: bytearray) -> None:
+        """LimitExceeded when too much is kept of the headers of one entry."""
+        if len(raw) > self._limits.segment_bytes:
+            raise limit_exceeded(self._limits, "segment_bytes", "more header bytes than are allowed")
 
     def _sparse_file(self, header: Member, gnu: bool, block: bytes, pax: ParsedPax | None) -> Member:
         """Find the regions of a sparse file, wherever its format keeps them; the feed moves on past them."""
@@ -306,7 +317,7 @@ class Walker(TarBytes):
                 if not gnu:
                     raise FieldError("a sparse file whose header is not GNU's")
                 size = parse_numeric(block[483:495])
-                regions = parse_sparse_blocks(block, self._block, most)
+                regions = parse_sparse_blocks(block, self._map_block, most)
             elif pax is not None:
                 name = pax.sparse_name or name
                 size = pax.sparse_size if pax.sparse_size is not None else size
@@ -328,7 +339,7 @@ class Walker(TarBytes):
         """Blocks from the front of the current content, for a PAX 1.0 map, which stands there."""
         while self._left >= BLOCK:
             self._left -= BLOCK
-            yield self._block()
+            yield self._map_block()
 
 
 def check_stretch(stretch: Stretch, count: int, limits: Limits) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from tarlayers.analysis.hidden import HiddenFile
@@ -28,7 +29,7 @@ def hidden_document(
     hidden: Sequence[HiddenFile], secrets: Sequence[Secret] | None, refused: Sequence[Refusal], top: int | None
 ) -> dict[str, Any]:
     """What is hidden. With `secrets` (None: not looked for) instructions are masked as well."""
-    mask = (lambda text: text) if secrets is None else _mask
+    mask = (lambda text: text) if secrets is None else cache(_mask)  # thousands of files, a few instructions
     rules = _rules_by_file(secrets or ())
     document: dict[str, Any] = {
         "hidden": Rows(hidden[:top], lambda row: _hidden_row(row, mask, rules)),
@@ -87,16 +88,20 @@ def _secret_row(secret: Secret) -> dict[str, Any]:
 # -- text ------------------------------------------------------------------------------------------
 
 
-def hidden_cells(row: HiddenFile, *, masked: bool) -> tuple[str, ...]:
-    """One row of the table of hidden files."""
-    step = mask_text(row.hidden_by_step) if masked and row.hidden_by_step else row.hidden_by_step
+def hidden_cells(hidden: Sequence[HiddenFile], *, masked: bool) -> list[tuple[str, ...]]:
+    """The table of hidden files."""
+    brief = cache(lambda step: brief_step(_mask(step) if masked else step, _STEP))
+    return [_cells(row, brief(row.hidden_by_step)) for row in hidden]
+
+
+def _cells(row: HiddenFile, step: str) -> tuple[str, ...]:
     again = f" (stored as {escape_text(row.stored_as or '/')})" if row.stored_as != row.path else ""
     return (
         human_size(row.size),
         str(row.layer),
         escape_text(row.path or "/") + again,
         row.cause.replace("_", " "),
-        f"{row.hidden_by} {brief_step(step, _STEP)}".rstrip(),
+        f"{row.hidden_by} {step}".rstrip(),
     )
 
 

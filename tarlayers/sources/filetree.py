@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
+from tarlayers.entry import check_names
 from tarlayers.errors import ContentAbsent, UnsupportedInput
 from tarlayers.formats import tar
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
@@ -314,6 +315,7 @@ def read_tar_tree(archive: Archive, limits: Limits = DEFAULT_LIMITS) -> TarTree:
     for count, member in enumerate(walker):
         if count > limits.entries:
             raise limit_exceeded(limits, "entries", "more entries than are allowed", place=whole.name)
+        check_names((member,), limits)
         name = clean_name(member.name)
         if member.typeflag == b"1":
             target = clean_name(member.linkname)
@@ -323,7 +325,7 @@ def read_tar_tree(archive: Archive, limits: Limits = DEFAULT_LIMITS) -> TarTree:
         elif member.typeflag in _TAR_KINDS:
             files[name] = _keep(member, walker.data_offset)
     files[""] = _IMPLIED
-    return TarTree(whole, files, _list_children(files), "")
+    return TarTree(whole, files, _list_children(files, limits), "")
 
 
 def _share(first: _Kept, number: int) -> _Kept:
@@ -370,12 +372,17 @@ def _slice(name: str, kept: _Kept, whole: Blob) -> Callable[[int, int], bytes]:
     return read_at
 
 
-def _list_children(files: dict[str, _Kept]) -> dict[str, list[str]]:
+def _list_children(files: dict[str, _Kept], limits: Limits) -> dict[str, list[str]]:
     """Map each directory to the names in it; directories that only their contents imply are added to `files`."""
+    implied = 0
     for path in list(files):
         parent = path.rpartition("/")[0]
         while parent not in files:
             files[parent] = _IMPLIED
+            implied += len(parent)
+            if implied > limits.implied_bytes:
+                what = "longer names of unlisted directories than are allowed"
+                raise limit_exceeded(limits, "implied_bytes", what)
             parent = parent.rpartition("/")[0]
     children: dict[str, list[str]] = {}
     for path in files:

@@ -52,7 +52,7 @@ def _find_upper(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[Finding]
             message = "removed and made again in this layer: what lower layers have below it shows through"
             yield found("L013", layer, path, message)
     opaque = [entry for entry in markers if entry.role == "opaque"]
-    if any(entry.path.count("/") == 1 for entry in opaque) and len(below):
+    if any(entry.path.count("/") == 1 for entry in opaque) and below.directories[""]:
         message = "an opaque marker at the root: no effect in containerd, Docker and podman, umoci hides all below"
         yield found("L017", layer, "", message)
     if opaque and not stratum.refused:
