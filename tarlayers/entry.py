@@ -160,7 +160,7 @@ def decode_entry(member: tar.Member, limits: Limits = DEFAULT_LIMITS) -> Entry:
         member.mtime,
         link,
         rdev,
-        _xattrs(member.pax) if member.pax else None,
+        find_xattrs(member.pax) if member.pax else None,
         role,
         None if path == whole else whole[1:],
         member.offset,
@@ -240,8 +240,8 @@ def _check_name(name: bytes, linkname: bytes, offset: int, limits: Limits) -> No
         raise limit_exceeded(limits, "path_depth", f"a name of {depth} components", offset=offset)
 
 
-def _xattrs(pax: Mapping[bytes, bytes]) -> Mapping[str, bytes] | None:
-    """Extended attributes stand in SCHILY.xattr records alone; LIBARCHIVE's are not read by engines."""
+def find_xattrs(pax: Mapping[bytes, bytes]) -> Mapping[str, bytes] | None:
+    """Give extended attributes. They stand in SCHILY.xattr records alone; LIBARCHIVE's are not read by engines."""
     found = {
         key[len(_SCHILY) :].decode("utf-8", "surrogateescape"): value
         for key, value in pax.items()

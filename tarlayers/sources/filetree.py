@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from tarlayers.entry import check_names
+from tarlayers.entry import check_names, find_xattrs
 from tarlayers.errors import ContentAbsent, UnsupportedInput
 from tarlayers.formats import tar
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
@@ -22,7 +22,6 @@ from tarlayers.sources.blob import Blob
 from tarlayers.sources.members import clean_name
 
 _HOPS = 40  # ELOOP of Linux
-_SCHILY = b"SCHILY.xattr."
 _KINDS = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "dir",
@@ -346,19 +345,10 @@ def _keep(member: tar.Member, start: int) -> _Kept:
             inode=None,
         ),
         target=member.linkname.decode("utf-8", "surrogateescape"),
-        xattrs=_pax_xattrs(member.pax) if member.pax else _NOTHING,
+        xattrs=(find_xattrs(member.pax) if member.pax else None) or _NOTHING,
         start=start,
         sparse=member.sparse is not None,
     )
-
-
-def _pax_xattrs(pax: Mapping[bytes, bytes]) -> Mapping[str, bytes]:
-    found = {
-        key[len(_SCHILY) :].decode("utf-8", "surrogateescape"): value
-        for key, value in pax.items()
-        if key.startswith(_SCHILY)
-    }
-    return found or _NOTHING
 
 
 def _slice(name: str, kept: _Kept, whole: Blob) -> Callable[[int, int], bytes]:
