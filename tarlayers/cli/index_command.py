@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from tarlayers.cli.options import (
-    ImageArgument,
     PlatformOption,
     QuietOption,
     VerboseOption,
@@ -21,7 +20,15 @@ from tarlayers.cli.progress import watch_reading
 
 
 def command(
-    image: ImageArgument,
+    image: Annotated[
+        str,
+        typer.Argument(
+            metavar="IMAGE",
+            help="PATH[#REF]: an archive, a directory, a bare layer, or - for standard input, but no engine's data root; "
+            "#REF is a tag, a digest, an image ID or @N.",
+            show_default=False,
+        ),
+    ],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to write the index; - is standard output.")
     ] = "-",
@@ -35,7 +42,8 @@ def command(
     """The index of an archive: a small file that stands for it in every question but for contents.
 
     It holds all documents, entries and digests of the image that #REF or --platform chooses, or of all images, and
-    is an IMAGE itself for every command but cat, export, extract, hidden --secrets and diff --patch.
+    is an IMAGE itself for every command but cat, export, extract, hidden --secrets, diff --patch, and check where a
+    rule is about secrets.
 
     Example: tarlayers index app.tar -o app.tlx; tarlayers diff app.tlx new.tar
     """
