@@ -24,8 +24,8 @@ def command(
         str,
         typer.Argument(
             metavar="IMAGE",
-            help="PATH[#REF]: an archive, a directory, a bare layer, or - for standard input, but no engine's data root; "
-            "#REF is a tag, a digest, an image ID or @N.",
+            help="PATH[#REF]: an archive, a directory, a bare layer, or - for standard input, but no engine's data "
+            "root; #REF is a tag, a digest, an image ID or @N.",
             show_default=False,
         ),
     ],
