@@ -51,7 +51,8 @@ Inside a floor these edges are meant, and no others:
     reference -> image
     imagearchive -> image recordedimage reference stores.*
     merging.* -> merging.tree
-    merging.unpack -> merging.lower merging.rootpath
+    merging.unpack -> merging.inode merging.lower merging.rootpath
+    merging.inplace -> merging.inode
     merging.overlay -> merging.unpack
     rootfs -> merging.tree
     merging.engine -> rootfs merging.*

@@ -12,16 +12,8 @@ from collections.abc import Callable, Iterable
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, OPAQUE, PREFIX, clean_path
-from tarlayers.merging.tree import (
-    SET_GID,
-    Node,
-    Refusal,
-    Tree,
-    check_target,
-    cut_device,
-    implied_directory,
-    is_too_long,
-)
+from tarlayers.merging.inode import SET_GID, check_target, cut_device
+from tarlayers.merging.tree import Node, Refusal, Tree, implied_directory, is_too_long
 
 OnChange = Callable[[str, Node | None, str, str], object]
 """Hears (path, node before, cause, by) before a path changes."""

@@ -16,9 +16,6 @@ from tarlayers.limits import DEFAULT_LIMITS, limit_exceeded
 MAX_LINKS = 255  # continuity fs/path.go: RootPath gives up beyond them
 PAGE = 4096  # bytes that are copied in about the time of one step
 NAME_MAX = 255  # bytes of one component on every Linux file system
-PATH_MAX = 4096  # bytes of a link's target, with the NUL at its end
-SET_GID = 0o2000
-_MAJOR, _MINOR = (1 << 12) - 1, (1 << 20) - 1
 
 
 class Refusal(NamedTuple):
@@ -264,19 +261,6 @@ class Tree:
 def is_too_long(base: str) -> bool:
     """Say whether a component has more bytes than a file system takes."""
     return len(base) > NAME_MAX // 4 and len(base.encode("utf-8", "surrogateescape")) > NAME_MAX
-
-
-def check_target(link: str) -> None:
-    """Refused for what symlink(2) does not take as a target: nothing, and too much."""
-    if not link:
-        raise Refused("not-found", "a symlink to nothing", "X10")
-    if len(link) >= PATH_MAX // 4 and len(link.encode("utf-8", "surrogateescape")) >= PATH_MAX:
-        raise Refused("name-too-long", f"a symlink's target of {PATH_MAX} bytes or more", "X10")
-
-
-def cut_device(rdev: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Give device numbers as mknod(2) takes them: 12 bits of the major, 20 of the minor (X1)."""
-    return rdev and (rdev[0] & _MAJOR, rdev[1] & _MINOR)
 
 
 def implied_directory(path: str) -> Entry:

@@ -10,38 +10,22 @@ createTarFile, mkparent, hardlinkRootPath), tar_opts_linux.go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX
+from tarlayers.merging.inode import PATH_MAX, SET_GID, check_target, cut_device, link_metadata, normalize
 from tarlayers.merging.lower import LowerTrees
 from tarlayers.merging.rootpath import find_link_target, find_root_path, name_of
-from tarlayers.merging.tree import (
-    NAME_MAX,
-    PATH_MAX,
-    SET_GID,
-    Directory,
-    Effort,
-    Node,
-    Refusal,
-    Tree,
-    check_target,
-    cut_device,
-    implied_directory,
-    is_too_long,
-)
+from tarlayers.merging.tree import NAME_MAX, Directory, Effort, Node, Refusal, Tree, implied_directory, is_too_long
 
 _ROLE = attrgetter("role")
-_MAX_ID = (1 << 32) - 1
-_MAX_TIME = 1 << 63
 _NO_PARENT = "?"  # no path's directory: they are empty or start with a slash
 _SHORT = NAME_MAX // 4  # characters of a component that need no look at how many bytes they are
 _SHORT_LINK = PATH_MAX // 4
 _SIMPLE = frozenset(("file", "symlink", "char", "block", "fifo"))
-_CAPABILITY = "security.capability"
-_ACLS = frozenset(("system.posix_acl_access", "system.posix_acl_default"))
 
 
 OnLost = Callable[[str, Node, str, str], object]
@@ -363,51 +347,3 @@ class _Unpacking:
             node = Node(group.entry, self._index)
             for path in group.paths:
                 self._tree.put(path, node)
-
-
-def normalize(entry: Entry) -> Entry:
-    """Give an entry as the engine's inode has it (X2, X3, X7, X9)."""
-    uid, gid, mtime = entry.uid & _MAX_ID, entry.gid & _MAX_ID, entry.mtime
-    if mtime is not None and not 0 <= mtime < _MAX_TIME:
-        mtime = 0
-    return entry._replace(
-        mode=0o777 if entry.type == "symlink" else entry.mode,
-        uid=0 if uid == _MAX_ID else uid,
-        gid=0 if gid == _MAX_ID else gid,
-        mtime=mtime,
-        rdev=cut_device(entry.rdev),
-        xattrs=_applied_xattrs(entry.xattrs, entry.type),
-    )
-
-
-def _applied_xattrs(xattrs: Mapping[str, bytes] | None, kind: str) -> Mapping[str, bytes] | None:
-    """Keep what containerd applies: never `trusted.`, `user.` on files and directories alone (X2)."""
-    if not xattrs:
-        return None
-    kept = {
-        key: value
-        for key, value in xattrs.items()
-        if (key.startswith("user.") and kind in ("file", "dir", "hardlink"))
-        or key.startswith("security.")
-        or key in _ACLS
-    }
-    return kept or None
-
-
-def link_metadata(target: Entry, link: Entry) -> Entry:
-    """Give the shared inode the metadata of a hard link's own header. Attributes add up, but each header's owner is set
-    before its attributes are, and that takes a file's capabilities away (H7).
-    """
-    link = normalize(link)
-    symlink = target.type == "symlink"
-    xattrs = link.xattrs or {}
-    if target.type != "file":
-        xattrs = {key: value for key, value in xattrs.items() if not key.startswith("user.")}
-    kept = {key: value for key, value in (target.xattrs or {}).items() if key != _CAPABILITY}
-    return target._replace(
-        mode=target.mode if symlink else link.mode,
-        uid=link.uid,
-        gid=link.gid,
-        mtime=link.mtime,
-        xattrs={**kept, **xattrs} or None,
-    )

@@ -1,0 +1,81 @@
+"""What the kernel makes of an entry's metadata, as containerd hands it over: numbers that are cut, attributes that are
+left out or lost again, targets that no link may have.
+
+Rule numbers (H7, X1, ...) are those of docs/semantics.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tarlayers.entry import Entry
+from tarlayers.errors import Refused
+
+PATH_MAX = 4096  # bytes of a link's target, with the NUL at its end
+SET_GID = 0o2000
+_MAJOR, _MINOR = (1 << 12) - 1, (1 << 20) - 1
+_MAX_ID = (1 << 32) - 1
+_MAX_TIME = 1 << 63
+_CAPABILITY = "security.capability"
+_ACLS = frozenset(("system.posix_acl_access", "system.posix_acl_default"))
+
+
+def check_target(link: str) -> None:
+    """Refused for what symlink(2) does not take as a target: nothing, and too much."""
+    if not link:
+        raise Refused("not-found", "a symlink to nothing", "X10")
+    if len(link) >= PATH_MAX // 4 and len(link.encode("utf-8", "surrogateescape")) >= PATH_MAX:
+        raise Refused("name-too-long", f"a symlink's target of {PATH_MAX} bytes or more", "X10")
+
+
+def cut_device(rdev: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Give device numbers as mknod(2) takes them: 12 bits of the major, 20 of the minor (X1)."""
+    return rdev and (rdev[0] & _MAJOR, rdev[1] & _MINOR)
+
+
+def normalize(entry: Entry) -> Entry:
+    """Give an entry as the engine's inode has it (X2, X3, X7, X9)."""
+    uid, gid, mtime = entry.uid & _MAX_ID, entry.gid & _MAX_ID, entry.mtime
+    if mtime is not None and not 0 <= mtime < _MAX_TIME:
+        mtime = 0
+    return entry._replace(
+        mode=0o777 if entry.type == "symlink" else entry.mode,
+        uid=0 if uid == _MAX_ID else uid,
+        gid=0 if gid == _MAX_ID else gid,
+        mtime=mtime,
+        rdev=cut_device(entry.rdev),
+        xattrs=_applied_xattrs(entry.xattrs, entry.type),
+    )
+
+
+def _applied_xattrs(xattrs: Mapping[str, bytes] | None, kind: str) -> Mapping[str, bytes] | None:
+    """Keep what containerd applies: never `trusted.`, `user.` on files and directories alone (X2)."""
+    if not xattrs:
+        return None
+    kept = {
+        key: value
+        for key, value in xattrs.items()
+        if (key.startswith("user.") and kind in ("file", "dir", "hardlink"))
+        or key.startswith("security.")
+        or key in _ACLS
+    }
+    return kept or None
+
+
+def link_metadata(target: Entry, link: Entry) -> Entry:
+    """Give the shared inode the metadata of a hard link's own header. Attributes add up, but each header's owner is set
+    before its attributes are, and that takes a file's capabilities away (H7).
+    """
+    link = normalize(link)
+    symlink = target.type == "symlink"
+    xattrs = link.xattrs or {}
+    if target.type != "file":
+        xattrs = {key: value for key, value in xattrs.items() if not key.startswith("user.")}
+    kept = {key: value for key, value in (target.xattrs or {}).items() if key != _CAPABILITY}
+    return target._replace(
+        mode=target.mode if symlink else link.mode,
+        uid=link.uid,
+        gid=link.gid,
+        mtime=link.mtime,
+        xattrs={**kept, **xattrs} or None,
+    )
