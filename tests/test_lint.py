@@ -233,6 +233,7 @@ STRUCTURES = {
     "symlink to nothing": ([symlink("a", "")], [], ("L051", 0, "/a")),
     "symlink to too much": ([symlink("a", "t" * 4096)], [], ("L051", 0, "/a")),
     "device 0:0": ([file("a")], [device("a", 0, 0)], ("L052", 1, "/a")),
+    "device 4096:0, which mknod cuts": ([file("a")], [device("a", 4096, 0)], ("L052", 1, "/a")),
     "trusted": ([xattrs(directory("d"), trusted_overlay_opaque=b"y")], [], ("L053", 0, "/d")),
     "user on a symlink": ([xattrs(symlink("a", "b"), user_x=b"1")], [], ("L054", 0, "/a")),
     "another system's attribute": ([xattrs(file("a"), com_apple=b"1")], [], ("L055", 0, "/a")),

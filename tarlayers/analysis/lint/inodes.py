@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tarlayers.analysis.lint.codes import Finding, found
 from tarlayers.entry import Entry
 from tarlayers.merging.engine import Stratum
+from tarlayers.merging.inode import cut_device
 
 _MAX_TIME = 1 << 63  # nanoseconds: April 2262
 _OPAQUE = "trusted.overlay.opaque"
@@ -22,7 +23,7 @@ def find_inode_faults(stratum: Stratum) -> Iterator[Finding]:
         if entry.mtime is None or not 0 <= entry.mtime < _MAX_TIME:
             message = "a time before 1970 or after 2262: containerd sets 1970, umoci does not"
             yield found("L060", layer, entry.path, message)
-        if entry.rdev == (0, 0) and entry.type == "char" and entry.role == "entry":
+        if entry.type == "char" and cut_device(entry.rdev) == (0, 0) and entry.role == "entry":
             message = "a character device 0:0 is a whiteout to containerd, Docker and podman, a device to umoci and vfs"
             yield found("L052", layer, entry.path, message)
         elif entry.type == "global":
