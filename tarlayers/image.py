@@ -59,6 +59,8 @@ class Layer:
     bare: bool
     """No document speaks of this layer: all its digests are computed, which reads it whole."""
     _store: Store = field(repr=False, compare=False)
+    untyped: bool = False
+    """An OCI descriptor without a media type tells of it."""
     windows: bool = False
     """The image is for Windows: what a container sees of the layer lies below `Files/`."""
 
@@ -160,6 +162,8 @@ class Layer:
     @property
     def blob_refusal(self) -> Refused | None:
         """Why containerd would not even read this blob as a layer; None when it would."""
+        if self.untyped:
+            return Refused("bad-media-type", "its descriptor has no media type", "L9")
         return containerd_refusal(self.media_type, self.compression)
 
     def require_readable(self) -> None:

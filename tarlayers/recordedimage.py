@@ -78,6 +78,7 @@ def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: 
         on_disk=record.on_disk,
         bare=False,
         _store=store,
+        untyped=record.untyped,
         windows=windows,
     )
 

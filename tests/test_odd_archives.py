@@ -191,6 +191,10 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
         {"others": ["artifact"], "ls": (2, "only artifact")},
     ),
     "image that calls itself an artifact": (oci_image(artifactType="application/x"), {"others": [], "ls": LISTED}),
+    "layers without a media type": (
+        oci_image(layer_type=None),
+        {"ls": LISTED, "refused": ["bad-media-type", "bad-media-type"]},
+    ),
     "build cache": (
         oci_image({}, [BASE], config_type="application/vnd.buildkit.cacheconfig.v0"),
         {"others": ["artifact"], "ls": (2, "only artifact")},
@@ -283,6 +287,8 @@ def test_odd_archives(case: str, tmp_path: Path) -> None:
         "verify": [finding["code"] for finding in run("verify", path, "-f", "json").json["findings"]],
     }
     wanted = {"verify": [], **wanted}
+    if "refused" in wanted:
+        found["refused"] = [row["code"] for row in run("ls", path, "-q", "-f", "json").json["refused"]]
     if isinstance(wanted["ls"], tuple):
         code, words = wanted.pop("ls")
         assert (found["ls"][0], words in found["ls"][1]) == (code, True), found["ls"]

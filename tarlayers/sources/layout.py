@@ -43,6 +43,8 @@ class LayerRecord(NamedTuple):
     urls: tuple[str, ...]
     on_disk: OnDisk | None = None
     """Where an engine keeps it unpacked; None in archives."""
+    untyped: bool = False
+    """An OCI descriptor tells of it, but gives no media type; other documents have none to give."""
 
 
 class ImageRecord(NamedTuple):

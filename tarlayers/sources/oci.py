@@ -156,7 +156,7 @@ def _make_image(
         layers=tuple(
             LayerRecord(
                 found.find_blob(layer.digest), layer.digest, layer.size, layer.media_type, diff_id,
-                layer.annotations, layer.urls,
+                layer.annotations, layer.urls, untyped=layer.media_type is None and flavour == "oci",
             )
             for layer, diff_id in pair_layers(manifest.layers, diff_ids)
         ),
