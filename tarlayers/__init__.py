@@ -6,7 +6,7 @@
 
 The house has floors, and a module imports from lower floors only; `tests/test_floors.py` reads this table:
 
-    0  errors digest limits threads
+    0  errors digest limits threads version
     1  formats
     2  entry sources
     3  layer stores windows image recordedimage reference imagearchive
@@ -159,7 +159,7 @@ __all__ = sorted(name for names in _HOME.values() for name in names.split())  # 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used: the command line starts without what it does not need."""
     if name == "__version__":
-        return import_module("tarlayers.cli.version").find_version()
+        return import_module("tarlayers.version").find_version()
     for module, names in _HOME.items():
         if name in names.split():
             return getattr(import_module(f"tarlayers.{module}"), name)

@@ -160,11 +160,12 @@ def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
     except OSError as error:
         raise MalformedInput(error.strerror or str(error), place=path) from error
     with os.fdopen(descriptor, "rb", buffering=0) as stream, naming(path):
-        if not stream.seekable() or _passes(read_descriptor(descriptor, 0, SNIFF_BYTES, "")):
+        head = read_descriptor(descriptor, 0, SNIFF_BYTES, "") if stream.seekable() else b""
+        if not stream.seekable() or _passes(head):
             return _open_packed(path, stream, needs, limits)
         if not os.fstat(descriptor).st_size:
             raise MalformedInput("the file is empty")
-        if Path(path).name in _LAYOUT_FILES and os.pread(descriptor, 1, 0) in (b"{", b"["):
+        if Path(path).name in _LAYOUT_FILES and head[:1] in (b"{", b"["):
             raise UnsupportedInput("a document of an image, not an archive: give the directory that it is in")
         archive = open_tar(path, os.dup(descriptor), limits)
         return _assemble(path, archive.size, "none", _make_store(archive, needs.cache, limits), limits)

@@ -158,7 +158,7 @@ def test_the_version_of_code_that_is_not_installed_is_not_known(monkeypatch: pyt
         raise PackageNotFoundError(name)
 
     assert re.fullmatch(rb"tarlayers \d+\.\d+\.\d+\n", run("--version").stdout)
-    monkeypatch.setattr("tarlayers.cli.version.version", fail)
+    monkeypatch.setattr("tarlayers.version.version", fail)
     assert run("--version").stdout == b"tarlayers unknown\n"
 
 

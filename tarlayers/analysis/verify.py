@@ -88,15 +88,11 @@ class _Verifying:
             place = self._user(fault.blob) if fault.blob else fault.place
             self._add(fault.code, place, fault.claimed, fault.computed, fault.message, fault.blob)
         self._check_claims()
-        of_name: dict[str, list[Image]] = {}
-        for image, record in zip(self._archive.images, self._archive.layout.images, strict=False):
-            self._check_image(image, docker=record.flavour == "docker")
-            for name in (image.names or ("",)) if record.flavour == "oci" else ():
-                of_name.setdefault(name, []).append(image)
-        for name, images in of_name.items():
-            if not any(map(_is_whole, images)):
-                message = "no image of this name has all its blobs here: nothing can load it"
-                self._add("V027", name or images[0].name, None, None, message)
+        flavours = [record.flavour for record in self._archive.layout.images]
+        described = list(zip(self._archive.images, flavours, strict=False))
+        for image, flavour in described:
+            self._check_image(image, docker=flavour == "docker")
+        self._check_names([image for image, flavour in described if flavour == "oci"])
         for name in self._layers:
             self._check_layer_blob(name)
         findings = sort_findings(self._findings)
@@ -254,6 +250,17 @@ class _Verifying:
                 self._add("V014", place, layer.claimed_diff_id, None, message, self._follow(layer.blob or ""))
             else:
                 self._check_layer(place, layer)
+
+    def _check_names(self, images: Iterable[Image]) -> None:
+        """Report names none of whose images is whole; one of several platforms may well be missing."""
+        of_name: dict[str, list[Image]] = {}
+        for image in images:
+            for name in image.names or ("",):
+                of_name.setdefault(name, []).append(image)
+        for name, found in of_name.items():
+            if not any(map(_is_whole, found)):
+                message = "no image of this name has all its blobs here: nothing can load it"
+                self._add("V027", name or found[0].name, None, None, message)
 
     def _check_counts(self, image: Image) -> None:
         count = len(image.layers)

@@ -69,7 +69,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
 
 def _print_version(value: bool) -> None:
     if value:
-        from tarlayers.cli.version import find_version
+        from tarlayers.version import find_version
 
         typer.echo(f"tarlayers {find_version()}")
         raise typer.Exit

@@ -200,8 +200,8 @@ def _require_outputs(reports: Sequence[Report], inputs: Sequence[str]) -> None:
 
 def _check_images(policy: Policy, images: Sequence[str], baseline: str | None, day: date, how: Opening) -> CheckReport:
     from tarlayers.analysis.policy.evaluation import plan_reading
-    from tarlayers.cli.version import find_version
     from tarlayers.render.reports.report import CheckReport
+    from tarlayers.version import find_version
 
     reading = plan_reading(policy)
     if baseline is not None and not reading.baseline:

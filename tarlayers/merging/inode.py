@@ -33,15 +33,21 @@ def cut_device(rdev: tuple[int, int] | None) -> tuple[int, int] | None:
     return rdev and (rdev[0] & _MAJOR, rdev[1] & _MINOR)
 
 
+def cut_owner(number: int) -> int:
+    """Give a user or group as chown(2) takes it: 32 bits, all of them set for leaving the owner as it is (X9)."""
+    cut = number & _MAX_ID
+    return 0 if cut == _MAX_ID else cut
+
+
 def normalize(entry: Entry) -> Entry:
     """Give an entry as the engine's inode has it (X2, X3, X7, X9)."""
-    uid, gid, mtime = entry.uid & _MAX_ID, entry.gid & _MAX_ID, entry.mtime
+    mtime = entry.mtime
     if mtime is not None and not 0 <= mtime < _MAX_TIME:
         mtime = 0
     return entry._replace(
         mode=0o777 if entry.type == "symlink" else entry.mode,
-        uid=0 if uid == _MAX_ID else uid,
-        gid=0 if gid == _MAX_ID else gid,
+        uid=cut_owner(entry.uid),
+        gid=cut_owner(entry.gid),
         mtime=mtime,
         rdev=cut_device(entry.rdev),
         xattrs=_applied_xattrs(entry.xattrs, entry.type),

@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterable
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, OPAQUE, PREFIX, clean_path
-from tarlayers.merging.inode import SET_GID, check_target, cut_device
+from tarlayers.merging.inode import SET_GID, check_target, cut_device, cut_owner
 from tarlayers.merging.tree import Node, Refusal, Tree, implied_directory, is_too_long
 
 OnChange = Callable[[str, Node | None, str, str], object]
 """Hears (path, node before, cause, by) before a path changes."""
 
 _NAMESPACES = ("user.", "security.", "trusted.", "system.")
-_MAX_ID = (1 << 32) - 1
 
 
 def apply_in_place(
@@ -160,7 +159,6 @@ def _on_disk(entry: Entry) -> Entry:
         entry = entry._replace(rdev=cut_device(entry.rdev))
     if entry.type == "symlink" and entry.mode != 0o777:
         entry = entry._replace(mode=0o777)
-    if not (0 <= entry.uid < _MAX_ID and 0 <= entry.gid < _MAX_ID):
-        uid, gid = entry.uid & _MAX_ID, entry.gid & _MAX_ID
-        entry = entry._replace(uid=0 if uid == _MAX_ID else uid, gid=0 if gid == _MAX_ID else gid)
+    if (entry.uid | entry.gid) >> 31:  # negative numbers have bits above, too
+        entry = entry._replace(uid=cut_owner(entry.uid), gid=cut_owner(entry.gid))
     return entry

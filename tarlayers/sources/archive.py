@@ -146,14 +146,12 @@ def _file_blob(name: str, path: Path) -> Blob | None:
         # Opened anew each time, for 7 microseconds: a layout may have more blobs than a process may have descriptors.
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                return os.pread(descriptor, count, offset)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise ContentAbsent(error.strerror or str(error), place=str(path)) from error
-        try:
-            return os.pread(descriptor, count, offset)
-        except OSError as error:
-            raise ContentAbsent(error.strerror or str(error), place=str(path)) from error
-        finally:
-            os.close(descriptor)
 
     return Blob(name, status.st_size, read_at, path.stat)
 
