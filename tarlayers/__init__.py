@@ -8,7 +8,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
 
     0  errors digest limits threads version
     1  formats
-    2  entry sources
+    2  entry outline sources
     3  layer stores windows image recordedimage reference imagearchive
     4  imageindex merging rootfs trace comparison imagepair shipped toc finding
     5  analysis export extract
@@ -36,6 +36,7 @@ Inside a floor these edges are meant, and no others:
     formats.toml_values -> formats.toml_lines
     formats.policy -> formats.sizes formats.toml_values
     formats.dive_rules -> formats.policy formats.sizes
+    outline -> entry
     sources.* -> sources.archive sources.blob sources.members sources.dataroot sources.filetree
     sources.* -> sources.layout sources.names sources.inventory
     sources.filetree -> entry
@@ -54,6 +55,7 @@ Inside a floor these edges are meant, and no others:
     merging.unpack -> merging.inode merging.lower merging.rootpath
     merging.inplace -> merging.inode
     merging.overlay -> merging.unpack
+    merging.reach -> merging.unpack
     rootfs -> merging.tree
     merging.engine -> rootfs merging.*
     trace -> rootfs merging.*

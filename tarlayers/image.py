@@ -17,6 +17,7 @@ from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError
 from tarlayers.formats.mediatypes import containerd_refusal
 from tarlayers.formats.toc import read_toc_claims
 from tarlayers.layer import LayerIndex, read_heads
+from tarlayers.outline import Outline
 from tarlayers.stores.store import OnRead, Store, tell_reading
 from tarlayers.threads import count_cores, run_threads
 from tarlayers.windows import find_parts, show_files
@@ -133,6 +134,13 @@ class Layer:
         """
         with _named(self.name):
             return self._store.index(self._readable_blob(), hashed=hashed, contents=contents, on_read=on_read)
+
+    def find_outline(self, on_read: OnRead | None = None) -> Outline | None:
+        """Give what the layer's entries are about where that is kept apart from them (in the layer cache), so that they
+        can be had one by one. None for a layer that has to be read, and for one that is not orderly.
+        """
+        with _named(self.name):
+            return self._store.find_outline(self._readable_blob(), on_read)
 
     def hash_files(self, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Give the sha256 of some of the layer's files, by the offsets that their entries have. Files that are

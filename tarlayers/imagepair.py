@@ -6,7 +6,7 @@ reads them to see whether that is true. `verify` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
@@ -14,7 +14,8 @@ from itertools import takewhile
 from tarlayers.comparison import Source, Stack, is_same_layer
 from tarlayers.errors import TarlayersError
 from tarlayers.image import Image, Layer, count_hoppers, load_layers, run_each
-from tarlayers.merging.engine import merge_forks
+from tarlayers.merging.engine import OutlinedLayer, merge_forks, merge_reached
+from tarlayers.outline import Outline, outline_entries
 from tarlayers.rootfs import RootFS
 from tarlayers.stores.store import OnRead
 
@@ -59,23 +60,57 @@ def _cheaper(a: Layer, b: Layer) -> Layer:
     return min((a, b), key=lambda layer: (layer.unreadable is not None, layer.compression != "none"))
 
 
-def merge_pair(pair: ImagePair, *, engine: str = "containerd", on_read: OnRead | None = None) -> tuple[RootFS, RootFS]:
+def merge_pair(
+    pair: ImagePair, *, engine: str = "containerd", whole: bool = True, on_read: OnRead | None = None
+) -> tuple[RootFS, RootFS]:
     """Merge both images. Of common layers only the headers are read, and what neither image changes above them is
     one object in both results (see `differing_paths`). ContentAbsent when a layer cannot be read.
+
+    Unless `whole`, both may lack what no image changes, or have it wrong, but for the parents and the other names of
+    what one of them does. Then it costs what the changes cost, where the common layers are in the layer cache.
     """
-    _load_pair(pair, on_read)
-    old, new = pair.stacks
-    merged = merge_forks(old[: pair.shared], old[pair.shared :], new[pair.shared :], engine=engine)
+    merged = None if whole or engine != "containerd" else _merge_reached(pair, on_read)
+    if merged is None:
+        _load_pair(pair, on_read)
+        old, new = pair.stacks
+        merged = merge_forks(old[: pair.shared], old[pair.shared :], new[pair.shared :], engine=engine)
     return merged[0], merged[1]
 
 
-def _load_pair(pair: ImagePair, on_read: OnRead | None) -> None:
+def _merge_reached(pair: ImagePair, on_read: OnRead | None) -> tuple[RootFS, ...] | None:
+    """Merge of the shared layers what those above them reach. None where all of them have to be merged: no outline of
+    them is kept, one is not orderly, or containerd would not unpack a layer by its own rule.
+    """
+    old, new = pair.stacks
+    base, above = old[: pair.shared], (old[pair.shared :], new[pair.shared :])
+    if any(layer.windows or layer.blob_refusal is not None for stack in (base, *above) for layer in stack):
+        return None
+    kept = _load_pair(pair, on_read, outlined=True)
+    if not kept:
+        return None
+    outlined: list[OutlinedLayer] = []
+    for layer in base:
+        outline = kept.get(layer.source) or outline_entries(layer.entries)
+        if outline is None:
+            return None
+        outlined.append(OutlinedLayer(layer.name, layer.limits, outline))
+    entries = sum(len(layer.outline.paths) for layer in outlined)
+    if any(entries + sum(len(layer.entries) for layer in stack) > base[0].limits.image_entries for stack in above):
+        return None
+    return merge_reached(outlined, *above)
+
+
+def _load_pair(pair: ImagePair, on_read: OnRead | None, *, outlined: bool = False) -> Mapping[Source, Outline]:
     """Index the layers of both, several at a time. What has to be decompressed is hashed as it passes, common
     layers are not; plain ones are hopped over, and hashed where it turns out to matter.
+
+    If `outlined`, give those outlines of shared layers that are kept, whose entries are then not made.
     """
     layers: dict[Source, Layer] = {}
     places: dict[Source, str] = {}
     hashed: set[Source] = set()
+    own = {layer.source for stack in pair.stacks for layer in stack[pair.shared :]}
+    outlines: dict[Source, Outline] = {}
     for which, image, stack in zip(("old", "new"), (pair.old, pair.new), pair.stacks, strict=True):
         for layer in stack:
             layers.setdefault(layer.source, layer)
@@ -89,11 +124,16 @@ def _load_pair(pair: ImagePair, on_read: OnRead | None) -> None:
 
     def load(layer: Layer) -> None:
         with _placed(places[layer.source]):
-            layer.read(contents=layer.source in hashed, on_read=on_read)
+            outline = layer.find_outline(on_read) if outlined and layer.source not in own else None
+            if outline is not None:
+                outlines[layer.source] = outline
+            else:
+                layer.read(contents=layer.source in hashed, on_read=on_read)
 
     for layer in layers.values():
         check(layer)
     run_each(list(layers.values()), load, workers=count_hoppers(layers.values()))
+    return outlines
 
 
 @contextmanager

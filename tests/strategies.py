@@ -54,6 +54,25 @@ _GROUPS = st.one_of(
 MEMBERS = st.lists(_GROUPS, max_size=7).map(lambda groups: [member for group in groups for member in group])
 """What one layer holds. The engine refuses some such layers (about one in three)."""
 
+
+def put_in_order(members: list[Member]) -> list[Member]:
+    """Make an orderly layer of these: parents are listed first, and what could not stand for itself goes."""
+    listed: dict[str, str] = {}
+    kept: list[Member] = []
+    for member in members:
+        path = member.name.strip("/")
+        above = [path[:end] for end, letter in enumerate(path) if letter == "/"]
+        if path in listed or any(listed.get(parent, "5") != "5" for parent in above):
+            continue
+        if member.type == "1" and listed.get(member.link.strip("/"), "5") not in "0123":
+            continue
+        kept += [directory(parent) for parent in above if parent not in listed]
+        kept.append(member)
+        listed.update(dict.fromkeys(above, "5") | {path: member.type})
+    hidden = {path: path.replace(".wh.", "") for path in listed if ".wh." in path}
+    return [member for member in kept if hidden.get(member.name.strip("/")) not in listed]
+
+
 LAYER = MEMBERS.map(lambda members: layer(*members))
 """One plain layer."""
 
@@ -65,3 +84,6 @@ STACKS = st.lists(LAYER, max_size=2)
 
 PAIRS = st.tuples(STACKS, STACKS, STACKS).map(lambda three: ([*three[0], *three[1]], [*three[0], *three[2]]))
 """Two images that may have layers in common."""
+
+ORDERLY = MEMBERS.map(put_in_order).map(lambda members: layer(*members))
+"""One layer as docker writes it, but for a device 0:0 now and then, which is a whiteout."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tarlayers.layer
 from tarlayers.analysis.diff import diff_images
 from tarlayers.analysis.verify import verify_archive
 from tarlayers.digest import Digest
@@ -443,6 +445,25 @@ def test_decoding_survives_what_a_checksum_would_let_through(data: st.DataObject
     for _ in range(data.draw(st.integers(1, 4))):
         plain[data.draw(st.integers(0, len(plain) - 1))] = data.draw(st.integers(0, 255))
     decode_layer(zstandard.ZstdCompressor().compress(bytes(plain)))
+
+
+def test_stages_of_the_one_layer_that_is_not_kept_run_beside_each_other(
+    tmp_path: Path, cache: LayerCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+    run_ahead = tarlayers.layer.run_ahead
+    monkeypatch.setattr("tarlayers.layer.run_ahead", lambda items: started.append(items) or run_ahead(items))
+    monkeypatch.setattr("tarlayers.stores.store.LEAST_AHEAD", 1 << 10)
+    monkeypatch.setattr("tarlayers.stores.cachedstore.LEAST_AHEAD", 1 << 10)
+    monkeypatch.setattr("tarlayers.stores.store.count_cores", lambda: 2)
+    layers = [layer(file("noise", random.Random(seed).randbytes(1 << 14))) for seed in range(3)]
+    read_all(write(tmp_path / "all.tar", image(*layers)), None)
+    expected = read_all(tmp_path / "all.tar", None)
+    assert not started  # a core for each, and nothing is handed from thread to thread
+    read_all(write(tmp_path / "some.tar", image(*layers[:2])), cache)
+    started.clear()
+    assert read_all(tmp_path / "all.tar", cache) == expected
+    assert len(started) == 2
 
 
 # -- what is kept comes back ---------------------------------------------------------------------------

@@ -100,8 +100,9 @@ def diff_images(
     files: Sequence[FileChange] = ()
     refused: tuple[tuple[Refusal, ...], tuple[Refusal, ...]] = ((), ())
     if "files" in only and not pair.same_layers:
-        roots = merge_pair(pair, engine=engine, on_read=on_read)
-        files = diff_files(pair, roots, PathFilter(roots, clean_path(path), ignore), mtime=mtime)
+        place = clean_path(path)
+        roots = merge_pair(pair, engine=engine, whole=place != "", on_read=on_read)  # links may lead to it
+        files = diff_files(pair, roots, PathFilter(roots, place, ignore), mtime=mtime)
         refused = roots[0].refused, roots[1].refused
     return ImageDiff(
         files=files,

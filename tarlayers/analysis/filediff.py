@@ -25,6 +25,10 @@ _NEW = tuple.__new__  # of a named tuple: a call of its class takes three times 
 _NO_MOVE: tuple[None, tuple[()]] = (None, ())
 
 
+Pair = tuple[str, Node | None, Node | None]
+"""A path with what both images have there."""
+
+
 class Side(NamedTuple):
     """A path as one image shows it."""
 
@@ -188,10 +192,12 @@ def diff_files(
     paths = sort_paths(wanted.choose(differing_paths(*roots)))
     contents = Contents(*pair.stacks)
     gone, come = (LoneFiles(side, root) for side, root in enumerate(roots))
-    contents.fetch(chain(_choose_open(paths, roots, contents, (gone, come)), choose_hashed(gone, come)))
+    pairs = list(_find_pairs(paths, roots)) if len(paths) <= _FEW else None
+    opened = _choose_open(pairs or _find_pairs(paths, roots), contents, (gone, come))
+    contents.fetch(chain(opened, choose_hashed(gone, come)))
     differing: list[str] = []
     aspects: list[tuple[str, ...]] = []
-    for path, a, b in _find_pairs(paths, roots):
+    for path, a, b in pairs or _find_pairs(paths, roots):
         what: tuple[str, ...] = ()
         if a is not None and b is not None:
             what = tuple(aspect for aspect in contents.differences(a, b) if mtime or aspect != "mtime")
@@ -203,7 +209,7 @@ def diff_files(
     return FileChanges(viewers, differing, aspects, find_moves(gone, come, contents))
 
 
-def _find_pairs(paths: Iterable[str], roots: tuple[RootFS, RootFS]) -> Iterator[tuple[str, Node | None, Node | None]]:
+def _find_pairs(paths: Iterable[str], roots: tuple[RootFS, RootFS]) -> Iterator[Pair]:
     """Yield each path with what both images have there."""
     old, new = (root.directories for root in roots)
     nothing = Directory(0)
@@ -217,12 +223,12 @@ def _find_pairs(paths: Iterable[str], roots: tuple[RootFS, RootFS]) -> Iterator[
 
 
 def _choose_open(
-    paths: Sequence[str], roots: tuple[RootFS, RootFS], contents: Contents, lone: tuple[LoneFiles, LoneFiles]
+    pairs: Iterable[Pair], contents: Contents, lone: tuple[LoneFiles, LoneFiles]
 ) -> Iterator[tuple[int, Node]]:
     """Yield the files at paths of both images whose contents have to be known, each with its side; those at paths of
     one of them are added to `lone`.
     """
-    for path, a, b in _find_pairs(paths, roots):
+    for path, a, b in pairs:
         if a is None or b is None:
             for node, files in zip((a, b), lone, strict=True):
                 if node is not None:

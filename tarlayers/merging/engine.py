@@ -8,17 +8,20 @@ so that there is still an answer, and the refusals say so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 from tarlayers.entry import Entry
-from tarlayers.errors import Refused, naming
-from tarlayers.limits import DEFAULT_LIMITS
+from tarlayers.errors import LimitExceeded, Refused, naming
+from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.merging.inplace import OnChange, apply_in_place
 from tarlayers.merging.lower import LowerTrees
 from tarlayers.merging.overlay import Log, Overlay
+from tarlayers.merging.reach import Reach
 from tarlayers.merging.tree import Effort, Node, Refusal, Tree
 from tarlayers.merging.unpack import LayerTree, unpack_layer
+from tarlayers.outline import Outline
 from tarlayers.rootfs import RootFS
 
 ENGINES = ("containerd", "oci")
@@ -62,6 +65,51 @@ def merge_forks(
     for layer in base:
         shared.add(layer)
     return tuple(_merge_onto(Merging(engine, shared), stack) for stack in stacks)
+
+
+class OutlinedLayer(NamedTuple):
+    """A layer of which single entries can be had."""
+
+    name: str
+    limits: Limits
+    outline: Outline
+
+
+class _PartialLayer(NamedTuple):
+    """Some of a layer's entries."""
+
+    name: str
+    limits: Limits
+    entries: Sequence[Entry]
+
+
+def merge_reached(base: Sequence[OutlinedLayer], *stacks: Sequence[HasEntries]) -> tuple[RootFS, ...] | None:
+    """Merge as `merge_forks` does, by containerd's rules, but of `base` only what the stacks reach: of what they leave
+    alone the results have only the parents and the other names of what they do not.
+
+    None where that cannot be told from the stacks alone, and what is wrong with one is for `merge_forks` to say.
+    """
+    nothing = LowerTrees()
+    try:
+        unpacked = [
+            [unpack_layer(layer.entries, index, nothing) for index, layer in enumerate(stack, len(base))]
+            for stack in stacks
+        ]
+    except LimitExceeded:
+        return None
+    if nothing.asked or any(tree.refused for trees in unpacked for tree in trees):
+        return None
+    reach = Reach(chain.from_iterable(unpacked), [layer.outline for layer in base])
+    shared = Merging("containerd")
+    for name, limits, outline in base:
+        shared.add(_PartialLayer(name, limits, outline.select(reach.choose(outline))))
+    return tuple(_lay_onto(Merging("containerd", shared), trees) for trees in unpacked)
+
+
+def _lay_onto(merging: Merging, trees: Iterable[LayerTree]) -> RootFS:
+    for tree in trees:
+        Overlay(merging.tree, tree, None).run()
+    return RootFS(merging.tree, merging.refused)
 
 
 def _merge_onto(merging: Merging, layers: Sequence[HasEntries]) -> RootFS:

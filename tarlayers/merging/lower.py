@@ -17,6 +17,8 @@ class LowerTrees:
     def __init__(self, trees: Iterable[Tree] = ()) -> None:
         """Hold these, base first."""
         self.trees = list(trees)
+        self.asked = False
+        """Somebody looked for a path in them."""
         self._known = 0  # how many of them `_having` tells of: nothing is kept of roots that nobody asks for
         self._having: dict[str, list[Tree]] = {}
 
@@ -26,6 +28,7 @@ class LowerTrees:
 
     def search(self, top: str) -> Iterator[Tree]:
         """Give the trees that have something at this path of one component, highest first."""
+        self.asked = True
         for tree in self.trees[self._known :]:
             for path in tree.dirs[""]:
                 self._having.setdefault(path, []).append(tree)

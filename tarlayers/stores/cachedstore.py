@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from tarlayers.digest import Digest, Meter, name_algorithm
 from tarlayers.layer import LayerIndex, index_metered
 from tarlayers.limits import DEFAULT_LIMITS
+from tarlayers.outline import Outline
 from tarlayers.sources.archive import Archive
 from tarlayers.sources.blob import Blob, Origin
 from tarlayers.sources.layercache import LayerCache
-from tarlayers.stores.store import OnRead, SeekStore, tell_reading
+from tarlayers.stores.store import LEAST_AHEAD, OnRead, SeekStore, tell_reading
 
 if TYPE_CHECKING:
     from tarlayers.stores.layerfile import FileDigests
@@ -57,6 +58,31 @@ class CachedStore(SeekStore):
         if computed is not None:
             self._save(computed, index)
         return replace(index, digest=None, diff_id=None)
+
+    def find_outline(self, name: str, on_read: OnRead | None = None) -> Outline | None:
+        """Give the outline of a layer that is kept and not in memory."""
+        name = self.aliases.get(name, name)
+        with self._lock:
+            if name in self._indexes:
+                return None
+        blob = self._blob(name)
+        if blob.size < self._cache.least_bytes or self.compression(name) == "none":
+            return None
+        digest = self._recall(name, blob) or self._hash_claimed(name, blob, on_read)
+        data = self._cache.read(digest, "entries") if digest is not None else None
+        if digest is None or data is None:
+            return None
+        from tarlayers.stores.layerfile import decode_outline  # noqa: PLC0415 # as below
+
+        self._cache.served.add(digest)
+        return decode_outline(data)
+
+    def _takes_time(self, name: str) -> bool:
+        """Say whether a member is large and not kept."""
+        if self.sizes[name] < LEAST_AHEAD:
+            return False
+        digest = self._recall(name, self._blob(name)) or _claimed_digest(name)
+        return digest is None or digest not in self._cache
 
     def _recall(self, name: str, blob: Blob) -> Digest | None:
         """Give the digest that was computed of a blob, in this run or before."""

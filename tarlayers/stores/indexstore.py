@@ -76,6 +76,9 @@ class IndexStore:
             skippable_first=layer.skippable_first,
         )
 
+    def find_outline(self, name: str, on_read: OnRead | None = None) -> None:
+        """Give none: a layer is expanded whole."""
+
     def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:
         """Give what was found when the index was made."""
         return self.index(name, hashed=True, contents=False, on_read=on_read)

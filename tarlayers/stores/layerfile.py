@@ -18,9 +18,11 @@ import orjson
 import zstandard
 
 from tarlayers.entry import Entry
+from tarlayers.errors import MalformedInput
 from tarlayers.formats.toc import StoredToc
 from tarlayers.formats.whiteout import role_of
 from tarlayers.layer import LayerIndex
+from tarlayers.outline import Outline, Ties, make_outline, tie_entries
 
 _LEVEL = 1  # of zstd: a twelfth of the size for 0.1 microseconds an entry; level 3 is twice as slow, 5 % smaller
 _LENGTH = struct.Struct("<I")
@@ -29,6 +31,10 @@ _ENDS = ("size", "compression", "plain_size", "trailing", "behind_gzip", "skippa
 _FAULTS = (ValueError, LookupError, TypeError, AttributeError, struct.error, zstandard.ZstdError)
 
 Column = Sequence[Any]
+Places = Sequence[int] | None
+"""Which of the values are wanted; None for all of them."""
+Unpack = Callable[[bytes, int, Places], Column]
+"""Gives values of a column, of its bytes and how many values they are."""
 
 
 class FileDigests(NamedTuple):
@@ -54,12 +60,14 @@ def encode_layer(index: LayerIndex) -> bytes:
         if codec is not None
     ]
     toc = index.toc
+    ties = tie_entries(index.entries)
     head = {
         "order": sys.byteorder,
         "count": len(index.entries),
         "columns": [len(each) for each in packed],
         "ends": [getattr(index, name) for name in _ENDS],
         "sparse": sorted(index.sparse_offsets),
+        "ties": None if ties is None else [*ties],
         "toc": None if toc is None else [toc.format, toc.problem, toc.limit, toc.position],
     }
     text = orjson.dumps(head)
@@ -75,38 +83,86 @@ def decode_layer(data: bytes, contents: Mapping[int, bytes] | None = None) -> La
     All is as a first reading without hashing would have it: digests are not known.
     """
     try:
-        return _decode_layer(data, contents)
+        return _Kept(data).index(contents)
     except _FAULTS:
         return None
 
 
-def _decode_layer(data: bytes, contents: Mapping[int, bytes] | None) -> LayerIndex | None:
-    whole = zstandard.ZstdDecompressor().decompress(data)
-    plain = memoryview(whole)
-    (size,) = _LENGTH.unpack_from(plain)
-    position = _LENGTH.size + size
-    head = orjson.loads(plain[_LENGTH.size : position])
-    if head["order"] != sys.byteorder:
+def decode_outline(data: bytes) -> Outline | None:
+    """Give the outline of the layer, from which single entries can be had. None for bytes that hold none, and for a
+    layer that is not orderly.
+    """
+    try:
+        return _Kept(data).outline()
+    except _FAULTS:
         return None
-    count = head["count"]
-    columns: dict[str, Column] = {}
-    stored = [(name, codec) for name, codec in zip(Entry._fields, _CODECS, strict=True) if codec is not None]
-    for (name, codec), length in zip(stored, head["columns"], strict=True):
-        columns[name] = codec.unpack(bytes(plain[position : position + length]), count)
-        position += length
-    columns["role"] = _find_roles(columns["path"]) if b"/.wh." in whole else ["entry"] * count
-    columns["sha256"] = [None] * count if contents is None else _find_digests(columns, contents)
-    rows = zip(*(columns[name] for name in Entry._fields), strict=True)
-    toc = head["toc"]
-    return LayerIndex(
-        digest=None,
-        diff_id=None,
-        entries=tuple(map(partial(tuple.__new__, Entry), rows)),
-        contents=contents is not None,
-        sparse_offsets=frozenset(head["sparse"]),
-        toc=None if toc is None else StoredToc(toc[0], None, problem=toc[1], limit=toc[2], position=toc[3]),
-        **dict(zip(_ENDS, head["ends"], strict=True)),
-    )
+
+
+class _Kept:
+    """The bytes of a layer, whose columns are made when they are asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        self._plain = zstandard.ZstdDecompressor().decompress(data)
+        (size,) = _LENGTH.unpack_from(self._plain)
+        position = _LENGTH.size + size
+        self._head = orjson.loads(memoryview(self._plain)[_LENGTH.size : position])
+        if self._head["order"] != sys.byteorder:
+            raise ValueError("of a machine with another order of bytes")
+        self._count = self._head["count"]
+        self._pieces: dict[str, tuple[int, int]] = {}
+        stored = [name for name, codec in zip(Entry._fields, _CODECS, strict=True) if codec is not None]
+        for name, length in zip(stored, self._head["columns"], strict=True):
+            self._pieces[name] = position, position + length
+            position += length
+
+    def index(self, contents: Mapping[int, bytes] | None) -> LayerIndex:
+        """Give all of it."""
+        toc = self._head["toc"]
+        return LayerIndex(
+            digest=None,
+            diff_id=None,
+            entries=self._make_entries(None, self._column("path", None), contents),
+            contents=contents is not None,
+            sparse_offsets=frozenset(self._head["sparse"]),
+            toc=None if toc is None else StoredToc(toc[0], None, problem=toc[1], limit=toc[2], position=toc[3]),
+            **dict(zip(_ENDS, self._head["ends"], strict=True)),
+        )
+
+    def outline(self) -> Outline | None:
+        """Give what entries are about, and the way to them."""
+        if self._head["ties"] is None:
+            return None
+        ties = Ties(*self._head["ties"])
+        if len(ties.links) != len(ties.targets) or not all(0 <= place < self._count for some in ties for place in some):
+            raise ValueError("ties of no entries")
+        paths = self._column("path", None)
+
+        def select(places: Sequence[int]) -> Sequence[Entry]:
+            try:
+                return self._make_entries(places, _pick(paths, places), None)
+            except _FAULTS as error:
+                raise MalformedInput("what the layer cache keeps of a layer is not of this version") from error
+
+        return make_outline(paths, self._column("type", None), ties, select)
+
+    def _column(self, name: str, places: Sequence[int] | None) -> Column:
+        start, stop = self._pieces[name]
+        codec = _CODECS[Entry._fields.index(name)]
+        if codec is None:
+            raise ValueError(f"{name} is not kept")
+        return codec.unpack(self._plain[start:stop], self._count, places)
+
+    def _make_entries(
+        self, places: Sequence[int] | None, paths: Column, contents: Mapping[int, bytes] | None
+    ) -> tuple[Entry, ...]:
+        """Give the entries at some places, or all, whose paths these are."""
+        columns: dict[str, Column] = {"path": paths}
+        columns.update((name, self._column(name, places)) for name in self._pieces if name != "path")
+        marked = places is not None or b"/.wh." in self._plain
+        columns["role"] = _find_roles(paths) if marked else ["entry"] * len(paths)
+        columns["sha256"] = [None] * len(paths) if contents is None else _find_digests(columns, contents)
+        rows = zip(*(columns[name] for name in Entry._fields), strict=True)
+        return tuple(map(partial(tuple.__new__, Entry), rows))
 
 
 def _find_roles(paths: Column) -> Column:
@@ -125,8 +181,7 @@ class _Codec(NamedTuple):
     """How one field of all entries is written and read."""
 
     pack: Callable[[Column], bytes]
-    unpack: Callable[[bytes, int], Column]
-    """The bytes, and how many values they are."""
+    unpack: Unpack
 
 
 def _pack_texts(values: Iterable[str]) -> bytes:
@@ -137,8 +192,12 @@ def _pack_texts(values: Iterable[str]) -> bytes:
     return joined
 
 
-def _unpack_texts(data: bytes, count: int) -> list[str]:
-    return data.decode("utf-8", "surrogateescape").split("\0") if count else []
+def _unpack_texts(data: bytes, count: int, places: Places) -> Column:
+    return _pick(data.decode("utf-8", "surrogateescape").split("\0") if count else [], places)
+
+
+def _pick(values: Column, places: Places) -> Column:
+    return values if places is None else list(map(values.__getitem__, places))
 
 
 def _pack_numbers(values: Sequence[int]) -> bytes:
@@ -149,19 +208,17 @@ def _pack_numbers(values: Sequence[int]) -> bytes:
         return b"t" + " ".join(map(str, values)).encode()
 
 
-def _unpack_numbers(data: bytes, count: int) -> list[int]:
-    if data[:1] == b"t":
-        return [int(word) for word in data[1:].split()]
-    numbers = array("q")
-    numbers.frombytes(data[1:])
+def _unpack_numbers(data: bytes, count: int, places: Places) -> list[int]:
+    in_text = data[:1] == b"t"
+    numbers: Sequence[int] = [int(word) for word in data[1:].split()] if in_text else array("q", data[1:])
     if len(numbers) != count:
         raise ValueError("a column of another length")
-    return numbers.tolist()
+    return list(numbers if places is None else map(numbers.__getitem__, places))
 
 
-def _unpack_few(data: bytes, count: int) -> list[int]:
+def _unpack_few(data: bytes, count: int, places: Places) -> list[int]:
     """Numbers most of which are equal to another: one object each, which is 85 bytes less an entry."""
-    numbers = _unpack_numbers(data, count)
+    numbers = _unpack_numbers(data, count, places)
     seen: dict[int, int] = {}
     return list(map(seen.setdefault, numbers, numbers))
 
@@ -170,8 +227,8 @@ def _pack_rising(values: Sequence[int]) -> bytes:
     return _pack_numbers([value - before for before, value in zip((0, *values), values, strict=False)])
 
 
-def _unpack_rising(data: bytes, count: int) -> list[int]:
-    return list(accumulate(_unpack_numbers(data, count)))
+def _unpack_rising(data: bytes, count: int, places: Places) -> Column:
+    return _pick(list(accumulate(_unpack_numbers(data, count, None))), places)
 
 
 def _pack_words(values: Sequence[str]) -> bytes:
@@ -182,15 +239,14 @@ def _pack_words(values: Sequence[str]) -> bytes:
     return _LENGTH.pack(len(text)) + text + array("H", map(places.__getitem__, values)).tobytes()
 
 
-def _unpack_words(data: bytes, _count: int) -> list[str]:
+def _unpack_words(data: bytes, _count: int, places: Places) -> list[str]:
     (size,) = _LENGTH.unpack_from(data)
     words = orjson.loads(data[_LENGTH.size : _LENGTH.size + size])
-    places = array("H")
-    places.frombytes(data[_LENGTH.size + size :])
-    return list(map(words.__getitem__, places))
+    numbers = array("H", data[_LENGTH.size + size :])
+    return list(map(words.__getitem__, _pick(numbers, places)))
 
 
-def _sparse(pack: Callable[[Column], bytes], unpack: Callable[[bytes, int], Column]) -> _Codec:
+def _sparse(pack: Callable[[Column], bytes], unpack: Unpack) -> _Codec:
     """Most values are None: where the others are, then those."""
 
     def pack_some(values: Column) -> bytes:
@@ -198,15 +254,11 @@ def _sparse(pack: Callable[[Column], bytes], unpack: Callable[[bytes, int], Colu
         packed = array("q", places).tobytes()
         return _LENGTH.pack(len(places)) + packed + pack([values[place] for place in places])
 
-    def unpack_some(data: bytes, count: int) -> Column:
+    def unpack_some(data: bytes, count: int, places: Places) -> Column:
         (size,) = _LENGTH.unpack_from(data)
-        values = [None] * count
-        places = array("q")
-        start = _LENGTH.size + size * places.itemsize
-        places.frombytes(data[_LENGTH.size : start])
-        for place, value in zip(places, unpack(data[start:], size), strict=True):
-            values[place] = value
-        return values
+        start = _LENGTH.size + size * array("q").itemsize
+        known = dict(zip(array("q", data[_LENGTH.size : start]), unpack(data[start:], size, None), strict=True))
+        return list(map(known.get, range(count) if places is None else places))
 
     return _Codec(pack_some, unpack_some)
 
@@ -215,9 +267,9 @@ def _pack_devices(values: Sequence[tuple[int, int]]) -> bytes:
     return _pack_numbers([number for pair in values for number in pair])
 
 
-def _unpack_devices(data: bytes, count: int) -> list[tuple[int, int]]:
-    numbers = _unpack_numbers(data, 2 * count)
-    return list(zip(numbers[::2], numbers[1::2], strict=True))
+def _unpack_devices(data: bytes, count: int, places: Places) -> Column:
+    numbers = _unpack_numbers(data, 2 * count, None)
+    return _pick(list(zip(numbers[::2], numbers[1::2], strict=True)), places)
 
 
 def _pack_xattrs(values: Sequence[Mapping[str, bytes]]) -> bytes:
@@ -227,8 +279,9 @@ def _pack_xattrs(values: Sequence[Mapping[str, bytes]]) -> bytes:
     )
 
 
-def _unpack_xattrs(data: bytes, _count: int) -> list[dict[str, bytes]]:
-    return [{_from_hex(key): bytes.fromhex(value) for key, value in each} for each in orjson.loads(data)]
+def _unpack_xattrs(data: bytes, _count: int, places: Places) -> Column:
+    found = [{_from_hex(key): bytes.fromhex(value) for key, value in each} for each in orjson.loads(data)]
+    return _pick(found, places)
 
 
 def _to_hex(text: str) -> str:
@@ -282,7 +335,7 @@ def decode_digests(data: bytes) -> FileDigests | None:
         order, complete, count, length = orjson.loads(data[_LENGTH.size : start])
         if order != sys.byteorder or len(data) != start + length + count * _SHA256:
             return None
-        offsets = _unpack_rising(data[start : start + length], count)
+        offsets = _unpack_rising(data[start : start + length], count, None)
     except _FAULTS:
         return None
     starts = range(start + length, len(data), _SHA256)

@@ -71,6 +71,9 @@ class PassedStore:
             raise ContentAbsent(_NOT_HASHED, place=name)
         return found
 
+    def find_outline(self, name: str, on_read: OnRead | None = None) -> None:
+        """Give none: nothing is kept elsewhere."""
+
     def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:  # noqa: ARG002 # as above
         """Give what was found in passing; with entries where a table of contents has to be compared with them."""
         return self._find(name, hashed=name != WHOLE, contents=False)

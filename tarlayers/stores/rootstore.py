@@ -74,6 +74,9 @@ class RootStore:
             on_read(self.sizes.get(name, 0))
         return index
 
+    def find_outline(self, name: str, on_read: OnRead | None = None) -> None:
+        """Give none: nothing is kept elsewhere."""
+
     def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:
         """Give what an index tells."""
         return self.index(name, hashed=True, contents=False, on_read=on_read)

@@ -30,6 +30,7 @@ from tarlayers.layer import (
     scan_layer,
 )
 from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.outline import Outline
 from tarlayers.sources.archive import Archive, place_error
 from tarlayers.sources.blob import Blob
 from tarlayers.threads import count_cores
@@ -37,7 +38,7 @@ from tarlayers.threads import count_cores
 WHOLE = ""
 """The name under which a store keeps the archive itself as a bare layer."""
 
-_LEAST_AHEAD = 4 << 20  # bytes: less is read while threads start
+LEAST_AHEAD = 4 << 20  # bytes: less is read while threads start
 
 OnRead = Callable[[int], object]
 """Hears of progress: how many stored bytes were just read, from the thread that read them."""
@@ -78,6 +79,11 @@ class Store(Protocol):
 
     def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:
         """Index a layer blob; the result is kept. `on_read` hears how many stored bytes were just read."""
+
+    def find_outline(self, name: str, on_read: OnRead | None = None) -> Outline | None:
+        """Give the outline of an orderly layer whose entries are kept somewhere and have not been made; None for all
+        others, which `index` reads.
+        """
 
     def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:
         """Read a layer blob through and hash it: what `index` tells but for the entries, which come along only where
@@ -161,6 +167,10 @@ class SeekStore:
                 self._digests[name] = index.digest
         return index
 
+    def find_outline(self, name: str, on_read: OnRead | None = None) -> Outline | None:  # noqa: ARG002 # nothing is kept
+        """Give none: nothing is kept."""
+        return None
+
     def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:
         """Keep entries only of a layer whose end, or what is found there, is that of a table of contents."""
         name = self.aliases.get(name, name)
@@ -201,8 +211,12 @@ class SeekStore:
     @cached_property
     def _share(self) -> int:
         """A core's part of all bytes. A bare layer's members are not asked for it."""
-        once = sum(size for name, size in self.sizes.items() if name not in self.aliases)
-        return max(once // count_cores(), _LEAST_AHEAD)
+        once = sum(size for name, size in self.sizes.items() if name not in self.aliases and self._takes_time(name))
+        return max(once // count_cores(), LEAST_AHEAD)
+
+    def _takes_time(self, name: str) -> bool:  # noqa: ARG002 # nothing is kept
+        """Say whether a member would be read whole."""
+        return True
 
     def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Read the files of a plain layer where they stand; decompress any other up to the last of them."""
