@@ -16,7 +16,7 @@ from tarlayers.entry import Entry
 from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError
 from tarlayers.formats.mediatypes import containerd_refusal
 from tarlayers.formats.toc import read_toc_claims
-from tarlayers.layer import LayerIndex, read_heads
+from tarlayers.layer import LayerIndex, Wanted, read_heads
 from tarlayers.outline import Outline
 from tarlayers.stores.store import OnRead, Store, tell_reading
 from tarlayers.threads import count_cores, run_threads
@@ -126,14 +126,23 @@ class Layer:
         """Which of `Files Hives UtilityVM` a Windows layer has; none for all other layers. Reads the layer."""
         return find_parts(self.read().entries) if self.windows and not self.unreadable else ()
 
-    def read(self, *, hashed: bool = False, contents: bool = False, on_read: OnRead | None = None) -> LayerIndex:
+    def read(
+        self,
+        *,
+        hashed: bool = False,
+        contents: bool = False,
+        wanted: Wanted | None = None,
+        on_read: OnRead | None = None,
+    ) -> LayerIndex:
         """Index the layer, or give the index made before. With `hashed` digest and diff ID are computed,
-        with `contents` the digest of every file; `on_read` hears of progress.
+        with `contents` the digest of every file. If the layer has to be decompressed, files that are `wanted` are
+        hashed as they pass, for `hash_files` to give; `on_read` hears of progress.
 
         ContentAbsent where the blob is absent or encrypted; MalformedInput names the layer and the offset.
         """
         with _named(self.name):
-            return self._store.index(self._readable_blob(), hashed=hashed, contents=contents, on_read=on_read)
+            blob = self._readable_blob()
+            return self._store.index(blob, hashed=hashed, contents=contents, wanted=wanted, on_read=on_read)
 
     def find_outline(self, on_read: OnRead | None = None) -> Outline | None:
         """Give what the layer's entries are about where that is kept apart from them (in the layer cache), so that they
@@ -147,7 +156,7 @@ class Layer:
         not asked for are not hashed. ContentAbsent where the bytes have passed and were not hashed then.
         """
         with _named(self.name):
-            return self._store.hash_files(self._readable_blob(), offsets)
+            return self._store.hash_files(self._readable_blob(), frozenset(offsets))
 
     def open_plain(self, on_read: OnRead | None = None) -> Iterator[bytes]:
         """Yield the uncompressed tar in chunks. ContentAbsent where the bytes are not kept (a stream)."""
@@ -160,9 +169,7 @@ class Layer:
         with _named(self.name):
             yield from self._store.open_file(self._readable_blob(), entry)
 
-    def open_heads(
-        self, size: int, wanted: Callable[[Entry], bool], on_read: OnRead | None = None
-    ) -> Iterator[tuple[Entry, bytes]]:
+    def open_heads(self, size: int, wanted: Wanted, on_read: OnRead | None = None) -> Iterator[tuple[Entry, bytes]]:
         """Yield each wanted file of this layer with its first `size` bytes, in one pass."""
         with _named(self.name):
             yield from read_heads(self.open_plain(on_read), size, wanted, self.limits)

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from tarlayers.comparison import Source, Stack, is_same_layer
+from tarlayers.entry import Entry
 from tarlayers.errors import TarlayersError
+from tarlayers.formats.whiteout import whiteout_target
 from tarlayers.image import Image, Layer, count_hoppers, load_layers, run_each
+from tarlayers.layer import Wanted
 from tarlayers.merging.engine import OutlinedLayer, merge_forks, merge_reached
 from tarlayers.outline import Outline, outline_entries
 from tarlayers.rootfs import RootFS
@@ -30,6 +33,8 @@ class ImagePair:
     """Layers whose chain IDs are equal."""
     shared: int
     """Those of them that an engine unpacks alike: it may refuse the same bytes under another media type."""
+    contents: bool
+    """Their files will be compared."""
 
     @property
     def same_layers(self) -> bool:
@@ -53,7 +58,7 @@ def pair_images(old: Image, new: Image, *, contents: bool = True) -> ImagePair:
     layers = list(zip(old.layers, new.layers, strict=False))
     common = sum(1 for _ in takewhile(lambda each: is_same_layer(*each), layers))
     alike = ((a.blob_refusal is None) == (b.blob_refusal is None) for a, b in layers[:common])
-    return ImagePair(old, new, common, sum(takewhile(bool, alike)))
+    return ImagePair(old, new, common, sum(takewhile(bool, alike)), contents)
 
 
 def _cheaper(a: Layer, b: Layer) -> Layer:
@@ -101,22 +106,24 @@ def _merge_reached(pair: ImagePair, on_read: OnRead | None) -> tuple[RootFS, ...
 
 
 def _load_pair(pair: ImagePair, on_read: OnRead | None, *, outlined: bool = False) -> Mapping[Source, Outline]:
-    """Index the layers of both, several at a time. What has to be decompressed is hashed as it passes, common
-    layers are not; plain ones are hopped over, and hashed where it turns out to matter.
+    """Index the layers of both, several at a time, those first that are not shared. What of them has to be decompressed
+    is hashed as it passes, and of shared layers those files that another may be equal to; plain ones are hopped over,
+    and hashed where it turns out to matter.
 
     If `outlined`, give those outlines of shared layers that are kept, whose entries are then not made.
     """
     layers: dict[Source, Layer] = {}
     places: dict[Source, str] = {}
     hashed: set[Source] = set()
-    own = {layer.source for stack in pair.stacks for layer in stack[pair.shared :]}
     outlines: dict[Source, Outline] = {}
     for which, image, stack in zip(("old", "new"), (pair.old, pair.new), pair.stacks, strict=True):
         for layer in stack:
             layers.setdefault(layer.source, layer)
             places.setdefault(layer.source, f"{which} image {image.name}")
-            if layer.compression != "none" and layer.index >= pair.common:
+            if pair.contents and layer.compression != "none" and layer.index >= pair.common:
                 hashed.add(layer.source)
+    own = {layer.source: layer for stack in pair.stacks for layer in stack[pair.shared :]}
+    shared = [layer for layer in layers.values() if layer.source not in own]
 
     def check(layer: Layer) -> None:
         with _placed(places[layer.source]):
@@ -124,16 +131,60 @@ def _load_pair(pair: ImagePair, on_read: OnRead | None, *, outlined: bool = Fals
 
     def load(layer: Layer) -> None:
         with _placed(places[layer.source]):
-            outline = layer.find_outline(on_read) if outlined and layer.source not in own else None
+            layer.read(contents=layer.source in hashed, on_read=on_read)
+
+    def load_shared(layer: Layer) -> None:
+        with _placed(places[layer.source]):
+            outline = layer.find_outline(on_read) if outlined else None
             if outline is not None:
                 outlines[layer.source] = outline
             else:
-                layer.read(contents=layer.source in hashed, on_read=on_read)
+                layer.read(wanted=wanted, on_read=on_read)
 
     for layer in layers.values():
         check(layer)
-    run_each(list(layers.values()), load, workers=count_hoppers(layers.values()))
+    run_each(list(own.values()), load, workers=count_hoppers(own.values()))
+    wanted = _find_rivals(pair) if pair.contents and shared else None
+    run_each(shared, load_shared, workers=count_hoppers(shared))
     return outlines
+
+
+def _find_rivals(pair: ImagePair) -> Wanted:
+    """Tell those files of shared layers that another may be equal to: a layer above has one of the same size in its
+    place, or hides it and has one of the same size elsewhere, to which it may have moved.
+    """
+    entries = [entry for stack in pair.stacks for layer in stack[pair.shared :] for entry in layer.entries]
+    files = [entry for entry in entries if entry.type == "file" and entry.size]
+    places = {(entry.path, entry.size) for entry in files}
+    sizes = {entry.size for entry in files}
+    hidden = {_hidden_path(entry) for entry in entries if entry.role != "entry"}
+    last = "", False
+
+    def is_below_hidden(directory: str) -> bool:
+        nonlocal last
+        known = last  # several threads ask
+        if known[0] != directory:  # most files have the parent of the one before
+            known = last = directory, not hidden.isdisjoint(_list_above(directory))
+        return known[1]
+
+    def is_wanted(entry: Entry) -> bool:
+        path, size = entry.path, entry.size
+        if size not in sizes:
+            return False
+        return (path, size) in places or path in hidden or is_below_hidden(path[: path.rfind("/")])
+
+    return is_wanted
+
+
+def _hidden_path(marker: Entry) -> str:
+    return marker.path.rpartition("/")[0] if marker.role == "opaque" else whiteout_target(marker.path)
+
+
+def _list_above(path: str) -> Iterator[str]:
+    """Yield a path and those above it, but for the root."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from tarlayers.formats.compression import Decompressor
 
 _TOC_PATH = f"/{STARGZ_MEMBER}"
+
+Wanted = Callable[[Entry], bool]
+"""Says of a file whether its content is to be looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +71,8 @@ class LayerIndex(LayerScan):
     sparse_offsets: frozenset[int] = frozenset()
     """Where the headers of those files stand whose content is not stored as it is: holes are left out."""
     member_digests: Mapping[int, bytes] = field(default_factory=dict)
-    """sha256 of files by the offset of their headers, for layers with a table of contents: they are computed
-    in passing where a blob is of several compressed members, as only such tables need."""
+    """sha256 of files by the offset of their headers: of those that were wanted as they passed; and for layers with a
+    table of contents, where they are computed if a blob is of several compressed members, as only such tables need."""
 
     @property
     def census(self) -> Census:
@@ -81,13 +85,15 @@ def index_layer(
     *,
     hashed: bool = True,
     contents: bool = False,
+    wanted: Wanted | None = None,
     algorithm: str = "sha256",
     ahead: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> LayerIndex:
     """Read a layer blob, compressed or not, from its first stored byte to its last.
 
-    With `hashed` both digests are computed (the blob's by `algorithm`), with `contents` that of every file. With
+    With `hashed` both digests are computed (the blob's by `algorithm`), with `contents` that of every file, else those
+    of the files that are `wanted`, which are kept apart (`member_digests`). With
     `ahead` threads of their own read and decompress, unless `hashed` asks for a table of contents too.
     MalformedInput, UnsupportedInput and LimitExceeded name the offset in the uncompressed tar, or in the blob
     where decompression failed. ValueError for limits that are no whole numbers of 0 or more.
@@ -95,7 +101,7 @@ def index_layer(
     require_limits(limits)
     stored = Meter(hashed=hashed, algorithm=algorithm)
     watched = stored.watch(chunks)
-    return index_metered(watched, stored, hashed=hashed, contents=contents, ahead=ahead, limits=limits)
+    return index_metered(watched, stored, hashed=hashed, contents=contents, wanted=wanted, ahead=ahead, limits=limits)
 
 
 def index_metered(
@@ -104,12 +110,13 @@ def index_metered(
     *,
     hashed: bool,
     contents: bool,
+    wanted: Wanted | None = None,
     ahead: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> LayerIndex:
     """Index a blob whose bytes `stored` already watches, so that its digest survives a failure here."""
     reading = _Reading(chunks, stored, hashed=hashed, limits=limits, ahead=ahead)
-    passing = _Contents(reading, contents=contents)
+    passing = _Contents(reading, contents=contents, wanted=wanted)
     entries: list[Entry] = []
     for stretch in reading.walker.stretches(passing.come_alone):
         found = decode_stretch(stretch, reading.walker.count, limits)
@@ -125,7 +132,7 @@ def _make_index(scan: LayerScan, passing: _Contents, entries: Iterable[Entry]) -
         entries=tuple(entries),
         contents=passing.contents,
         sparse_offsets=passing.sparse_offsets,
-        member_digests=passing.digests if scan.toc else {},
+        member_digests=passing.digests if scan.toc or passing.wanted else {},
     )
 
 
@@ -267,17 +274,18 @@ def hash_pieces(pieces: Iterable[bytes]) -> bytes:
     return hasher.digest()
 
 
-def hash_contents(walker: tar.Walker, offsets: Collection[int]) -> dict[int, bytes]:
+def hash_contents(walker: tar.Walker, offsets: AbstractSet[int]) -> dict[int, bytes]:
     """Give the sha256 of the contents of those files whose headers stand at `offsets`, and read no further than
     to the last of them. MalformedInput for an offset where no member starts.
     """
     found: dict[int, bytes] = {}
-    for member in walker:
-        if member.offset in offsets:
-            found[member.offset] = hash_pieces(walker.content())
-            if len(found) == len(offsets):
-                return found
-    for offset in sorted(set(offsets) - found.keys()):
+    for stretch in walker.stretches():
+        for offset, content in walker.open_contents(stretch):
+            if offset in offsets:
+                found[offset] = hash_pieces(content)
+        if len(found) == len(offsets):
+            return found
+    for offset in sorted(offsets - found.keys()):
         raise MalformedInput("no member starts here", offset=offset)
     return found
 
@@ -285,9 +293,10 @@ def hash_contents(walker: tar.Walker, offsets: Collection[int]) -> dict[int, byt
 class _Contents:
     """What is taken of the files' contents as a layer passes: digests, and a table of contents of eStargz."""
 
-    def __init__(self, reading: _Reading, *, contents: bool) -> None:
+    def __init__(self, reading: _Reading, *, contents: bool, wanted: Wanted | None = None) -> None:
         self._reading = reading
         self.contents = contents
+        self.wanted = None if contents else wanted
         self._toc = StoredToc("estargz", None)
         self._last: Entry | None = None
         self.digests: dict[int, bytes] = {}
@@ -309,9 +318,15 @@ class _Contents:
         """Look at the contents of what came with the entry at hand, and before it; give the entries that stand for
         them.
         """
-        if not self.contents or isinstance(stretch, tar.Member):
+        passed, sha256, wanted = self._reading.walker.passed, hashlib.sha256, self.wanted
+        if isinstance(stretch, tar.Member):
             return entries
-        passed, sha256 = self._reading.walker.passed, hashlib.sha256
+        if wanted is not None:
+            for entry, header in zip(entries, stretch, strict=False):
+                if entry.type == "file" and wanted(entry):
+                    self.digests[entry.offset] = sha256(passed(header)).digest()
+        if not self.contents:
+            return entries
         return [
             put_digest(entry, sha256(passed(header)).digest()) if entry.type == "file" else entry
             for entry, header in zip(entries, stretch, strict=False)
@@ -322,7 +337,7 @@ class _Contents:
         self._last = entry
         keep = self._reading.keep
         is_toc = keep > 0 and entry.path == _TOC_PATH
-        if entry.type != "file" or not (self.contents or is_toc or (keep and self._starts_member())):
+        if entry.type != "file" or not (self.contents or is_toc or self._is_wanted(entry)):
             return entry
         hasher = hashlib.sha256()
         kept: list[bytes] | None = [] if is_toc and entry.size <= keep else None
@@ -338,11 +353,19 @@ class _Contents:
         self.digests[entry.offset] = hasher.digest()
         return entry
 
-    def _starts_member(self) -> bool:
-        """Say whether the file's content is not in the blob's first compressed member."""
+    def _is_wanted(self, entry: Entry) -> bool:
+        """Say whether a file is wanted, or its content is not in the blob's first compressed member, which a table of
+        contents may tell of.
+        """
+        if self.wanted is not None and self.wanted(entry):
+            return True
         reading = self._reading
         unpacker = reading.unpacker
-        return unpacker is not None and (unpacker.members > 0 or unpacker.produced == reading.walker.data_offset)
+        return (
+            reading.keep > 0
+            and unpacker is not None
+            and (unpacker.members > 0 or unpacker.produced == reading.walker.data_offset)
+        )
 
     def finish(self) -> LayerScan:
         """Read what follows the tar; give all that was found but the entries."""
@@ -358,7 +381,7 @@ def find_toc_member(entries: Sequence[Entry]) -> StoredToc | None:
 
 
 def read_heads(
-    plain_chunks: Iterable[bytes], size: int, wanted: Callable[[Entry], bool], limits: Limits = DEFAULT_LIMITS
+    plain_chunks: Iterable[bytes], size: int, wanted: Wanted, limits: Limits = DEFAULT_LIMITS
 ) -> Iterator[tuple[Entry, bytes]]:
     """Yield each file that is `wanted` with the first `size` bytes of its content as stored (holes left out)."""
     walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits)

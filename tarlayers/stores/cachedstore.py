@@ -8,12 +8,13 @@ are never answered from here, so `verify` reads all, and plain layers whose head
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tarlayers.digest import Digest, Meter, name_algorithm
-from tarlayers.layer import LayerIndex, index_metered
+from tarlayers.layer import LayerIndex, Wanted, index_metered
 from tarlayers.limits import DEFAULT_LIMITS
 from tarlayers.outline import Outline
 from tarlayers.sources.archive import Archive
@@ -39,10 +40,19 @@ class CachedStore(SeekStore):
         """Give the archive as a layer."""
         return CachedStore(self.archive.as_layer(), self._cache)
 
-    def _read_layer(self, name: str, blob: Blob, *, hashed: bool, contents: bool, on_read: OnRead | None) -> LayerIndex:
+    def _read_layer(
+        self,
+        name: str,
+        blob: Blob,
+        *,
+        hashed: bool,
+        contents: bool,
+        wanted: Wanted | None,
+        on_read: OnRead | None,
+    ) -> LayerIndex:
         """Give what is kept of the layer; else read it, hash its stored bytes as they pass, and keep what is found."""
         if hashed or blob.size < self._cache.least_bytes:
-            return super()._read_layer(name, blob, hashed=hashed, contents=contents, on_read=on_read)
+            return super()._read_layer(name, blob, hashed=hashed, contents=contents, wanted=wanted, on_read=on_read)
         digest = self._recall(name, blob) or self._hash_claimed(name, blob, on_read)
         found = self._load(digest, contents=contents) if digest is not None else None
         if digest is not None and found is not None:
@@ -52,7 +62,13 @@ class CachedStore(SeekStore):
         meter = Meter(algorithm=name_algorithm(name))
         chunks = meter.watch(tell_reading(blob.chunks(), on_read))
         index = index_metered(
-            chunks, meter, hashed=False, contents=contents, ahead=self._outweighs(blob), limits=self.limits
+            chunks,
+            meter,
+            hashed=False,
+            contents=contents,
+            wanted=wanted,
+            ahead=self._outweighs(blob),
+            limits=self.limits,
         )
         computed = self._note(name, blob, origin, meter)
         if computed is not None:
@@ -141,7 +157,7 @@ class CachedStore(SeekStore):
             parts["contents"] = encode_digests(FileDigests(found, complete=True))
         self._cache.write(digest, parts)
 
-    def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
+    def hash_files(self, name: str, offsets: AbstractSet[int]) -> Mapping[int, bytes]:
         """Give what is known; read the layer for the others, and keep them if its digest is known."""
         from tarlayers.stores.layerfile import FileDigests, encode_digests  # noqa: PLC0415 # as above
 
@@ -151,7 +167,7 @@ class CachedStore(SeekStore):
         if digest is None:
             return super().hash_files(name, offsets)
         kept = self._load_digests(digest) or FileDigests({}, complete=False)
-        missing = [offset for offset in offsets if offset not in kept.by_offset]
+        missing = offsets - kept.by_offset.keys()
         if missing:
             more = {**kept.by_offset, **super().hash_files(name, missing)}
             kept = FileDigests(more, complete=False)

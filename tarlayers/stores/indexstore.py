@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from threading import Lock
 
 from tarlayers.digest import Digest, name_algorithm
@@ -10,7 +11,7 @@ from tarlayers.entry import Entry
 from tarlayers.errors import ContentAbsent, naming
 from tarlayers.formats.tlx import IndexedLayer, IndexFile, unpack_entries
 from tarlayers.formats.toc import StoredToc
-from tarlayers.layer import LayerIndex, LayerScan
+from tarlayers.layer import LayerIndex, LayerScan, Wanted
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.stores.store import OnRead
 
@@ -43,7 +44,15 @@ class IndexStore:
         """Give what was sniffed when the index was made."""
         return self._index.compressions.get(self.aliases.get(name, name), "none")
 
-    def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:  # noqa: ARG002 # all was hashed, and nothing is read
+    def index(
+        self,
+        name: str,
+        *,
+        hashed: bool,  # noqa: ARG002 # all was hashed
+        contents: bool,
+        wanted: Wanted | None = None,  # noqa: ARG002 # no bytes pass
+        on_read: OnRead | None = None,  # noqa: ARG002 # as above
+    ) -> LayerIndex:
         """Expand a layer. ContentAbsent where content digests are asked for and were left out."""
         name = self.aliases.get(name, name)
         layer = self._index.layers.get(name)
@@ -83,7 +92,7 @@ class IndexStore:
         """Give what was found when the index was made."""
         return self.index(name, hashed=True, contents=False, on_read=on_read)
 
-    def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
+    def hash_files(self, name: str, offsets: AbstractSet[int]) -> Mapping[int, bytes]:
         """Give the digests computed when the index was made."""
         entries = self.index(name, hashed=False, contents=True).entries
         return {entry.offset: entry.sha256 for entry in entries if entry.sha256 and entry.offset in offsets}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from tarlayers.digest import Digest, Meter, name_algorithm
@@ -15,6 +16,7 @@ from tarlayers.formats.toc import read_behind
 from tarlayers.layer import (
     LayerIndex,
     LayerScan,
+    Wanted,
     find_toc_member,
     hash_pieces,
     index_layer,
@@ -62,7 +64,15 @@ class PassedStore:
         """Give what was sniffed in passing."""
         return self.compressions.get(name, "none")
 
-    def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:  # noqa: ARG002 # all was read in passing
+    def index(
+        self,
+        name: str,
+        *,
+        hashed: bool,
+        contents: bool,
+        wanted: Wanted | None = None,  # noqa: ARG002 # no bytes pass
+        on_read: OnRead | None = None,  # noqa: ARG002 # as above
+    ) -> LayerIndex:
         """Give the index made in passing, or raise what went wrong then."""
         found = self._find(name, hashed=hashed, contents=contents)
         if not isinstance(found, LayerIndex):
@@ -106,7 +116,7 @@ class PassedStore:
         size = self.sizes[name]
         return bytes(size) if size < tar.BLOCK else b"-" * tar.BLOCK
 
-    def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
+    def hash_files(self, name: str, offsets: AbstractSet[int]) -> Mapping[int, bytes]:
         """Give the digests computed in passing."""
         entries = self.index(name, hashed=False, contents=True).entries
         return {entry.offset: entry.sha256 for entry in entries if entry.sha256 and entry.offset in offsets}

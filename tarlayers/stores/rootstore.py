@@ -6,7 +6,8 @@ together. A container's own layer has no tar, and no diff ID: its entries are th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from threading import Lock
 from types import MappingProxyType
 
@@ -18,7 +19,7 @@ from tarlayers.formats.compression import open_plain
 from tarlayers.formats.crc64 import crc64
 from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.tarsplit import Record, Step, decode_records, walk_records
-from tarlayers.layer import LayerIndex, LayerScan, hash_pieces, index_layer
+from tarlayers.layer import LayerIndex, LayerScan, Wanted, hash_pieces, index_layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.archive import place_error
 from tarlayers.sources.blob import Blob
@@ -55,7 +56,15 @@ class RootStore:
         """No tar is stored, so its size is not that of what is: this is another thing than `none`."""
         return "unpacked"
 
-    def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:
+    def index(
+        self,
+        name: str,
+        *,
+        hashed: bool,
+        contents: bool,
+        wanted: Wanted | None = None,  # noqa: ARG002 # no bytes pass
+        on_read: OnRead | None = None,
+    ) -> LayerIndex:
         """Index a layer; its tar is put together only if `hashed`. Where the copy lacks a layer's files they carry
         no digest, whatever `contents` says: their sizes are all that is known.
         """
@@ -81,7 +90,7 @@ class RootStore:
         """Give what an index tells."""
         return self.index(name, hashed=True, contents=False, on_read=on_read)
 
-    def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
+    def hash_files(self, name: str, offsets: AbstractSet[int]) -> Mapping[int, bytes]:
         """Give the sha256 of some of a layer's files, by the offsets of their entries."""
         entries = self.index(name, hashed=False, contents=False).entries
         hashed = (self._hash(name, entry) for entry in entries if entry.offset in offsets)

@@ -6,7 +6,8 @@ Both kinds of Store answer the same questions, so nothing above asks which one i
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import cached_property
 from operator import attrgetter
@@ -22,6 +23,7 @@ from tarlayers.formats.toc import TOC_END_BYTES, may_have_toc
 from tarlayers.layer import (
     LayerIndex,
     LayerScan,
+    Wanted,
     hash_contents,
     hash_pieces,
     hop_layer,
@@ -77,8 +79,18 @@ class Store(Protocol):
     def compression(self, name: str) -> str:
         """Give the compression by magic."""
 
-    def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:
-        """Index a layer blob; the result is kept. `on_read` hears how many stored bytes were just read."""
+    def index(
+        self,
+        name: str,
+        *,
+        hashed: bool,
+        contents: bool,
+        wanted: Wanted | None = None,
+        on_read: OnRead | None = None,
+    ) -> LayerIndex:
+        """Index a layer blob; the result is kept. Files that are `wanted` are hashed where the layer has to pass, for
+        `hash_files` to give; `on_read` hears how many stored bytes were just read.
+        """
 
     def find_outline(self, name: str, on_read: OnRead | None = None) -> Outline | None:
         """Give the outline of an orderly layer whose entries are kept somewhere and have not been made; None for all
@@ -90,7 +102,7 @@ class Store(Protocol):
         a table of contents has to be compared with them. WHOLE is not hashed: no document speaks of it.
         """
 
-    def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
+    def hash_files(self, name: str, offsets: AbstractSet[int]) -> Mapping[int, bytes]:
         """Give the sha256 of a layer's files by the offsets of their headers, which `index` gave."""
 
     def digest(self, name: str) -> Digest:
@@ -144,7 +156,15 @@ class SeekStore:
         """Read the first bytes."""
         return sniff(self._blob(name).read_at(0, SNIFF_BYTES))
 
-    def index(self, name: str, *, hashed: bool, contents: bool, on_read: OnRead | None = None) -> LayerIndex:
+    def index(
+        self,
+        name: str,
+        *,
+        hashed: bool,
+        contents: bool,
+        wanted: Wanted | None = None,
+        on_read: OnRead | None = None,
+    ) -> LayerIndex:
         """Hop over a plain layer's contents unless digests are asked for; read it through otherwise."""
         name = self.aliases.get(name, name)
         with self._lock:
@@ -158,7 +178,7 @@ class SeekStore:
             elif not hashed and not contents and sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
                 index = hop_layer(blob.read_at, blob.size, limits=self.limits, caches=self._caches)
             else:
-                index = self._read_layer(name, blob, hashed=hashed, contents=contents, on_read=on_read)
+                index = self._read_layer(name, blob, hashed=hashed, contents=contents, wanted=wanted, on_read=on_read)
         except TarlayersError as error:
             raise place_error(error, name or self.archive.path) from error
         with self._lock:
@@ -191,11 +211,21 @@ class SeekStore:
                 return scan
         return self.index(name, hashed=True, contents=False, on_read=on_read)
 
-    def _read_layer(self, name: str, blob: Blob, *, hashed: bool, contents: bool, on_read: OnRead | None) -> LayerIndex:
+    def _read_layer(
+        self,
+        name: str,
+        blob: Blob,
+        *,
+        hashed: bool,
+        contents: bool,
+        wanted: Wanted | None,
+        on_read: OnRead | None,
+    ) -> LayerIndex:
         return index_layer(
             tell_reading(blob.chunks(), on_read),
             hashed=hashed,
             contents=contents,
+            wanted=wanted,
             algorithm=name_algorithm(name),
             ahead=self._outweighs(blob),
             limits=self.limits,
@@ -218,8 +248,18 @@ class SeekStore:
         """Say whether a member would be read whole."""
         return True
 
-    def hash_files(self, name: str, offsets: Collection[int]) -> Mapping[int, bytes]:
-        """Read the files of a plain layer where they stand; decompress any other up to the last of them."""
+    def hash_files(self, name: str, offsets: AbstractSet[int]) -> Mapping[int, bytes]:
+        """Give what was wanted when the layer passed. Of others read those of a plain layer where they stand, and
+        decompress any other up to the last of them.
+        """
+        with self._lock:
+            index = self._indexes.get(self.aliases.get(name, name))
+        known = index.member_digests if index is not None else {}
+        missing = offsets - known.keys()
+        found = self._read_files(name, missing) if missing else {}
+        return {**found, **{offset: known[offset] for offset in offsets - missing}}
+
+    def _read_files(self, name: str, offsets: AbstractSet[int]) -> Mapping[int, bytes]:
         blob = self._blob(name)
         try:
             if self.compression(name) != "none":
@@ -231,14 +271,14 @@ class SeekStore:
         except TarlayersError as error:
             raise place_error(error, name or self.archive.path) from error
 
-    def _hash_stored(self, blob: Blob, index: LayerIndex, offsets: Collection[int]) -> Mapping[int, bytes]:
+    def _hash_stored(self, blob: Blob, index: LayerIndex, offsets: AbstractSet[int]) -> Mapping[int, bytes]:
         """Hash files of a plain layer; only those with holes take a walk."""
         found = {
             entry.offset: hash_pieces(_read_stored(blob, entry))
             for entry in index.entries
             if entry.offset in offsets and _is_stored_whole(entry, index)
         }
-        left = set(offsets) - found.keys()
+        left = offsets - found.keys()
         if left:
             walker = tar.Walker(tar.SeekFeed(blob.read_at, blob.size), limits=self.limits)
             found.update(hash_contents(walker, left))
