@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 
+from tarlayers.content import Wanted
 from tarlayers.digest import Digest
+from tarlayers.entry import Entry
 from tarlayers.image import Layer, count_hoppers, run_each
 from tarlayers.merging.difference import name_differences
 from tarlayers.merging.tree import Node
+from tarlayers.outline import find_marked
 from tarlayers.stores.store import OnRead
 
 Stack = tuple[Layer, ...]
@@ -59,6 +62,44 @@ def _number_layers(stacks: Iterable[Sequence[Layer]]) -> tuple[list[int], ...]:
         return by_source[layer.source]
 
     return tuple([number(layer) for layer in stack] for stack in stacks)
+
+
+def find_rivals(*stacks: Sequence[Layer]) -> Wanted:
+    """Tell those files of layers below these that one of theirs may be equal to: one of the same size is in its place,
+    or it is hidden and one of the same size is elsewhere, to which it may have moved.
+    """
+    places = [
+        {entry.path: entry.size for layer in stack for entry in layer.entries if entry.type == "file" and entry.size}
+        for stack in stacks
+    ]
+    sizes = {size for known in places for size in known.values()}
+    markers = (entry for stack in stacks for layer in stack for entry in layer.entries if entry.role != "entry")
+    hidden = {find_marked(entry.path) for entry in markers}
+    last = "", False
+
+    def is_below_hidden(directory: str) -> bool:
+        nonlocal last
+        known = last  # several threads ask
+        if known[0] != directory:  # most files have the parent of the one before
+            known = last = directory, not hidden.isdisjoint(_list_above(directory))
+        return known[1]
+
+    def is_wanted(entry: Entry) -> bool:
+        path, size = entry.path, entry.size
+        if size not in sizes:
+            return False
+        if any(known.get(path) == size for known in places) or path in hidden:
+            return True
+        return is_below_hidden(path[: path.rfind("/")])
+
+    return is_wanted
+
+
+def _list_above(path: str) -> Iterator[str]:
+    """Yield a path and those above it, but for the root."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 class Contents:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from tarlayers.content import Wanted, read_heads
 from tarlayers.digest import Digest, chain_ids
 from tarlayers.entry import Entry
 from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError
 from tarlayers.formats.mediatypes import containerd_refusal
 from tarlayers.formats.toc import read_toc_claims
-from tarlayers.layer import LayerIndex, Wanted, read_heads
+from tarlayers.layer import Demand, LayerIndex
 from tarlayers.outline import Outline
 from tarlayers.stores.store import OnRead, Store, tell_reading
 from tarlayers.threads import count_cores, run_threads
@@ -142,7 +143,7 @@ class Layer:
         """
         with _named(self.name):
             blob = self._readable_blob()
-            return self._store.index(blob, hashed=hashed, contents=contents, wanted=wanted, on_read=on_read)
+            return self._store.index(blob, Demand(hashed, contents, wanted), on_read)
 
     def find_outline(self, on_read: OnRead | None = None) -> Outline | None:
         """Give what the layer's entries are about where that is kept apart from them (in the layer cache), so that they

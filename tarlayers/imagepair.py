@@ -1,4 +1,5 @@
-"""Two images held against each other: what they have in common is read and merged once, and hashed never.
+"""Two images held against each other: what they have in common is read and merged once, and hashed for what it may be
+equal to alone.
 
 Layers are told apart by what documents claim: equal diff IDs are equal layers, as a hash is for git, and nobody
 reads them to see whether that is true. `verify` does.
@@ -11,12 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 
-from tarlayers.comparison import Source, Stack, is_same_layer
-from tarlayers.entry import Entry
+from tarlayers.comparison import Source, Stack, find_rivals, is_same_layer
 from tarlayers.errors import TarlayersError
-from tarlayers.formats.whiteout import whiteout_target
 from tarlayers.image import Image, Layer, count_hoppers, load_layers, run_each
-from tarlayers.layer import Wanted
 from tarlayers.merging.engine import OutlinedLayer, merge_forks, merge_reached
 from tarlayers.outline import Outline, outline_entries
 from tarlayers.rootfs import RootFS
@@ -122,7 +120,8 @@ def _load_pair(pair: ImagePair, on_read: OnRead | None, *, outlined: bool = Fals
             places.setdefault(layer.source, f"{which} image {image.name}")
             if pair.contents and layer.compression != "none" and layer.index >= pair.common:
                 hashed.add(layer.source)
-    own = {layer.source: layer for stack in pair.stacks for layer in stack[pair.shared :]}
+    above = [stack[pair.shared :] for stack in pair.stacks]
+    own = {layer.source: layer for stack in above for layer in stack}
     shared = [layer for layer in layers.values() if layer.source not in own]
 
     def check(layer: Layer) -> None:
@@ -144,47 +143,9 @@ def _load_pair(pair: ImagePair, on_read: OnRead | None, *, outlined: bool = Fals
     for layer in layers.values():
         check(layer)
     run_each(list(own.values()), load, workers=count_hoppers(own.values()))
-    wanted = _find_rivals(pair) if pair.contents and shared else None
+    wanted = find_rivals(*above) if pair.contents and shared else None
     run_each(shared, load_shared, workers=count_hoppers(shared))
     return outlines
-
-
-def _find_rivals(pair: ImagePair) -> Wanted:
-    """Tell those files of shared layers that another may be equal to: a layer above has one of the same size in its
-    place, or hides it and has one of the same size elsewhere, to which it may have moved.
-    """
-    entries = [entry for stack in pair.stacks for layer in stack[pair.shared :] for entry in layer.entries]
-    files = [entry for entry in entries if entry.type == "file" and entry.size]
-    places = {(entry.path, entry.size) for entry in files}
-    sizes = {entry.size for entry in files}
-    hidden = {_hidden_path(entry) for entry in entries if entry.role != "entry"}
-    last = "", False
-
-    def is_below_hidden(directory: str) -> bool:
-        nonlocal last
-        known = last  # several threads ask
-        if known[0] != directory:  # most files have the parent of the one before
-            known = last = directory, not hidden.isdisjoint(_list_above(directory))
-        return known[1]
-
-    def is_wanted(entry: Entry) -> bool:
-        path, size = entry.path, entry.size
-        if size not in sizes:
-            return False
-        return (path, size) in places or path in hidden or is_below_hidden(path[: path.rfind("/")])
-
-    return is_wanted
-
-
-def _hidden_path(marker: Entry) -> str:
-    return marker.path.rpartition("/")[0] if marker.role == "opaque" else whiteout_target(marker.path)
-
-
-def _list_above(path: str) -> Iterator[str]:
-    """Yield a path and those above it, but for the root."""
-    while path:
-        yield path
-        path = path.rpartition("/")[0]
 
 
 @contextmanager

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from tarlayers.content import Wanted
 from tarlayers.digest import Digest, Meter
 from tarlayers.entry import (
     Census,
@@ -21,7 +21,6 @@ from tarlayers.entry import (
     decode_stretch,
     put_digest,
 )
-from tarlayers.errors import MalformedInput
 from tarlayers.formats import tar
 from tarlayers.formats.toc import FOOTER_SIZES, STARGZ_MEMBER, StoredToc, find_chunked, read_behind
 from tarlayers.limits import DEFAULT_LIMITS, Limits, require_limits
@@ -32,8 +31,24 @@ if TYPE_CHECKING:
 
 _TOC_PATH = f"/{STARGZ_MEMBER}"
 
-Wanted = Callable[[Entry], bool]
-"""Says of a file whether its content is to be looked at."""
+
+class Demand(NamedTuple):
+    """What is to be known of a layer besides its entries."""
+
+    hashed: bool = False
+    """Its digest and diff ID."""
+    contents: bool = False
+    """The digest of every file."""
+    wanted: Wanted | None = None
+    """Whose digests shall be known if the layer's bytes have to pass for its entries."""
+
+    def is_met(self, index: LayerIndex) -> bool:
+        """Say whether an index tells all that has to be known."""
+        return bool((index.diff_id or not self.hashed) and (index.contents or not self.contents))
+
+
+ENTRIES = Demand()
+"""The entries alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,30 +281,6 @@ def hop_layer(
     )
 
 
-def hash_pieces(pieces: Iterable[bytes]) -> bytes:
-    """Give the sha256 of a content that comes in pieces."""
-    hasher = hashlib.sha256()
-    for piece in pieces:
-        hasher.update(piece)
-    return hasher.digest()
-
-
-def hash_contents(walker: tar.Walker, offsets: AbstractSet[int]) -> dict[int, bytes]:
-    """Give the sha256 of the contents of those files whose headers stand at `offsets`, and read no further than
-    to the last of them. MalformedInput for an offset where no member starts.
-    """
-    found: dict[int, bytes] = {}
-    for stretch in walker.stretches():
-        for offset, content in walker.open_contents(stretch):
-            if offset in offsets:
-                found[offset] = hash_pieces(content)
-        if len(found) == len(offsets):
-            return found
-    for offset in sorted(offsets - found.keys()):
-        raise MalformedInput("no member starts here", offset=offset)
-    return found
-
-
 class _Contents:
     """What is taken of the files' contents as a layer passes: digests, and a table of contents of eStargz."""
 
@@ -378,38 +369,3 @@ def find_toc_member(entries: Sequence[Entry]) -> StoredToc | None:
     """Recognise a layer of eStargz by its last member, which nobody has read."""
     last = entries[-1] if entries else None
     return StoredToc("estargz", None) if last and last.path == _TOC_PATH and last.type == "file" else None
-
-
-def read_heads(
-    plain_chunks: Iterable[bytes], size: int, wanted: Wanted, limits: Limits = DEFAULT_LIMITS
-) -> Iterator[tuple[Entry, bytes]]:
-    """Yield each file that is `wanted` with the first `size` bytes of its content as stored (holes left out)."""
-    walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits)
-    for stretch in walker.stretches():
-        *passed, last = decode_stretch(stretch, walker.count, limits)
-        if isinstance(stretch, list):
-            for entry, header in zip(passed, stretch, strict=False):
-                if entry.type == "file" and wanted(entry):
-                    yield entry, walker.passed(header)[:size]
-        if last.type == "file" and wanted(last):
-            yield last, _read_head(walker.payload(), size)
-
-
-def _read_head(pieces: Iterable[bytes], size: int) -> bytes:
-    kept: list[bytes] = []
-    for piece in pieces:
-        kept.append(piece[:size])
-        size -= len(piece)
-        if size <= 0:
-            break
-    return b"".join(kept)
-
-
-def read_content(plain_chunks: Iterable[bytes], offset: int, limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes]:
-    """Yield the content of the member whose header is at `offset` of an uncompressed layer, holes filled."""
-    walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits)
-    for member in walker:
-        if member.offset == offset:
-            yield from walker.content()
-            return
-    raise MalformedInput("no member starts here", offset=offset)

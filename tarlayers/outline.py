@@ -64,12 +64,12 @@ def make_outline(
     directories = [path for path, kind in zip(paths, types, strict=True) if kind == "dir"]
     about = list(paths)
     for place in ties.markers:
-        about[place] = _marked_path(about[place])
+        about[place] = find_marked(about[place])
     return Outline(about, directories, ties, select)
 
 
-def _marked_path(path: str) -> str:
-    """Give what a marker is about."""
+def find_marked(path: str) -> str:
+    """Give what a marker is about: what a whiteout hides, the directory of an opaque marker."""
     hidden = whiteout_target(path)
     return path.rpartition("/")[0] if hidden.endswith("/.wh..opq") else hidden
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def make_bare_image(store: Store, size: int | None) -> Image:
     """Make the image that one layer without any document is."""
     if not isinstance(store, SeekStore):
-        size = store.index(WHOLE, hashed=False, contents=False).plain_size
+        size = store.index(WHOLE).plain_size
     layer = Layer(
         index=0,
         claimed_digest=None,

@@ -26,7 +26,7 @@ from tarlayers.errors import MalformedInput
 from tarlayers.formats.compression import Decompressor
 from tarlayers.image import Image
 from tarlayers.imagearchive import open_images
-from tarlayers.layer import index_layer
+from tarlayers.layer import Demand, index_layer
 from tarlayers.limits import Limits
 from tarlayers.render.values import human_size
 from tarlayers.sources.blob import Blob, Origin
@@ -222,7 +222,7 @@ def test_a_layer_that_is_called_by_its_sha512(tmp_path: Path, cache: LayerCache)
         build.pack({f"blobs/sha512/{digest.hex}": BASE, "index.json": build.compact({"manifests": []})})
     )
     store = open_images(tmp_path / "app.tar", cache=cache).store
-    index = store.index(f"blobs/sha512/{digest.hex}", hashed=False, contents=True)
+    index = store.index(f"blobs/sha512/{digest.hex}", Demand(contents=True))
     assert digest in cache
     assert index == index_layer([BASE], hashed=False, contents=True)
 

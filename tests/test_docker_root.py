@@ -15,10 +15,11 @@ import zstandard
 
 from tarlayers import open_images
 from tarlayers.analysis.changes import list_changes
+from tarlayers.content import read_content
 from tarlayers.errors import ContentAbsent, MalformedInput, NoSuchImage, UnsupportedInput
 from tarlayers.image import Image, load_layers
 from tarlayers.imagearchive import ImageArchive
-from tarlayers.layer import index_layer, read_content
+from tarlayers.layer import index_layer
 from tarlayers.merging.engine import merge_layers
 from tarlayers.reference import choose_image
 from tarlayers.rootfs import RootFS

@@ -27,6 +27,7 @@ from tarlayers.export import distinct_inodes
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.tar import ChunkFeed, Walker
 from tarlayers.image import Image
+from tarlayers.layer import Demand
 from tarlayers.reference import choose_image
 from tarlayers.render.listing import list_long, list_tree
 from tests.build import (
@@ -208,7 +209,7 @@ def test_many_compressed_layers_of_a_file_are_read_in_linear_time(hashed: bool, 
         path.write_bytes(archive("oci-gzip", image(*(layer(file(f"{i}")) for i in range(size)))))
         found = open_images(path)
         blobs = [part.blob or "" for part in found.images[0].layers]
-        return lambda: [found.store.index(blob, hashed=hashed, contents=False) for blob in blobs]
+        return lambda: [found.store.index(blob, Demand(hashed=hashed)) for blob in blobs]
 
     small, large = (count_lines(read(size)) for size in (200, 400))
     assert large < 2.6 * small + 5000, (small, large)

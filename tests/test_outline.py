@@ -230,9 +230,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     index_one = CachedStore.index
 
-    def note(store: CachedStore, name: str, **options: Any) -> LayerIndex:
+    def note(store: CachedStore, name: str, *asked: Any) -> LayerIndex:
         names.append(name)
-        return index_one(store, name, **options)
+        return index_one(store, name, *asked)
 
     monkeypatch.setattr(CachedStore, "index", note)
     return names

@@ -142,7 +142,7 @@ class _LayerCheck:
             )
             return self
         try:
-            entries = self._store.index(layer.name, hashed=False, contents=False).entries
+            entries = self._store.index(layer.name).entries
             tree = unpack_layer(entries, 1)
             self._check_size(tree)
             if layer.diff is None:
@@ -182,7 +182,7 @@ class _LayerCheck:
         layer = self._layer
         if layer.claimed_size is None:
             return
-        index = self._store.index(layer.name, hashed=False, contents=False)
+        index = self._store.index(layer.name)
         sizes = [_disk_size(tree), index.census.content_size] if layer.size_of == "files" else [index.plain_size]
         if layer.claimed_size not in sizes:
             message = f"recorded as {layer.claimed_size} bytes, but its headers say {sizes[0]}"

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tarlayers.digest import Digest, Meter, name_algorithm
-from tarlayers.layer import LayerIndex, Wanted, index_metered
+from tarlayers.layer import Demand, LayerIndex, index_metered
 from tarlayers.limits import DEFAULT_LIMITS
 from tarlayers.outline import Outline
 from tarlayers.sources.archive import Archive
@@ -40,21 +40,12 @@ class CachedStore(SeekStore):
         """Give the archive as a layer."""
         return CachedStore(self.archive.as_layer(), self._cache)
 
-    def _read_layer(
-        self,
-        name: str,
-        blob: Blob,
-        *,
-        hashed: bool,
-        contents: bool,
-        wanted: Wanted | None,
-        on_read: OnRead | None,
-    ) -> LayerIndex:
+    def _read_layer(self, name: str, blob: Blob, demand: Demand, on_read: OnRead | None) -> LayerIndex:
         """Give what is kept of the layer; else read it, hash its stored bytes as they pass, and keep what is found."""
-        if hashed or blob.size < self._cache.least_bytes:
-            return super()._read_layer(name, blob, hashed=hashed, contents=contents, wanted=wanted, on_read=on_read)
+        if demand.hashed or blob.size < self._cache.least_bytes:
+            return super()._read_layer(name, blob, demand, on_read)
         digest = self._recall(name, blob) or self._hash_claimed(name, blob, on_read)
-        found = self._load(digest, contents=contents) if digest is not None else None
+        found = self._load(digest, contents=demand.contents) if digest is not None else None
         if digest is not None and found is not None:
             self._cache.served.add(digest)
             return found
@@ -65,8 +56,8 @@ class CachedStore(SeekStore):
             chunks,
             meter,
             hashed=False,
-            contents=contents,
-            wanted=wanted,
+            contents=demand.contents,
+            wanted=demand.wanted,
             ahead=self._outweighs(blob),
             limits=self.limits,
         )

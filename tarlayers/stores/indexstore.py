@@ -11,7 +11,7 @@ from tarlayers.entry import Entry
 from tarlayers.errors import ContentAbsent, naming
 from tarlayers.formats.tlx import IndexedLayer, IndexFile, unpack_entries
 from tarlayers.formats.toc import StoredToc
-from tarlayers.layer import LayerIndex, LayerScan, Wanted
+from tarlayers.layer import ENTRIES, Demand, LayerIndex, LayerScan
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.stores.store import OnRead
 
@@ -44,27 +44,19 @@ class IndexStore:
         """Give what was sniffed when the index was made."""
         return self._index.compressions.get(self.aliases.get(name, name), "none")
 
-    def index(
-        self,
-        name: str,
-        *,
-        hashed: bool,  # noqa: ARG002 # all was hashed
-        contents: bool,
-        wanted: Wanted | None = None,  # noqa: ARG002 # no bytes pass
-        on_read: OnRead | None = None,  # noqa: ARG002 # as above
-    ) -> LayerIndex:
+    def index(self, name: str, demand: Demand = ENTRIES, on_read: OnRead | None = None) -> LayerIndex:  # noqa: ARG002 # nothing is read
         """Expand a layer. ContentAbsent where content digests are asked for and were left out."""
         name = self.aliases.get(name, name)
         layer = self._index.layers.get(name)
         if layer is None:
             raise ContentAbsent("this member is no layer of the index", place=name)
-        if contents and not self._index.contents:
+        if demand.contents and not self._index.contents:
             raise ContentAbsent("the index was made without content digests (--no-digests)", place=name)
         with self._lock:
             known = self._indexes.get(name)
-        if known is None or (contents and not known.contents):
+        if known is None or not demand.is_met(known):
             with naming(f"entries of {name or 'the layer'}"):
-                known = self._expand(layer, self._index.digests.get(name), contents=contents)
+                known = self._expand(layer, self._index.digests.get(name), contents=demand.contents)
             with self._lock:
                 self._indexes[name] = known
         return known
@@ -90,11 +82,11 @@ class IndexStore:
 
     def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:
         """Give what was found when the index was made."""
-        return self.index(name, hashed=True, contents=False, on_read=on_read)
+        return self.index(name, Demand(hashed=True), on_read)
 
     def hash_files(self, name: str, offsets: AbstractSet[int]) -> Mapping[int, bytes]:
         """Give the digests computed when the index was made."""
-        entries = self.index(name, hashed=False, contents=True).entries
+        entries = self.index(name, Demand(contents=True)).entries
         return {entry.offset: entry.sha256 for entry in entries if entry.sha256 and entry.offset in offsets}
 
     def digest(self, name: str) -> Digest:

@@ -78,7 +78,7 @@ def find_losses(store: RootStore, names: Iterable[str]) -> Losses:
         layer = store.root.layers.get(name)
         if layer is None or layer.diff is None or layer.tar_split is None or not layer.only_own:
             continue
-        for entry in store.index(name, hashed=False, contents=False).entries:
+        for entry in store.index(name).entries:
             _look(store.root.tree, layer.diff, entry, tally)
     return tally.conclude()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from tarlayers.content import hash_pieces
 from tarlayers.digest import Digest, Meter, name_algorithm
 from tarlayers.entry import Entry, decode_stretch, put_digest
 from tarlayers.errors import ContentAbsent, PassedOver, ReadFailed, TarlayersError
@@ -14,11 +15,11 @@ from tarlayers.formats import tar
 from tarlayers.formats.magic import sniff
 from tarlayers.formats.toc import read_behind
 from tarlayers.layer import (
+    ENTRIES,
+    Demand,
     LayerIndex,
     LayerScan,
-    Wanted,
     find_toc_member,
-    hash_pieces,
     index_layer,
     index_metered,
     scan_metered,
@@ -64,20 +65,12 @@ class PassedStore:
         """Give what was sniffed in passing."""
         return self.compressions.get(name, "none")
 
-    def index(
-        self,
-        name: str,
-        *,
-        hashed: bool,
-        contents: bool,
-        wanted: Wanted | None = None,  # noqa: ARG002 # no bytes pass
-        on_read: OnRead | None = None,  # noqa: ARG002 # as above
-    ) -> LayerIndex:
+    def index(self, name: str, demand: Demand = ENTRIES, on_read: OnRead | None = None) -> LayerIndex:  # noqa: ARG002 # all was read in passing
         """Give the index made in passing, or raise what went wrong then."""
-        found = self._find(name, hashed=hashed, contents=contents)
+        found = self._find(name, hashed=demand.hashed, contents=demand.contents)
         if not isinstance(found, LayerIndex):
             raise ContentAbsent("entries were not kept while the stream passed", place=name)
-        if contents and not found.contents:
+        if demand.contents and not found.contents:
             raise ContentAbsent(_NOT_HASHED, place=name)
         return found
 
@@ -118,7 +111,7 @@ class PassedStore:
 
     def hash_files(self, name: str, offsets: AbstractSet[int]) -> Mapping[int, bytes]:
         """Give the digests computed in passing."""
-        entries = self.index(name, hashed=False, contents=True).entries
+        entries = self.index(name, Demand(contents=True)).entries
         return {entry.offset: entry.sha256 for entry in entries if entry.sha256 and entry.offset in offsets}
 
     def digest(self, name: str) -> Digest:

@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from threading import Lock
 from types import MappingProxyType
 
+from tarlayers.content import hash_pieces
 from tarlayers.digest import Digest
 from tarlayers.entry import Entry, decode_entry
 from tarlayers.errors import ContentAbsent, MalformedInput, TarlayersError
@@ -19,7 +20,7 @@ from tarlayers.formats.compression import open_plain
 from tarlayers.formats.crc64 import crc64
 from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.tarsplit import Record, Step, decode_records, walk_records
-from tarlayers.layer import LayerIndex, LayerScan, Wanted, hash_pieces, index_layer
+from tarlayers.layer import ENTRIES, Demand, LayerIndex, LayerScan, index_layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.archive import place_error
 from tarlayers.sources.blob import Blob
@@ -56,25 +57,18 @@ class RootStore:
         """No tar is stored, so its size is not that of what is: this is another thing than `none`."""
         return "unpacked"
 
-    def index(
-        self,
-        name: str,
-        *,
-        hashed: bool,
-        contents: bool,
-        wanted: Wanted | None = None,  # noqa: ARG002 # no bytes pass
-        on_read: OnRead | None = None,
-    ) -> LayerIndex:
-        """Index a layer; its tar is put together only if `hashed`. Where the copy lacks a layer's files they carry
-        no digest, whatever `contents` says: their sizes are all that is known.
+    def index(self, name: str, demand: Demand = ENTRIES, on_read: OnRead | None = None) -> LayerIndex:
+        """Index a layer; its tar is put together only if its digests are asked for. Where the copy lacks a layer's
+        files they carry no digest, whatever is asked for: their sizes are all that is known.
         """
         with self._lock:
             known = self._indexes.get(name)
-        fits = known is not None and (known.diff_id or not hashed or name in self.root.uppers)
-        if known is not None and fits and (known.contents or not contents):
+        if name in self.root.uppers:  # there is no tar of it
+            demand = demand._replace(hashed=False)
+        if known is not None and demand.is_met(known):
             return known
         try:
-            index = self._read(name, hashed=hashed, contents=contents)
+            index = self._read(name, hashed=demand.hashed, contents=demand.contents)
         except TarlayersError as error:
             raise place_error(error, name) from error
         with self._lock:
@@ -88,11 +82,11 @@ class RootStore:
 
     def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:
         """Give what an index tells."""
-        return self.index(name, hashed=True, contents=False, on_read=on_read)
+        return self.index(name, Demand(hashed=True), on_read)
 
     def hash_files(self, name: str, offsets: AbstractSet[int]) -> Mapping[int, bytes]:
         """Give the sha256 of some of a layer's files, by the offsets of their entries."""
-        entries = self.index(name, hashed=False, contents=False).entries
+        entries = self.index(name).entries
         hashed = (self._hash(name, entry) for entry in entries if entry.offset in offsets)
         return {entry.offset: entry.sha256 for entry in hashed if entry.sha256 is not None}
 
@@ -120,7 +114,7 @@ class RootStore:
                 yield from self.root.tree.blob(f"{upper}{entry.path}").chunks()
             return
         layer = self._layer(name)
-        self.index(name, hashed=False, contents=False)
+        self.index(name)
         blob = self.find_file(layer, entry.path)
         if blob.size != entry.size:
             raise MalformedInput(f"has {blob.size} bytes, but the layer's file {entry.size}", place=blob.name)

@@ -14,6 +14,7 @@ from operator import attrgetter
 from threading import Lock
 from typing import Protocol
 
+from tarlayers.content import hash_contents, hash_pieces, read_content
 from tarlayers.digest import Digest, Meter, name_algorithm
 from tarlayers.entry import Entry
 from tarlayers.errors import TarlayersError
@@ -21,14 +22,12 @@ from tarlayers.formats import tar
 from tarlayers.formats.magic import SNIFF_BYTES, sniff
 from tarlayers.formats.toc import TOC_END_BYTES, may_have_toc
 from tarlayers.layer import (
+    ENTRIES,
+    Demand,
     LayerIndex,
     LayerScan,
-    Wanted,
-    hash_contents,
-    hash_pieces,
     hop_layer,
     index_layer,
-    read_content,
     scan_layer,
 )
 from tarlayers.limits import DEFAULT_LIMITS, Limits
@@ -79,18 +78,8 @@ class Store(Protocol):
     def compression(self, name: str) -> str:
         """Give the compression by magic."""
 
-    def index(
-        self,
-        name: str,
-        *,
-        hashed: bool,
-        contents: bool,
-        wanted: Wanted | None = None,
-        on_read: OnRead | None = None,
-    ) -> LayerIndex:
-        """Index a layer blob; the result is kept. Files that are `wanted` are hashed where the layer has to pass, for
-        `hash_files` to give; `on_read` hears how many stored bytes were just read.
-        """
+    def index(self, name: str, demand: Demand = ENTRIES, on_read: OnRead | None = None) -> LayerIndex:
+        """Index a layer blob; the result is kept. `on_read` hears how many stored bytes were just read."""
 
     def find_outline(self, name: str, on_read: OnRead | None = None) -> Outline | None:
         """Give the outline of an orderly layer whose entries are kept somewhere and have not been made; None for all
@@ -156,29 +145,21 @@ class SeekStore:
         """Read the first bytes."""
         return sniff(self._blob(name).read_at(0, SNIFF_BYTES))
 
-    def index(
-        self,
-        name: str,
-        *,
-        hashed: bool,
-        contents: bool,
-        wanted: Wanted | None = None,
-        on_read: OnRead | None = None,
-    ) -> LayerIndex:
+    def index(self, name: str, demand: Demand = ENTRIES, on_read: OnRead | None = None) -> LayerIndex:
         """Hop over a plain layer's contents unless digests are asked for; read it through otherwise."""
         name = self.aliases.get(name, name)
         with self._lock:
             known = self._indexes.get(name)
-        if known is not None and (known.diff_id or not hashed) and (known.contents or not contents):
+        if known is not None and demand.is_met(known):
             return known
         blob = self._blob(name)
         try:
-            if known is not None and (known.contents or not contents) and _is_hashed_alone(name, known):
+            if known is not None and (known.contents or not demand.contents) and _is_hashed_alone(name, known):
                 index = _hash_layer(known, tell_reading(blob.chunks(), on_read))
-            elif not hashed and not contents and sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
+            elif not demand.hashed and not demand.contents and sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
                 index = hop_layer(blob.read_at, blob.size, limits=self.limits, caches=self._caches)
             else:
-                index = self._read_layer(name, blob, hashed=hashed, contents=contents, wanted=wanted, on_read=on_read)
+                index = self._read_layer(name, blob, demand, on_read)
         except TarlayersError as error:
             raise place_error(error, name or self.archive.path) from error
         with self._lock:
@@ -195,7 +176,7 @@ class SeekStore:
         """Keep entries only of a layer whose end, or what is found there, is that of a table of contents."""
         name = self.aliases.get(name, name)
         if name == WHOLE:  # nothing claims a digest of it
-            return self.index(name, hashed=False, contents=False, on_read=on_read)
+            return self.index(name, on_read=on_read)
         blob = self._blob(name)
         if not may_have_toc(blob.read_at(max(0, blob.size - TOC_END_BYTES), TOC_END_BYTES)):
             try:
@@ -209,23 +190,14 @@ class SeekStore:
                 raise place_error(error, name) from error
             if scan.toc is None:
                 return scan
-        return self.index(name, hashed=True, contents=False, on_read=on_read)
+        return self.index(name, Demand(hashed=True), on_read)
 
-    def _read_layer(
-        self,
-        name: str,
-        blob: Blob,
-        *,
-        hashed: bool,
-        contents: bool,
-        wanted: Wanted | None,
-        on_read: OnRead | None,
-    ) -> LayerIndex:
+    def _read_layer(self, name: str, blob: Blob, demand: Demand, on_read: OnRead | None) -> LayerIndex:
         return index_layer(
             tell_reading(blob.chunks(), on_read),
-            hashed=hashed,
-            contents=contents,
-            wanted=wanted,
+            hashed=demand.hashed,
+            contents=demand.contents,
+            wanted=demand.wanted,
             algorithm=name_algorithm(name),
             ahead=self._outweighs(blob),
             limits=self.limits,
@@ -267,7 +239,7 @@ class SeekStore:
 
                 feed = tar.ChunkFeed(open_plain(blob.chunks(), self.limits))
                 return hash_contents(tar.Walker(feed, limits=self.limits), offsets)
-            return self._hash_stored(blob, self.index(name, hashed=False, contents=False), offsets)
+            return self._hash_stored(blob, self.index(name), offsets)
         except TarlayersError as error:
             raise place_error(error, name or self.archive.path) from error
 
@@ -303,7 +275,7 @@ class SeekStore:
     def open_file(self, name: str, entry: Entry) -> Iterator[bytes]:
         """Read a file of a plain layer where it stands; of any other the layer up to it."""
         if self.compression(name) == "none":
-            index = self.index(name, hashed=False, contents=False)
+            index = self.index(name)
             place = bisect_left(index.entries, entry.offset, key=attrgetter("offset"))
             if place < len(index.entries) and index.entries[place].offset == entry.offset:
                 stored = index.entries[place]
