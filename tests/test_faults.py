@@ -221,6 +221,20 @@ def test_a_closed_pipe_ends_quietly(large: Path, words: list[str]) -> None:
     assert process.wait(60) == 0
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_slow_reader_gets_all_of_it(unbuffered: str, tmp_path: Path) -> None:
+    """Of a write that a signal ends, as our alarm does twice a second, Python writes the rest only if it buffers."""
+    path = tmp_path / "names.tar"
+    path.write_bytes(archive("docker-25", image(layer(*(file(f"{number:0100}") for number in range(4000))))))
+    expected = run_program("ls", path).stdout
+    assert expected.count(b"\n") == 4000
+    environment = ENVIRONMENT | {"PYTHONUNBUFFERED": unbuffered}
+    process = subprocess.Popen([*PROGRAM, "ls", str(path)], env=environment, stdout=subprocess.PIPE)
+    time.sleep(1.5)  # the pipe is full soon, and the alarm comes
+    assert process.communicate(timeout=60)[0] == expected
+    assert process.returncode == 0
+
+
 def test_closed_standard_streams_are_errors_and_no_tracebacks(small: Path) -> None:
     for closing in (">&-", "<&-", "2>&-"):
         ran = subprocess.run(

@@ -32,11 +32,12 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     from tarlayers.cli.app import build_app
-    from tarlayers.cli.outcome import heed_signals, replace_closed_streams, run_app, stop_waking
+    from tarlayers.cli.outcome import buffer_output, heed_signals, replace_closed_streams, run_app, stop_waking
     from tarlayers.cli.words import spell_help
 
     heed_signals()
     replace_closed_streams()
+    buffer_output()
     arguments = spell_help(arguments)
     try:
         return run_app(build_app(arguments), arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -80,6 +81,15 @@ def replace_closed_streams() -> None:
         if getattr(sys, name) is None:
             stands = Path(os.devnull).open("w" if name == "stderr" else "r", encoding="utf-8")  # noqa: SIM115 # stays open
             setattr(sys, name, stands)
+
+
+def buffer_output() -> None:
+    """Have standard output written whole. Where Python was told not to buffer it (PYTHONUNBUFFERED, `-u`) a write ends
+    when a signal comes, such as our alarm while a reader is slow, and what was left of it would be lost, with no error.
+    """
+    if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
+        encoding, errors = sys.stdout.encoding, sys.stdout.errors
+        sys.stdout = open(sys.stdout.fileno(), "w", encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115 # stays open, and has no path
 
 
 def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
