@@ -109,6 +109,11 @@ def count_entries(entries: Iterable[Entry]) -> Census:
     )
 
 
+def content_size(entries: Iterable[Entry]) -> int:
+    """Add up the bytes of file content, as `count_entries` does."""
+    return sum(entry.size for entry in entries if entry.size and entry.role == "entry" and entry.type != "global")
+
+
 def unpacked_size(entries: Iterable[Entry]) -> int:
     """Bytes that `docker history` shows for a layer of these entries, which are in tar order.
 

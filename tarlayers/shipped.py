@@ -62,11 +62,18 @@ class ShippedFiles(Iterable[ShippedFile]):
 
     def find_hidden(self) -> Iterator[ShippedFile]:
         """Yield those that the merged view does not show."""
+        directories = self._tracing.directories
+        last, beside = "", directories.get("")
         for index, entry in self._shipped():
-            if not self._tracing.is_plain(index, entry):
-                file = self._tracing.tell(index, entry)
-                if file.cause is not None:
-                    yield file
+            path = entry.path
+            parent = path[: path.rfind("/")]
+            if parent != last:  # most have the parent of the one before, and are shown there as they are
+                last, beside = parent, directories.get(parent)
+            if beside is not None and beside.get(path) is entry and beside.layer_of(path) == index:
+                continue
+            file = self._tracing.tell(index, entry)
+            if file.cause is not None:
+                yield file
 
     def _shipped(self) -> Iterator[tuple[int, Entry]]:
         types = self._tracing.types
@@ -108,7 +115,7 @@ class _Tracing:
 
     def __init__(self, types: frozenset[str]) -> None:
         self.types = types
-        self._directories: Mapping[str, Directory] = {}  # of the view so far
+        self.directories: Mapping[str, Directory] = {}  # of the view so far
         self._others: dict[Key, dict[str, None]] = {}
         """Names that files have, or had, beside the one that their entries say."""
         self._hidden: dict[Key, tuple[int, Event]] = {}
@@ -117,7 +124,7 @@ class _Tracing:
         """The names that went together, where there were several."""
 
     def take(self, step: Step) -> None:
-        self._directories = step.directories
+        self.directories = step.directories
         went: dict[Key, list[Event]] = {}
         # Names that come are counted before names that go: in place, a layer may link to a file and then delete
         # the name that it had.
@@ -174,24 +181,16 @@ class _Tracing:
 
     def _shows(self, path: str, key: Key) -> bool:
         """Say whether a path is a file in the view so far."""
-        beside = self._directories.get(path.rpartition("/")[0])
+        beside = self.directories.get(path.rpartition("/")[0])
         return beside is not None and self._key(beside.node(path)) == key
-
-    def is_plain(self, layer: int, entry: Entry) -> bool:
-        """Say whether a file is visible where its entry says."""
-        path = entry.path
-        beside = self._directories.get(path.rpartition("/")[0])
-        if beside is None or beside.layer_of(path) != layer:
-            return False
-        shown = beside.get(path)
-        return shown is not None and shown.offset == entry.offset and shown.type in self.types
 
     def tell(self, layer: int, entry: Entry) -> ShippedFile:
         """Say what became of a file."""
         key = layer, entry.offset
-        if key not in self._others and self.is_plain(layer, entry):
-            return ShippedFile(entry.path, entry, layer, (entry.path,), None, None, None)
-        names = tuple(sorted(self._names(key, entry), key=path_key))
+        if key in self._others:
+            names = tuple(sorted(self._names(key, entry), key=path_key))
+        else:
+            names = (entry.path,) if self._shows(entry.path, key) else ()
         if names:
             return ShippedFile(_main_name(names, entry), entry, layer, names, None, None, None)
         if key not in self._hidden:

@@ -7,7 +7,7 @@ directory (taken as 0), and a global header, at which dive gives up the whole la
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from posixpath import normpath
 
@@ -40,6 +40,8 @@ class _FileTree:
 
     def __init__(self, dirs: dict[str, dict[str, int]] | None = None) -> None:
         self.dirs = dirs or {"": {}}
+        self.is_plain = True
+        """No name is a whiteout or climbs: in which order the names are taken makes no difference."""
 
     def copy(self) -> _FileTree:
         return _FileTree({path: below.copy() for path, below in self.dirs.items()})
@@ -125,7 +127,8 @@ def score_layers(layers: Sequence[Sequence[Entry]]) -> DiveScore:
 
 
 def _file_bytes(entries: Sequence[Entry]) -> int:
-    return sum(entry.size for entry in entries if entry.size and _place(entry) is not None)
+    files = (entry for entry in entries if entry.size)
+    return sum(entry.size for entry in files if entry.name is None or _place(entry) is not None)
 
 
 def _place(entry: Entry) -> str | None:
@@ -139,18 +142,31 @@ def _place(entry: Entry) -> str | None:
 def _plant_tree(entries: Sequence[Entry]) -> _FileTree:
     """Set what each path is, whatever it was, and keep what is below it."""
     tree = _FileTree()
+    last, below = "", tree.make("")
     for entry in entries:
-        path = _place(entry)
+        path = entry.path if entry.name is None else _place(entry)
         if path and entry.type != "global":
-            parent, _, name = path.rpartition("/")
-            below = tree.make(parent)
-            if below is not None and not name.startswith(_DROPPED):
+            slash = path.rfind("/")
+            parent = path[:slash]
+            if parent != last:  # most have the parent of the one before
+                last, below = parent, tree.make(parent)
+            if "/.wh." in path or (path is not entry.path and ".." in path):
+                tree.is_plain = False
+                if path.startswith(_DROPPED, slash + 1):
+                    continue
+            if below is not None:
                 below[path] = -1 if entry.type == "dir" else entry.size
     return tree
 
 
 def _lay(stack: _FileTree, tree: _FileTree) -> None:
     """Lay a layer over a stack: names are removed or added, in the order of the walk."""
+    if tree.is_plain:
+        for directory, below in tree.dirs.items():
+            held_below = stack.make(directory) if below else None
+            if held_below is not None:
+                held_below.update(below)
+        return
     at: str | None = None
     holder: dict[str, int] | None = None
     held = ""
@@ -180,6 +196,9 @@ class _Scoring:
         """Paths that have no size but the -1 that dive starts with."""
 
     def take(self, tree: _FileTree, stack: _FileTree) -> None:
+        if tree.is_plain:
+            self._take_plain(tree.dirs)
+            return
         for parent, path in tree.walk():
             if tree.dirs.get(path):
                 continue
@@ -193,6 +212,17 @@ class _Scoring:
                 self._add(path, stack.total(target))
             else:
                 self._add(path, max(tree.dirs[parent][path], 0))
+
+    def _take_plain(self, dirs: Mapping[str, Mapping[str, int]]) -> None:
+        once, several, failed = self._once, self._several, self._failed
+        for below in dirs.values():
+            for path, size in below.items():
+                if dirs.get(path):
+                    continue
+                if path in once or path in several or path in failed:
+                    self._add(path, max(size, 0))
+                else:
+                    once[path] = max(size, 0)
 
     def _add(self, path: str, size: int) -> None:
         if path in self._several:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarlayers.comparison import Contents, load_comparable
-from tarlayers.entry import Entry
+from tarlayers.entry import Entry, content_size
 from tarlayers.image import Image, Layer, load_layers
 from tarlayers.rootfs import Refusal, path_key
 from tarlayers.shipped import ShippedFile, trace_files
@@ -134,7 +134,7 @@ def _sum_layers(layers: Iterable[Layer], hidden: Iterable[ShippedFile]) -> tuple
     wasted: dict[int, int] = {}
     for file in hidden:
         wasted[file.layer] = wasted.get(file.layer, 0) + file.entry.size
-    return tuple(LayerWaste(layer, layer.read().census.content_size, wasted.get(layer.index, 0)) for layer in layers)
+    return tuple(LayerWaste(layer, content_size(layer.read().entries), wasted.get(layer.index, 0)) for layer in layers)
 
 
 def _estimate_stored(row: LayerWaste) -> int:
@@ -151,6 +151,10 @@ def _sum_paths(hidden: Iterable[ShippedFile], contents: Contents | None) -> tupl
 
 
 def _sum_path(path: str, files: list[ShippedFile], contents: Contents | None) -> PathWaste:
+    if len(files) == 1:  # as it is of nearly all
+        (file,) = files
+        hidden_by = () if file.hidden_by is None else (file.hidden_by,)
+        return PathWaste(path, file.entry.size, 1, _refine_cause(file, contents), (file.layer,), hidden_by)
     causes: dict[str, int] = {}
     for file in files:
         cause = _refine_cause(file, contents)
