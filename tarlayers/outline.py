@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from tarlayers.entry import Entry
-from tarlayers.formats.whiteout import INVALID, clean_path, whiteout_target
+from tarlayers.formats.whiteout import INVALID, NAME_MAX, clean_path, is_too_long, whiteout_target
 
-_NAME_MAX = 255  # bytes of a component
-_SHORT_NAME = _NAME_MAX // 4  # letters, below which it need not be looked at how many bytes they are
+_SHORT_NAME = NAME_MAX // 4  # letters, below which it need not be looked at how many bytes they are
 _SHORT_LINK = 4096 // 4  # letters, below which a target is not too long, however many bytes they are
 # What a device has to have for mknod(2) not to make a whiteout of it, which 0:0 is.
 _MAJORS = range(1, 1 << 12)
@@ -86,7 +85,7 @@ def tie_entries(entries: Sequence[Entry]) -> Ties | None:
         if not path:  # the root: engines make it, and set nothing of it
             continue
         parent, _, base = path.rpartition("/")
-        if (parent != last and parent not in directories) or (len(base) > _SHORT_NAME and _is_long(base)):
+        if (parent != last and parent not in directories) or (len(base) > _SHORT_NAME and is_too_long(base)):
             return None
         last = parent
         if entry.role == "entry":
@@ -115,11 +114,6 @@ def _tie_link(place: int, link: str, entries: Sequence[Entry], listed: Mapping[s
     ties.links.append(place)
     ties.targets.append(target)
     return True
-
-
-def _is_long(base: str) -> bool:
-    """Say whether a component has more bytes than engines take."""
-    return len(base.encode("utf-8", "surrogateescape")) > _NAME_MAX
 
 
 def _is_ordinary(entry: Entry) -> bool:

@@ -1,4 +1,4 @@
-"""Names inside a layer: cleaning them, and what a `.wh.` name means.
+"""Names inside a layer: cleaning them, how long they may be, and what a `.wh.` name means.
 
 Facts (image-spec layer.md "Whiteouts", and what containerd does, pkg/archive/tar.go):
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 PREFIX = ".wh."
 OPAQUE = ".wh..wh..opq"
 INVALID = frozenset((".wh.", ".wh..", ".wh..."))
+NAME_MAX = 255  # bytes of one component on every Linux file system
 
 
 def clean_path(name: str) -> str:
@@ -34,6 +35,11 @@ def clean_slashed(whole: str) -> str:
     if "/." in path or "//" in path:
         return clean_path(path)
     return path[:-1] if path[-1] == "/" else path
+
+
+def is_too_long(base: str) -> bool:
+    """Say whether a component has more bytes than a file system takes."""
+    return len(base) > NAME_MAX // 4 and len(base.encode("utf-8", "surrogateescape")) > NAME_MAX
 
 
 def role_of(base: str) -> str:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
-from tarlayers.formats.whiteout import INVALID, OPAQUE, PREFIX, clean_path
+from tarlayers.formats.whiteout import INVALID, OPAQUE, PREFIX, clean_path, is_too_long
 from tarlayers.merging.inode import SET_GID, check_target, cut_device, cut_owner
-from tarlayers.merging.tree import Node, Refusal, Tree, implied_directory, is_too_long
+from tarlayers.merging.tree import Node, Refusal, Tree, implied_directory
 
 OnChange = Callable[[str, Node | None, str, str], object]
 """Hears (path, node before, cause, by) before a path changes."""

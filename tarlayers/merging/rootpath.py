@@ -16,8 +16,8 @@ from posixpath import normpath
 
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
-from tarlayers.formats.whiteout import clean_path
-from tarlayers.merging.tree import MAX_LINKS, PAGE, Tree, is_too_long
+from tarlayers.formats.whiteout import clean_path, is_too_long
+from tarlayers.merging.tree import MAX_LINKS, PAGE, Tree
 
 _KERNEL_LINKS = 40  # ELOOP of Linux
 

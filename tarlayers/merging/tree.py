@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
+from tarlayers.formats.whiteout import is_too_long
 from tarlayers.limits import DEFAULT_LIMITS, limit_exceeded
 
 MAX_LINKS = 255  # continuity fs/path.go: RootPath gives up beyond them
 PAGE = 4096  # bytes that are copied in about the time of one step
-NAME_MAX = 255  # bytes of one component on every Linux file system
 
 
 class Refusal(NamedTuple):
@@ -256,11 +256,6 @@ class Tree:
                 raise Refused("name-too-long", "a component of more than 255 bytes", "N5")
             at = here
         return at
-
-
-def is_too_long(base: str) -> bool:
-    """Say whether a component has more bytes than a file system takes."""
-    return len(base) > NAME_MAX // 4 and len(base.encode("utf-8", "surrogateescape")) > NAME_MAX
 
 
 def implied_directory(path: str) -> Entry:

@@ -15,11 +15,11 @@ from operator import attrgetter
 
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
-from tarlayers.formats.whiteout import INVALID, PREFIX
+from tarlayers.formats.whiteout import INVALID, NAME_MAX, PREFIX, is_too_long
 from tarlayers.merging.inode import PATH_MAX, SET_GID, check_target, cut_device, link_metadata, normalize
 from tarlayers.merging.lower import LowerTrees
 from tarlayers.merging.rootpath import find_link_target, find_root_path, name_of
-from tarlayers.merging.tree import NAME_MAX, Directory, Effort, Node, Refusal, Tree, implied_directory, is_too_long
+from tarlayers.merging.tree import Directory, Effort, Node, Refusal, Tree, implied_directory
 
 _ROLE = attrgetter("role")
 _NO_PARENT = "?"  # no path's directory: they are empty or start with a slash
