@@ -26,7 +26,8 @@ Inside a floor these edges are meant, and no others:
     formats.tar -> formats.tar_bytes formats.tar_feed formats.tar_fields formats.tar_headers formats.tar_member
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
-    formats.compression -> formats.magic
+    formats.zstd_frames -> formats.magic formats.stored
+    formats.compression -> formats.magic formats.stored formats.zstd_frames
     formats.toc -> formats.tar formats.compression
     formats.entrycolumns -> formats.columns formats.tar formats.whiteout
     formats.tlx -> formats.columns formats.entrycolumns formats.compression formats.magic

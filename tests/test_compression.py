@@ -14,9 +14,9 @@ import pytest
 import zstandard
 
 from tarlayers.errors import LimitExceeded, MalformedInput, TarlayersError, UnsupportedInput
-from tarlayers.formats import compression as compression_module
 from tarlayers.formats.compression import Decompressor
 from tarlayers.formats.magic import SNIFF_BYTES, sniff
+from tarlayers.formats.stored import StoredBytes
 from tarlayers.limits import Limits
 
 PLAIN = random.Random(1).randbytes(700) + b"container layer " * 40
@@ -338,10 +338,8 @@ def test_the_ratio_is_of_plain_to_stored_bytes() -> None:
 def test_many_tiny_members_take_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
     # A decoder copies what lies behind its member: all of the input for each of them would be 25 GB.
     copied = []
-    unread = compression_module._Stored.unread
-    monkeypatch.setattr(
-        compression_module._Stored, "unread", lambda self, size: (copied.append(size), unread(self, size))
-    )
+    unread = StoredBytes.unread
+    monkeypatch.setattr(StoredBytes, "unread", lambda self, size: (copied.append(size), unread(self, size)))
     assert decode("gzip", gz(b"") * 20_000)[1].members == 20_000
     assert sum(copied) < 20_000 * 1024
 
