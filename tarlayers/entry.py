@@ -6,7 +6,6 @@ Nothing is merged or resolved here: entries stand as the tar has them, in its or
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import NamedTuple
 
 from tarlayers.formats import tar
@@ -131,12 +130,8 @@ def _target_size(entry: Entry) -> int:
 # -- decoding --------------------------------------------------------------------------------------
 
 
-def decode_entries(walker: tar.Walker, limits: Limits = DEFAULT_LIMITS) -> Iterator[Entry]:
-    """Turn the members of a layer's tar into entries, in their order, as they are read."""
-    return chain.from_iterable(_decode_walk(walker, limits))  # a generator would be asked for each of them
-
-
-def _decode_walk(walker: tar.Walker, limits: Limits) -> Iterator[list[Entry]]:
+def decode_walk(walker: tar.Walker, limits: Limits = DEFAULT_LIMITS) -> Iterator[list[Entry]]:
+    """Turn the members of a layer's tar into entries, in their order, many at once; no content can be drawn."""
     count = 0
     for stretch in walker.gather() if are_plain_names_short(limits) else walker.stretches():
         count += len(stretch) if isinstance(stretch, list) else 1

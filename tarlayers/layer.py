@@ -16,9 +16,9 @@ from tarlayers.entry import (
     are_plain_names_short,
     check_names,
     count_entries,
-    decode_entries,
     decode_entry,
     decode_stretch,
+    decode_walk,
     put_digest,
 )
 from tarlayers.formats import tar
@@ -104,40 +104,44 @@ def index_layer(
     algorithm: str = "sha256",
     ahead: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    caches: tar.HeaderCaches | None = None,
 ) -> LayerIndex:
     """Read a layer blob, compressed or not, from its first stored byte to its last.
 
     With `hashed` both digests are computed (the blob's by `algorithm`), with `contents` that of every file, else those
-    of the files that are `wanted`, which are kept apart (`member_digests`). With
-    `ahead` threads of their own read and decompress, unless `hashed` asks for a table of contents too.
+    of the files that are `wanted`, which are kept apart (`member_digests`). With `ahead` threads of their own read and
+    decompress, unless `hashed` asks for a table of contents too. What headers have in common with those of other layers
+    need not be decoded again where `caches` are given.
     MalformedInput, UnsupportedInput and LimitExceeded name the offset in the uncompressed tar, or in the blob
     where decompression failed. ValueError for limits that are no whole numbers of 0 or more.
     """
     require_limits(limits)
     stored = Meter(hashed=hashed, algorithm=algorithm)
-    watched = stored.watch(chunks)
-    return index_metered(watched, stored, hashed=hashed, contents=contents, wanted=wanted, ahead=ahead, limits=limits)
+    demand = Demand(hashed, contents, wanted)
+    return index_metered(stored.watch(chunks), stored, demand, ahead=ahead, limits=limits, caches=caches)
 
 
 def index_metered(
     chunks: Iterator[bytes],
     stored: Meter,
+    demand: Demand,
     *,
-    hashed: bool,
-    contents: bool,
-    wanted: Wanted | None = None,
     ahead: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    caches: tar.HeaderCaches | None = None,
 ) -> LayerIndex:
     """Index a blob whose bytes `stored` already watches, so that its digest survives a failure here."""
-    reading = _Reading(chunks, stored, hashed=hashed, limits=limits, ahead=ahead)
-    passing = _Contents(reading, contents=contents, wanted=wanted)
+    reading = _Reading(chunks, stored, hashed=demand.hashed, limits=limits, ahead=ahead, caches=caches)
+    passing = _Contents(reading, contents=demand.contents, wanted=demand.wanted)
+    entries = _join(passing.take_all(limits) if passing.are_drawn else decode_walk(reading.walker, limits))
+    return _make_index(passing.finish(entries[-1:]), passing, entries)
+
+
+def _join(found: Iterable[list[Entry]]) -> list[Entry]:
     entries: list[Entry] = []
-    for stretch in reading.walker.stretches(passing.come_alone):
-        found = decode_stretch(stretch, reading.walker.count, limits)
-        entries += passing.take_passed(found[:-1], stretch)
-        entries.append(passing.take(found[-1]))
-    return _make_index(passing.finish(), passing, entries)
+    for each in found:  # itertools.chain would be asked for every single one, a thirtieth of an index
+        entries += each
+    return entries
 
 
 def _make_index(scan: LayerScan, passing: _Contents, entries: Iterable[Entry]) -> LayerIndex:
@@ -152,7 +156,12 @@ def _make_index(scan: LayerScan, passing: _Contents, entries: Iterable[Entry]) -
 
 
 def scan_layer(
-    chunks: Iterable[bytes], *, algorithm: str = "sha256", ahead: bool = False, limits: Limits = DEFAULT_LIMITS
+    chunks: Iterable[bytes],
+    *,
+    algorithm: str = "sha256",
+    ahead: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    caches: tar.HeaderCaches | None = None,
 ) -> LayerScan:
     """Read a layer blob as `index_layer` does and as strictly, and hash it, but keep nothing of its entries.
 
@@ -160,7 +169,7 @@ def scan_layer(
     each stage (hash what is stored, decompress, hash the tar) has a thread of its own.
     """
     stored = Meter(algorithm=algorithm)
-    reading = _Reading(stored.watch(chunks), stored, hashed=True, limits=limits, keep=0, ahead=ahead)
+    reading = _Reading(stored.watch(chunks), stored, hashed=True, limits=limits, keep=0, ahead=ahead, caches=caches)
     walker, short = reading.walker, are_plain_names_short(limits)
     last: tar.Stretch = []
     for stretch in walker.skim() if short else walker.stretches():
@@ -172,24 +181,32 @@ def scan_layer(
     return replace(scan, toc=scan.toc or find_toc_member(decode_stretch(last, 0, limits) if last else ()))
 
 
-def scan_metered(chunks: Iterator[bytes], stored: Meter, *, limits: Limits = DEFAULT_LIMITS) -> LayerScan:
+def scan_metered(
+    chunks: Iterator[bytes],
+    stored: Meter,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    caches: tar.HeaderCaches | None = None,
+) -> LayerScan:
     """Read a blob that `stored` watches as `scan_layer` does. It may pass but once: it is a LayerIndex where a table of
     contents has to be compared.
 
     Such a table comes last. Until then headers are kept, which take a third of the time that entries take.
     """
     if not are_plain_names_short(limits):
-        return index_metered(chunks, stored, hashed=True, contents=False, limits=limits)
-    reading = _Reading(chunks, stored, hashed=True, limits=limits)
+        return index_metered(chunks, stored, Demand(hashed=True), limits=limits, caches=caches)
+    reading = _Reading(chunks, stored, hashed=True, limits=limits, caches=caches)
     passing = _Contents(reading, contents=False)
     kept: deque[list[tar.Header] | Entry] = deque()
+    entry = None
     for stretch in reading.walker.stretches(passing.come_alone):
         tar.check_stretch(stretch, reading.walker.count, limits)
         last = stretch if isinstance(stretch, tar.Member) else tar.make_member(stretch.pop())
         if isinstance(stretch, list) and stretch:
             kept.append(stretch)
-        kept.append(passing.take(decode_entry(last, limits)))
-    scan = passing.finish()
+        entry = passing.take(decode_entry(last, limits))
+        kept.append(entry)
+    scan = passing.finish((entry,) if entry else ())
     compared = scan.toc is not None and scan.toc.data is not None
     return _make_index(scan, passing, _decode_kept(kept, limits)) if compared else scan
 
@@ -216,6 +233,7 @@ class _Reading:
         limits: Limits,
         keep: int | None = None,
         ahead: bool = False,
+        caches: tar.HeaderCaches | None = None,
     ) -> None:
         from tarlayers.formats.compression import Decompressor, sniff_chunks  # noqa: PLC0415 # decoders
 
@@ -233,7 +251,7 @@ class _Reading:
             # Where a table of contents is kept, the walker has to know which compressed member it is in.
             beside: Callable[[Iterator[bytes]], Iterator[bytes]] = run_ahead if ahead and not self.keep else iter
             plain_chunks = self._plain.watch(beside(self.unpacker.run(beside(blob))))
-        self.walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits)
+        self.walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits, caches=caches)
 
     def finish(self) -> LayerScan:
         """Read what follows the tar; give all that was found but the entries."""
@@ -260,12 +278,9 @@ def hop_layer(
     limits: Limits = DEFAULT_LIMITS,
     caches: tar.HeaderCaches | None = None,
 ) -> LayerIndex:
-    """Read the headers alone of an uncompressed layer of `size` bytes: no digest is known afterwards.
-
-    What headers have in common with those of other layers need not be decoded again where `caches` are given.
-    """
+    """Read the headers alone of an uncompressed layer of `size` bytes: no digest is known afterwards."""
     walker = tar.Walker(tar.SeekFeed(read_at, size), limits=limits, caches=caches)
-    entries = tuple(decode_entries(walker, limits))
+    entries = _join(decode_walk(walker, limits))
     trailing, behind = read_behind(walker.tail(), 0)
     return LayerIndex(
         digest=None,
@@ -273,7 +288,7 @@ def hop_layer(
         compression="none",
         diff_id=None,
         plain_size=size,
-        entries=entries,
+        entries=tuple(entries),
         contents=False,
         sparse_offsets=frozenset(walker.sparse_offsets),
         trailing=trailing,
@@ -289,13 +304,24 @@ class _Contents:
         self.contents = contents
         self.wanted = None if contents else wanted
         self._toc = StoredToc("estargz", None)
-        self._last: Entry | None = None
         self.digests: dict[int, bytes] = {}
 
     @property
     def sparse_offsets(self) -> frozenset[int]:
         """Where the headers of those files stand whose holes are left out."""
         return frozenset(self._reading.walker.sparse_offsets)
+
+    @property
+    def are_drawn(self) -> bool:
+        """Whether any content will be looked at: if none is, entries can be decoded across contents."""
+        return self.contents or self.wanted is not None or self._reading.keep > 0
+
+    def take_all(self, limits: Limits) -> Iterator[list[Entry]]:
+        """Yield the layer's entries, those at once that come at once, after a look at their contents."""
+        walker = self._reading.walker
+        for stretch in walker.stretches(self.come_alone):
+            *passed, last = decode_stretch(stretch, walker.count, limits)
+            yield [*self.take_passed(passed, stretch), self.take(last)]
 
     def come_alone(self) -> bool:
         """Say whether each file may start a compressed member of its own, and not only the last at hand.
@@ -325,7 +351,6 @@ class _Contents:
 
     def take(self, entry: Entry) -> Entry:
         """Look at the content of the entry at hand; give the entry that stands for it."""
-        self._last = entry
         keep = self._reading.keep
         is_toc = keep > 0 and entry.path == _TOC_PATH
         if entry.type != "file" or not (self.contents or is_toc or self._is_wanted(entry)):
@@ -358,11 +383,10 @@ class _Contents:
             and (unpacker.members > 0 or unpacker.produced == reading.walker.data_offset)
         )
 
-    def finish(self) -> LayerScan:
-        """Read what follows the tar; give all that was found but the entries."""
+    def finish(self, last: Sequence[Entry]) -> LayerScan:
+        """Read what follows the tar; give all that was found but the entries, of which `last` is the last."""
         scan = self._reading.finish()
-        is_toc = self._last is not None and find_toc_member((self._last,)) is not None
-        return replace(scan, toc=self._toc) if is_toc and scan.toc is None else scan
+        return replace(scan, toc=self._toc) if scan.toc is None and find_toc_member(last) else scan
 
 
 def find_toc_member(entries: Sequence[Entry]) -> StoredToc | None:

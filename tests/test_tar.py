@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tarlayers.errors import LimitExceeded, MalformedInput, TarlayersError
-from tarlayers.formats import tar
+from tarlayers.formats import tar, tar_headers
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tests.paths import SHARED
 
@@ -173,6 +173,23 @@ def test_lists_and_skimming_see_what_one_after_the_other_sees(archive, feed):
     assert all(member in seen for member, _ in alone if member.pax or member.sparse)
     assert seen[-1:] == [member for member, _ in alone][-1:]
     assert (end, walker.count) == (ends, len(alone))
+
+
+@pytest.mark.parametrize("kept", [1, 3, 1 << 15])
+def test_walks_that_share_what_they_decoded_see_what_each_sees_alone(kept, monkeypatch):
+    monkeypatch.setattr(tar_headers, "_SMALL", kept)
+    monkeypatch.setattr(tar_headers, "_LARGE", kept)
+    shared = tar.HeaderCaches()
+    archives = [param.values[0] for param in every_archive()]
+    for archive in archives + archives[::-1]:
+        data = MADE[archive] if archive in MADE else archive.read_bytes()
+        alone, error = read(FEEDS["whole"](data), contents=False)
+        found = []
+        walker = tar.Walker(FEEDS["whole"](data), caches=shared)
+        end = end_of(found.extend(tar.list_members(stretch)) for stretch in walker.gather())
+        assert (found, end) == ([member for member, _ in alone], (type(error), str(error)) if error else None)
+        caches = (shared.tails, shared.owners, shared.numbers, shared.times, shared.sums)
+        assert max(map(len, caches)) <= kept
 
 
 @pytest.mark.parametrize("feed", FEEDS)

@@ -24,7 +24,7 @@ from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, Tarla
 from tarlayers.formats.compression import Decompressor
 from tarlayers.formats.toc import TOC_END_BYTES, may_have_toc, parse_toc, read_behind, read_toc_claims
 from tarlayers.imagearchive import open_images
-from tarlayers.layer import LayerIndex, LayerScan, index_layer, index_metered, scan_layer, scan_metered
+from tarlayers.layer import Demand, LayerIndex, LayerScan, index_layer, index_metered, scan_layer, scan_metered
 from tarlayers.limits import Limits
 from tests.build import END, FLAVOURS, directory, file, image, layer, member_blocks, pack
 from tests.edit import with_layers
@@ -250,12 +250,12 @@ def test_headers_kept_in_passing_give_the_entries_that_an_index_has(kind: str, s
     damaged = (random.choice(list(BYTES.values()))(whole, random) for _ in range(12))
     for blob, step in [(whole, size) for size in (100, 4096, 1 << 20)] + [(each, 4096) for each in damaged]:
 
-        def read(ask: Callable[..., LayerScan], **needed: bool) -> LayerScan | tuple[type[TarlayersError], str]:
+        def read(ask: Callable[..., LayerScan], *demand: Demand) -> LayerScan | tuple[type[TarlayersError], str]:
             meter = Meter()
             chunks = meter.watch(blob[at : at + step] for at in range(0, len(blob), step))  # noqa: B023 # called at once
-            return told(lambda: ask(chunks, meter, limits=BOUNDS[bound], **needed))
+            return told(lambda: ask(chunks, meter, *demand, limits=BOUNDS[bound]))
 
-        scan, index = read(scan_metered), read(index_metered, hashed=True, contents=False)
+        scan, index = read(scan_metered), read(index_metered, Demand(hashed=True))
         if isinstance(scan, LayerScan) and not isinstance(scan, LayerIndex):
             assert isinstance(index, LayerIndex)
             assert scan.toc is None or scan.toc.data is None

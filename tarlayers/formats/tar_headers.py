@@ -55,8 +55,8 @@ class _Cache(dict[bytes, Any]):
 
 
 class HeaderCaches:
-    """The caches of one walk: by the tail of the header (all behind the checksum), by mode and owner in one
-    field, by single numbers, by times, and by checksum field.
+    """What a walk, or several of them, decoded: by the tail of the header (all behind the checksum), by mode and owner
+    in one field, by single numbers, by times, and by checksum field.
     """
 
     def __init__(self) -> None:

@@ -55,11 +55,10 @@ class CachedStore(SeekStore):
         index = index_metered(
             chunks,
             meter,
-            hashed=False,
-            contents=demand.contents,
-            wanted=demand.wanted,
+            demand,
             ahead=self._outweighs(blob),
             limits=self.limits,
+            caches=self._caches,
         )
         computed = self._note(name, blob, origin, meter)
         if computed is not None:

@@ -173,6 +173,7 @@ class _Pass:
         self._scanned = scanned
         self.limits = limits
         self._store = PassedStore(limits)
+        self._caches = tar.HeaderCaches()
         self._members: Members[int] = Members()
         self._documents = _KeptDocuments(limits)
         self._kept = 0
@@ -293,9 +294,10 @@ class _Pass:
         found: LayerScan
         try:
             if self._scanned:
-                found = scan_metered(whole, meter, limits=self.limits)
+                found = scan_metered(whole, meter, limits=self.limits, caches=self._caches)
             else:
-                found = index_metered(whole, meter, hashed=self._hashed, contents=self._contents, limits=self.limits)
+                demand = Demand(self._hashed, self._contents)
+                found = index_metered(whole, meter, demand, limits=self.limits, caches=self._caches)
         except ReadFailed:
             raise  # nothing is wrong with this layer, but nothing follows it
         except TarlayersError as error:

@@ -185,6 +185,7 @@ class SeekStore:
                     algorithm=name_algorithm(name),
                     ahead=self._outweighs(blob),
                     limits=self.limits,
+                    caches=self._caches,
                 )
             except TarlayersError as error:
                 raise place_error(error, name) from error
@@ -201,6 +202,7 @@ class SeekStore:
             algorithm=name_algorithm(name),
             ahead=self._outweighs(blob),
             limits=self.limits,
+            caches=self._caches,
         )
 
     def _outweighs(self, blob: Blob) -> bool:
