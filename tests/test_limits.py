@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tarlayers import TarlayersError, merge_layers, open_image, open_images
+from tarlayers.analysis.lint.report import lint_image
 from tarlayers.cli.app import COMMANDS
 from tarlayers.errors import LimitExceeded
 from tarlayers.formats.assembly import disassemble
@@ -287,6 +288,24 @@ def test_limits_reach_the_library() -> None:
     found = open_image(io.BytesIO(archive("oci-gzip", image(layer(file("a/b"))))), limits=Limits(implied_bytes=1))
     with pytest.raises(LimitExceeded, match=r"layer 0 .*limit implied_bytes"):
         merge_layers(found.layers)
+
+
+BURIED = layer(directory("d"), *(file(f"d/{n}") for n in range(9)), opaque("d"))
+"""As a first layer the marker looks through the directory, as any other it does not."""
+
+
+@pytest.mark.parametrize(
+    ("layers", "limits", "named"),
+    [
+        ([layer(file("a/b"))], Limits(implied_bytes=1), r"layer 0 .*limit implied_bytes"),
+        ([layer(file("a")), BURIED], Limits(merge_steps=5), r"layer 1 .*limit merge_steps"),
+    ],
+)
+def test_limits_reach_each_way_in_which_a_layer_is_linted(layers: list[bytes], limits: Limits, named: str) -> None:
+    data = archive("oci-gzip", image(*layers))
+    with pytest.raises(LimitExceeded, match=named):
+        lint_image(open_image(io.BytesIO(data), limits=limits))
+    lint_image(open_image(io.BytesIO(data)))
 
 
 def test_the_documentation_lists_every_limit() -> None:

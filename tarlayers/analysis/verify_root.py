@@ -17,6 +17,7 @@ from tarlayers.finding import RANK, Checked, CheckedBlob, Finding, VerifyReport,
 from tarlayers.formats.assembly import ContentMeter, is_unmapped, store_content
 from tarlayers.formats.tarsplit import Step
 from tarlayers.imagearchive import ImageArchive
+from tarlayers.merging.tree import Effort
 from tarlayers.merging.unpack import LayerTree, unpack_layer
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import FileStatus, walk_files
@@ -143,7 +144,7 @@ class _LayerCheck:
             return self
         try:
             entries = self._store.index(layer.name).entries
-            tree = unpack_layer(entries, 1)
+            tree = unpack_layer(entries, 1, effort=Effort(self._store.limits))
             self._check_size(tree)
             if layer.diff is None:
                 message = f"the copy lacks its files ({layer.cache_id}): headers alone were read"

@@ -28,11 +28,32 @@ ENGINES = ("containerd", "oci")
 
 
 class HasEntries(Protocol):
-    """A layer, as far as merging goes."""
+    """A layer, as far as merging goes: one of an image, an index of a blob, or a BareLayer."""
 
     @property
     def entries(self) -> Sequence[Entry]:
         """In tar order."""
+
+
+class BareLayer(NamedTuple):
+    """All that merging asks of a layer."""
+
+    entries: Sequence[Entry]
+    name: str
+    """What errors call it."""
+    limits: Limits = DEFAULT_LIMITS
+    blob_refusal: Refused | None = None
+    """Why an engine would not unpack the blob, whatever its entries are."""
+
+
+def _strip(layer: HasEntries, number: int) -> BareLayer:
+    """Ask a layer for what merging needs of it. An index of a blob is not called anything, and has no bounds."""
+    return BareLayer(
+        layer.entries,
+        getattr(layer, "name", f"layer {number}"),
+        getattr(layer, "limits", DEFAULT_LIMITS),
+        getattr(layer, "blob_refusal", None),
+    )
 
 
 class Stratum(NamedTuple):
@@ -44,6 +65,12 @@ class Stratum(NamedTuple):
     refused: Sequence[Refusal]
     below: RootFS
     """What the layers below show, until the visit is over."""
+    limits: Limits
+    """The layer's bounds."""
+
+    def unpack_as(self, index: int) -> LayerTree:
+        """Unpack the layer once more, as if it were another one of its image and nothing were below it."""
+        return unpack_layer(self.entries, index, effort=Effort(self.limits))
 
 
 def merge_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") -> RootFS:
@@ -75,14 +102,6 @@ class OutlinedLayer(NamedTuple):
     outline: Outline
 
 
-class _PartialLayer(NamedTuple):
-    """Some of a layer's entries."""
-
-    name: str
-    limits: Limits
-    entries: Sequence[Entry]
-
-
 def merge_reached(base: Sequence[OutlinedLayer], *stacks: Sequence[HasEntries]) -> tuple[RootFS, ...] | None:
     """Merge as `merge_forks` does, by containerd's rules, but of `base` only what the stacks reach: of what they leave
     alone the results have only the parents and the other names of what they do not.
@@ -91,10 +110,7 @@ def merge_reached(base: Sequence[OutlinedLayer], *stacks: Sequence[HasEntries]) 
     """
     nothing = LowerTrees()
     try:
-        unpacked = [
-            [unpack_layer(layer.entries, index, nothing) for index, layer in enumerate(stack, len(base))]
-            for stack in stacks
-        ]
+        unpacked = [_unpack_stack(stack, len(base), nothing) for stack in stacks]
     except LimitExceeded:
         return None
     if nothing.asked or any(tree.refused for trees in unpacked for tree in trees):
@@ -102,8 +118,18 @@ def merge_reached(base: Sequence[OutlinedLayer], *stacks: Sequence[HasEntries]) 
     reach = Reach(chain.from_iterable(unpacked), [layer.outline for layer in base])
     shared = Merging("containerd")
     for name, limits, outline in base:
-        shared.add(_PartialLayer(name, limits, outline.select(reach.choose(outline))))
+        shared.add(BareLayer(outline.select(reach.choose(outline)), name, limits))
     return tuple(_lay_onto(Merging("containerd", shared), trees) for trees in unpacked)
+
+
+def _unpack_stack(stack: Sequence[HasEntries], start: int, lower: LowerTrees) -> list[LayerTree]:
+    effort = Effort()
+    unpacked: list[LayerTree] = []
+    for index, layer in enumerate(stack, start):
+        bare = _strip(layer, index)
+        effort.limits = bare.limits
+        unpacked.append(unpack_layer(bare.entries, index, lower, effort=effort))
+    return unpacked
 
 
 def _lay_onto(merging: Merging, trees: Iterable[LayerTree]) -> RootFS:
@@ -177,15 +203,14 @@ class Merging:
 
     def add(self, layer: HasEntries, record: LayerRecord | None = None) -> None:
         """Put a layer on, and write down what it does where a record is given."""
-        entries = layer.entries
-        # Bare entries have neither a name nor bounds of their own.
-        self._effort.limits = getattr(layer, "limits", DEFAULT_LIMITS)
-        with naming(getattr(layer, "name", f"layer {self.count}")):
-            self._effort.take_entries(len(entries))
-            self._add(layer, entries, record)
+        bare = _strip(layer, self.count)
+        self._effort.limits = bare.limits
+        with naming(bare.name):
+            self._effort.take_entries(len(bare.entries))
+            self._add(bare, record)
 
-    def _add(self, layer: HasEntries, entries: Sequence[Entry], record: LayerRecord | None) -> None:
-        index = self.count
+    def _add(self, layer: BareLayer, record: LayerRecord | None) -> None:
+        entries, index = layer.entries, self.count
         self.count += 1
         if self._engine == "oci":
             self._apply(entries, index, record)
@@ -193,12 +218,11 @@ class Merging:
         unpacked = unpack_layer(entries, index, self.lower, record.lose if record is not None else None, self._effort)
         self.lower.add(unpacked)
         refused = unpacked.refused
-        # Only layers of images carry a media type that an engine may refuse; bare entries do not.
-        blob_refusal: Refused | None = getattr(layer, "blob_refusal", None)
-        if blob_refusal is not None:
-            refused = [Refusal(index, "/", *blob_refusal.args), *refused]
+        if layer.blob_refusal is not None:
+            refused = [Refusal(index, "/", *layer.blob_refusal.args), *refused]
         if self._visit is not None:
-            self._visit(Stratum(index, entries, unpacked, refused, RootFS(self.tree, self.refused)))
+            below = RootFS(self.tree, self.refused)
+            self._visit(Stratum(index, entries, unpacked, refused, below, layer.limits))
         if refused:
             self.refused += refused
             if record is not None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import is_too_long
-from tarlayers.limits import DEFAULT_LIMITS, limit_exceeded
+from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
 MAX_LINKS = 255  # continuity fs/path.go: RootPath gives up beyond them
 PAGE = 4096  # bytes that are copied in about the time of one step
@@ -115,8 +115,8 @@ class Effort:
     lead through links, names of thousands of directories, markers that look through a large directory again and again.
     """
 
-    def __init__(self) -> None:
-        self.limits = DEFAULT_LIMITS
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
         """Of the layer that is being merged."""
         self._steps = 0
         self._implied = 0

@@ -15,7 +15,7 @@ from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX
 from tarlayers.merging.engine import Stratum
 from tarlayers.merging.rootpath import find_root_path, name_of
-from tarlayers.merging.unpack import LayerTree, unpack_layer
+from tarlayers.merging.unpack import LayerTree
 
 _AUFS = "/.wh..wh."
 
@@ -32,7 +32,7 @@ def find_marker_faults(stratum: Stratum) -> Iterator[Finding]:
 
 
 def _find_first_layer(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[Finding]:
-    elsewhere = unpack_layer(stratum.entries, 1)
+    elsewhere = stratum.unpack_as(1)
     known = {(refusal.path, refusal.rule) for refusal in stratum.refused}
     for refusal in elsewhere.refused:
         if (refusal.path, refusal.rule) not in known:
@@ -56,7 +56,7 @@ def _find_upper(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[Finding]
         message = "an opaque marker at the root: no effect in containerd, Docker and podman, umoci hides all below"
         yield found("L017", layer, "", message)
     if opaque and not stratum.refused:
-        elsewhere = unpack_layer(stratum.entries, 0)
+        elsewhere = stratum.unpack_as(0)
         for path in _lost(unpacked, elsewhere, _opaque_directories(unpacked, opaque)):
             yield found("L016", layer, path, "no entry lists it, and the opaque marker above comes later: vfs loses it")
 

@@ -11,7 +11,6 @@ from tarlayers.entry import Entry
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.merging.engine import Stratum
 from tarlayers.merging.tree import MAX_LINKS, Tree
-from tarlayers.merging.unpack import unpack_layer
 
 _KERNEL_LINKS = 40  # MAXSYMLINKS of Linux, beyond which open(2) says ELOOP
 
@@ -87,7 +86,7 @@ def _find_added(stratum: Stratum) -> Iterator[Finding]:
     marked = [entry for entry in listed if entry.xattrs] if stratum.layer else []
     if not marked:
         return
-    alone = unpack_layer(stratum.entries, stratum.layer)
+    alone = stratum.unpack_as(stratum.layer)
     for entry in marked:
         own = alone.get(entry.path)
         added = sorted((entry.xattrs or {}).keys() - ((own.entry.xattrs if own else None) or {}).keys())

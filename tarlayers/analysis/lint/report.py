@@ -21,7 +21,7 @@ from tarlayers.analysis.lint.visible import find_visible_faults
 from tarlayers.entry import Entry
 from tarlayers.errors import MalformedInput
 from tarlayers.image import Image, Layer, load_layers
-from tarlayers.merging.engine import Stratum, visit_layers
+from tarlayers.merging.engine import BareLayer, Stratum, visit_layers
 from tarlayers.rootfs import path_key
 from tarlayers.stores.store import OnRead
 
@@ -44,13 +44,6 @@ class LintReport:
     """The worst first; within a severity by code, layer and path."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entries:
-    """A layer to be laid on the others by its entries alone: its blob has been looked at."""
-
-    entries: Sequence[Entry]
-
-
 def lint_image(image: Image, *, ignore: Collection[str] = (), on_read: OnRead | None = None) -> LintReport:
     """Look at every layer by itself, at what it does to those below, and at the finished tree.
 
@@ -62,7 +55,8 @@ def lint_image(image: Image, *, ignore: Collection[str] = (), on_read: OnRead | 
     if unknown:
         raise ValueError(f"no such code: {', '.join(unknown)}")
     findings: list[Finding] = []
-    layers = [_Entries(_read(layer, findings)) for layer in _load(image, on_read)]
+    # What an engine refuses of a blob is a finding of its own, so it does not keep its entries from being looked at.
+    layers = [BareLayer(_read(layer, findings), layer.name, layer.limits) for layer in _load(image, on_read)]
     rootfs = visit_layers(layers, lambda stratum: findings.extend(_look(stratum)))
     findings.extend(find_visible_faults(rootfs))
     kept = sorted((finding for finding in findings if finding.code not in ignore), key=_order)
