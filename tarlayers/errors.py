@@ -106,10 +106,12 @@ class Refused(Exception):
 
 @contextmanager
 def naming(place: str) -> Iterator[None]:
-    """Put `place` in front of what an error says, unless it stands there already."""
+    """Put `place` in front of what an error says, unless it stands there already: as it is, or as the end of the path
+    of a file.
+    """
     try:
         yield
     except TarlayersError as error:
-        if error.place.startswith(place):
+        if error.place.startswith(place) or error.place.endswith(f"/{place}"):
             raise
         raise error.inside(place) from error

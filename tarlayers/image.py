@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tarlayers.content import Wanted, read_heads
 from tarlayers.digest import Digest, chain_ids
 from tarlayers.entry import Entry
-from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError
+from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError, naming
 from tarlayers.formats.mediatypes import containerd_refusal
 from tarlayers.formats.toc import read_toc_claims
 from tarlayers.layer import Demand, LayerIndex
@@ -141,7 +141,7 @@ class Layer:
 
         ContentAbsent where the blob is absent or encrypted; MalformedInput names the layer and the offset.
         """
-        with _named(self.name):
+        with naming(self.name):
             blob = self._readable_blob()
             return self._store.index(blob, Demand(hashed, contents, wanted), on_read)
 
@@ -149,14 +149,14 @@ class Layer:
         """Give what the layer's entries are about where that is kept apart from them (in the layer cache), so that they
         can be had one by one. None for a layer that has to be read, and for one that is not orderly.
         """
-        with _named(self.name):
+        with naming(self.name):
             return self._store.find_outline(self._readable_blob(), on_read)
 
     def hash_files(self, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Give the sha256 of some of the layer's files, by the offsets that their entries have. Files that are
         not asked for are not hashed. ContentAbsent where the bytes have passed and were not hashed then.
         """
-        with _named(self.name):
+        with naming(self.name):
             return self._store.hash_files(self._readable_blob(), frozenset(offsets))
 
     def open_plain(self, on_read: OnRead | None = None) -> Iterator[bytes]:
@@ -167,12 +167,12 @@ class Layer:
 
     def open_content(self, entry: Entry) -> Iterator[bytes]:
         """Yield the bytes of one of this layer's files."""
-        with _named(self.name):
+        with naming(self.name):
             yield from self._store.open_file(self._readable_blob(), entry)
 
     def open_heads(self, size: int, wanted: Wanted, on_read: OnRead | None = None) -> Iterator[tuple[Entry, bytes]]:
         """Yield each wanted file of this layer with its first `size` bytes, in one pass."""
-        with _named(self.name):
+        with naming(self.name):
             yield from read_heads(self.open_plain(on_read), size, wanted, self.limits)
 
     @property
@@ -195,20 +195,6 @@ class Layer:
                     why = f"vfs does not keep the files of this {self.on_disk.role} layer apart from those below"
             raise ContentAbsent(why, place=self.name)
         return self.blob
-
-
-class _named:  # noqa: N801 # reads as the word it is: with _named(layer)
-    """Put the layer's name in front of what an error says."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, TarlayersError) and not error.place.startswith("layer "):
-            raise error.inside(self._name) from error
 
 
 class HistoryRow(NamedTuple):

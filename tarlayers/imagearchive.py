@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -26,7 +25,7 @@ from tarlayers.sources.archive import Archive, open_directory, open_tar
 from tarlayers.sources.blob import read_descriptor, read_stream
 from tarlayers.sources.layout import Layout
 from tarlayers.sources.locate import locate_images
-from tarlayers.sources.members import IMAGE_MEMBER
+from tarlayers.sources.members import has_image_member
 from tarlayers.stores.store import SeekStore, tell_reading
 
 # What only some archives need is imported where it is met: a short command on a small image is all start-up.
@@ -40,9 +39,7 @@ if TYPE_CHECKING:
     from tarlayers.stores.indexstore import IndexStore
     from tarlayers.stores.store import OnRead, Store
 
-_DIGITS = 64  # of a sha256, which the name of each member of an image has
 _LAYOUT_FILES = frozenset(("index.json", "oci-layout", "manifest.json"))
-_ROOT_NAMES = r"(^|/)(image/[^/]+/layerdb/|[a-z]+-layers/layers\.json$|io\.containerd\.content\.v1\.content/blobs/)"
 
 Source = str | os.PathLike[str] | BinaryIO
 
@@ -52,6 +49,7 @@ class ImageArchive:
     """Everything that was found in one archive."""
 
     path: str
+    """`-` for a stream."""
     kind: str
     """`docker-archive`, `oci-archive`, `oci-dir`, `dir`, `docker-root`, `podman-root`, `containerd-root`, `layer`
     (a bare layer, or an exported file system), or `index` (the index file of an archive)."""
@@ -71,6 +69,18 @@ class ImageArchive:
     """Where the images come from a data root: all that was found in it."""
     index_file: IndexFile | None = field(default=None, repr=False, compare=False)
     """Of an index, what it says: also of the archive that it was made from."""
+    called: str | None = None
+    """What messages call a stream."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.called or self.path
+
+    def require_whole(self) -> None:
+        """MalformedInput for an archive that ends without its end mark: it is cut short, whatever else it claims."""
+        if not self.store.end_mark:
+            raise MalformedInput("ends without its end-of-archive mark: it is cut short", place=self.name)
 
 
 def open_image(
@@ -129,7 +139,7 @@ def open_images(
     found = _open_stream("-", _read_stream(source), needs, limits)
     if _is_passed_root(found):
         raise UnsupportedInput("a data root cannot be read as it passes: give it as a file", place=called)
-    return found
+    return replace(found, called=called)
 
 
 def _require_binary(source: object) -> None:
@@ -198,7 +208,7 @@ def _open_packed(path: str, stream: BinaryIO, needs: _Needs, limits: Limits) -> 
     if not _is_passed_root(found):
         return found
     if not stream.seekable():
-        raise UnsupportedInput("a data root cannot be read as it passes: give it as a file", place=path)
+        raise UnsupportedInput("a data root cannot be read as it passes: give it as a file")
     stream.seek(0)
     return _open_stream(path, _read_stream(stream), needs._replace(keep=True), limits)
 
@@ -213,12 +223,12 @@ def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limits) -> ImageArchive:
+    name = needs.called if path == "-" else path
     stored = Meter(hashed=False)
     head, plain = _peek(stored.watch(tell_reading(chunks, needs.on_read)))
     if not head:
-        raise MalformedInput("the input is empty", place="" if path != "-" else needs.called)
+        raise MalformedInput("the input is empty", place=name)
     compression = sniff(head)
-    name = needs.called if path == "-" else path
     with naming(name):
         if compression != "none":
             from tarlayers.formats.compression import Decompressor  # noqa: PLC0415 # as said at the top
@@ -303,7 +313,7 @@ def _assemble(
 ) -> ImageArchive:
     layout = locate_images(store.documents, store.sizes, limits)
     kind = layout.kind
-    names_root = kind == "none" and not directory and _names_root(store.sizes)
+    names_root = kind == "none" and not directory and _may_be_root(store.sizes)
     if names_root and isinstance(store, SeekStore):
         from tarlayers.sources.filetree import read_tar_tree  # noqa: PLC0415 # as said at the top
 
@@ -312,11 +322,11 @@ def _assemble(
             return found
     if kind == "none" and directory:
         reason = "no image documents in this directory (no manifest.json, index.json, and no engine's data root)"
-        raise UnsupportedInput(reason, place=path)
-    if kind == "none" and _names_image(store.sizes):
+        raise UnsupportedInput(reason)
+    if kind == "none" and has_image_member(store.sizes):
         cut = "" if store.end_mark else "it is cut short: "
         reason = f"{cut}members of an image, but no index.json or manifest.json that tells of one"
-        raise MalformedInput(reason, place="" if path == "-" else path)
+        raise MalformedInput(reason)
     if kind == "none":
         store = store if names_root else store.as_layer()
         images: tuple[Image, ...] = (make_bare_image(store, size if isinstance(store, SeekStore) else None),)
@@ -328,23 +338,18 @@ def _assemble(
     return ImageArchive(path, kind, size, compression, images, layout.others, layout, store)
 
 
-def _names_image(names: Iterable[str]) -> bool:
-    """Say whether any name is one that only members of an image have."""
-    return any(map(re.compile(IMAGE_MEMBER).match, (name for name in names if len(name) >= _DIGITS)))
-
-
 # -- data roots ------------------------------------------------------------------------------------
-
-
-def _names_root(names: Iterable[str]) -> bool:
-    """Say, by names alone, whether a tar may be one of a data root."""
-    likely = (name for name in names if "layer" in name or "/blobs/" in name)  # a tenth of the time that patterns take
-    return any(map(re.compile(_ROOT_NAMES).search, likely))
 
 
 def _is_passed_root(archive: ImageArchive) -> bool:
     """Say whether a stream that was not kept turned out to be a data root, which takes more than one look."""
-    return archive.kind == "layer" and not isinstance(archive.store, SeekStore) and _names_root(archive.store.sizes)
+    return archive.kind == "layer" and not isinstance(archive.store, SeekStore) and _may_be_root(archive.store.sizes)
+
+
+def _may_be_root(names: Iterable[str]) -> bool:
+    from tarlayers.sources.dataroot import may_be_root  # noqa: PLC0415 # as said at the top
+
+    return may_be_root(names)
 
 
 def _assemble_root(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from tarlayers.errors import MalformedInput, UnsupportedInput
+from tarlayers.errors import UnsupportedInput
 from tarlayers.formats.tlx import IndexedLayer, IndexFile, Origin, pack_entries, write_tlx
 from tarlayers.image import Image, Layer, load_layers
 from tarlayers.imagearchive import ImageArchive
@@ -31,9 +31,7 @@ def write_index(
     is malformed is an error; one that cannot be read (absent, foreign, encrypted) stays what it is. UnsupportedInput
     for what has no documents to be found by, a data root.
     """
-    if not archive.store.end_mark:
-        place = "standard input" if archive.path == "-" else archive.path
-        raise MalformedInput("ends without its end-of-archive mark: it is cut short", place=place)
+    archive.require_whole()
     numbers = [i for i, image in enumerate(archive.images) if images is None or any(image is one for one in images)]
     bare = archive.layout.kind == "none"
     documents, chosen = ({}, None) if bare else _find_documents(archive, numbers)
@@ -132,7 +130,7 @@ def _find_documents(archive: ImageArchive, numbers: Collection[int]) -> tuple[di
         pass
     found = layout.images
     if layout.kind != archive.layout.kind or not all(record in found for record in archive.layout.images):
-        raise UnsupportedInput(f"an index is made of archives, not of a {archive.kind}", place=archive.path)
+        raise UnsupportedInput(f"an index is made of archives, not of a {archive.kind}", place=archive.name)
     records = [archive.layout.images[number] for number in numbers]
     wanted = {*noting.noted, *(name for name in store.duplicates if name in store.documents)}
     documents = {name: store.documents[name] for name in store.sizes if name in wanted}

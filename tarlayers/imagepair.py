@@ -7,13 +7,12 @@ reads them to see whether that is true. `verify` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
 from tarlayers.comparison import Source, Stack, find_rivals, is_same_layer
-from tarlayers.errors import TarlayersError
+from tarlayers.errors import naming
 from tarlayers.image import Image, Layer, count_hoppers, load_layers, run_each
 from tarlayers.merging.engine import OutlinedLayer, merge_forks, merge_reached
 from tarlayers.outline import Outline, outline_entries
@@ -125,15 +124,15 @@ def _load_pair(pair: ImagePair, on_read: OnRead | None, *, outlined: bool = Fals
     shared = [layer for layer in layers.values() if layer.source not in own]
 
     def check(layer: Layer) -> None:
-        with _placed(places[layer.source]):
+        with naming(places[layer.source]):
             layer.require_readable()
 
     def load(layer: Layer) -> None:
-        with _placed(places[layer.source]):
+        with naming(places[layer.source]):
             layer.read(contents=layer.source in hashed, on_read=on_read)
 
     def load_shared(layer: Layer) -> None:
-        with _placed(places[layer.source]):
+        with naming(places[layer.source]):
             outline = layer.find_outline(on_read) if outlined else None
             if outline is not None:
                 outlines[layer.source] = outline
@@ -146,12 +145,3 @@ def _load_pair(pair: ImagePair, on_read: OnRead | None, *, outlined: bool = Fals
     wanted = find_rivals(*above) if pair.contents and shared else None
     run_each(shared, load_shared, workers=count_hoppers(shared))
     return outlines
-
-
-@contextmanager
-def _placed(place: str) -> Iterator[None]:
-    """Say of which image an error speaks: both have a layer 2."""
-    try:
-        yield
-    except TarlayersError as error:
-        raise error.inside(place) from error

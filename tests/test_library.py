@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import tarlayers
+from tests.build import FLAVOURS, file, image, layer, unpack
 from tests.paths import ROOT, TESTDATA
 
 SHOP = TESTDATA / "shop-v1.oci.tar"
@@ -92,6 +93,31 @@ def test_a_missing_path_is_named_itself() -> None:
     for path in ("/nowhere", "/no/where"):
         with pytest.raises(KeyError, match=f"^'{path}'$"):
             rootfs[path]
+
+
+def test_a_stream_is_called_what_it_was_opened_as() -> None:
+    cut = SHOP.read_bytes()[:-1024]
+    for called in ("the stream", "app from CI"):
+        archive = tarlayers.open_images(io.BytesIO(cut), called=called)
+        assert (archive.path, archive.name) == ("-", called)
+        with pytest.raises(tarlayers.MalformedInput, match=f"^{called}: ends without"):
+            tarlayers.verify_archive(archive)
+
+
+def test_the_causes_of_an_error_come_to_an_end(tmp_path: Path) -> None:
+    root = unpack(FLAVOURS["oci-gzip"]([image(layer(file("a")))]), tmp_path)
+    read = tarlayers.open_image(root).layers[0]
+    assert read.blob is not None
+    (root / read.blob).unlink()
+    absent = re.escape(str(root / read.blob))
+    with pytest.raises(tarlayers.ContentAbsent, match=f"^layer 0 .*: {absent}: No such file") as told:
+        read.read()
+    seen: list[BaseException] = []
+    error: BaseException | None = told.value
+    while error is not None:
+        assert error not in seen
+        seen.append(error)
+        error = error.__cause__
 
 
 @pytest.mark.parametrize("name", tarlayers.__all__)

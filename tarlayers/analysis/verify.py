@@ -15,7 +15,7 @@ import orjson
 
 from tarlayers.analysis.verify_documents import find_document_faults
 from tarlayers.digest import Digest, name_algorithm
-from tarlayers.errors import MalformedInput, PassedOver, TarlayersError
+from tarlayers.errors import PassedOver, TarlayersError
 from tarlayers.finding import SEVERITIES, Checked, CheckedBlob, Finding, VerifyReport, make_finding, sort_findings
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
@@ -47,9 +47,7 @@ def verify_archive(archive: ImageArchive, *, workers: int | None = None, on_read
     malformed is a finding, and the others are still verified. An archive that ends without its end mark is cut
     short, whatever else it claims: MalformedInput.
     """
-    if not archive.store.end_mark:
-        place = "standard input" if archive.path == "-" else archive.path
-        raise MalformedInput("ends without its end-of-archive mark: it is cut short", place=place)
+    archive.require_whole()
     return _Verifying(archive).run(workers or count_cores(), on_read)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -15,7 +15,7 @@ from tarlayers.cli.progress import watch_reading
 from tarlayers.cli.words import STREAM_MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from tarlayers.image import Image, Layer
     from tarlayers.imagearchive import ImageArchive
@@ -177,10 +177,10 @@ def _tell_archive(archive: ImageArchive) -> None:
     from tarlayers.render.findings import count_noun
     from tarlayers.render.values import human_size
 
-    name = archive.path if archive.path != "-" else "standard input"
     in_place = archive.kind != "index" and archive.path != "-" and archive.compression == "none"
     how = ", read in place" if in_place else ""  # of all else it was said before
-    complain(f"{name}: {archive.kind} of {count_noun(len(archive.images), 'image')}, {human_size(archive.size)}{how}")
+    images = count_noun(len(archive.images), "image")
+    complain(f"{archive.name}: {archive.kind} of {images}, {human_size(archive.size)}{how}")
 
 
 def open_chosen(
@@ -203,9 +203,10 @@ def open_chosen(
 
 def select_meant(archive: ImageArchive, reference: str | None) -> Mapping[int, Image]:
     """Give all images of an archive, or those that #REF means, by their numbers; an error says in which archive."""
+    from tarlayers.errors import naming
     from tarlayers.reference import select_images
 
-    with _naming_archive(archive):
+    with naming(archive.name):
         return select_images(archive.images, reference, archive.others, unlisted=archive.unlisted)
 
 
@@ -213,23 +214,14 @@ def choose_in(
     archive: ImageArchive, reference: str | None, platform: str | None, *, quiet: bool, contents: bool
 ) -> Image:
     """Pick the image that is meant; an error says in which archive, a warning what a copied root cannot tell."""
+    from tarlayers.errors import naming
     from tarlayers.reference import choose_image
 
-    with _naming_archive(archive):
+    with naming(archive.name):
         image = choose_image(archive.images, reference, platform, archive.others, unlisted=archive.unlisted)
     if archive.root is not None and not quiet:
         _warn_of_losses(archive, image, contents=contents)
     return image
-
-
-@contextmanager
-def _naming_archive(archive: ImageArchive) -> Iterator[None]:
-    from tarlayers.errors import ContentAbsent, NoSuchImage
-
-    try:
-        yield
-    except (NoSuchImage, ContentAbsent) as error:
-        raise error.inside(archive.path if archive.path != "-" else "standard input") from error
 
 
 def _warn_of_losses(archive: ImageArchive, image: Image, *, contents: bool) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from tarlayers.errors import ContentAbsent, LimitExceeded, TarlayersError
+from tarlayers.errors import ContentAbsent, LimitExceeded
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.blob import Blob, read_descriptor
 from tarlayers.sources.members import MemberTable, list_blobs, read_members
@@ -154,8 +154,3 @@ def _file_blob(name: str, path: Path) -> Blob | None:
             raise ContentAbsent(error.strerror or str(error), place=str(path)) from error
 
     return Blob(name, status.st_size, read_at, path.stat)
-
-
-def place_error(error: TarlayersError, name: str) -> TarlayersError:
-    """Name the member in an error that came up while it was read."""
-    return error if name in error.place else error.inside(name)

@@ -7,7 +7,7 @@ describes them, so that a message names a place that can be looked at.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest
@@ -19,6 +19,7 @@ from tarlayers.sources.layout import BlobClaim, ImageRecord, OtherRecord
 STORED_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
 """What an engine names its layers and containers by; anything else may lead out of the root, and is no name."""
 _MOST_CANDIDATES = 1000
+_ROOT_NAMES = r"(^|/)(image/[^/]+/layerdb/|[a-z]+-layers/layers\.json$|io\.containerd\.content\.v1\.content/blobs/)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,12 @@ def as_mapping(value: object, place: str) -> Mapping[str, object]:
 def as_text(value: object) -> str | None:
     """Take a JSON string; None for an empty one and all else."""
     return value if isinstance(value, str) and value else None
+
+
+def may_be_root(names: Iterable[str]) -> bool:
+    """Say, by the names of its members alone, whether a tar may be one of a data root."""
+    likely = (name for name in names if "layer" in name or "/blobs/" in name)  # a tenth of the time that patterns take
+    return any(map(re.compile(_ROOT_NAMES).search, likely))
 
 
 def find_candidates(tree: FileTree) -> Iterator[str]:

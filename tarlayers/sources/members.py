@@ -6,8 +6,9 @@ members with one name the last counts, as for Docker, which unpacks the archive 
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -24,11 +25,18 @@ IMAGE_MEMBER = (
 )
 """What files are called that no root file system has: without the documents they are no image, and no layer either."""
 
+_DIGITS = 64  # of a sha256, which the name of each such member has
+
 Regions: TypeAlias = tuple[tuple[int, int], ...]
 """What of a sparse file is stored: where in the file, and how many bytes; in order."""
 
 Place: TypeAlias = tuple[int, int]
 """Where in a tar a file's content starts, and how many bytes it has."""
+
+
+def has_image_member(names: Iterable[str]) -> bool:
+    """Say whether any name is one that only members of an image have."""
+    return any(map(re.compile(IMAGE_MEMBER).match, (name for name in names if len(name) >= _DIGITS)))
 
 
 class Members(Generic[T]):

@@ -10,7 +10,7 @@ from typing import Any
 from tarlayers.content import hash_pieces
 from tarlayers.digest import Digest, Meter, name_algorithm
 from tarlayers.entry import Entry, decode_stretch, put_digest
-from tarlayers.errors import ContentAbsent, PassedOver, ReadFailed, TarlayersError
+from tarlayers.errors import ContentAbsent, PassedOver, ReadFailed, TarlayersError, naming
 from tarlayers.formats import tar
 from tarlayers.formats.magic import sniff
 from tarlayers.formats.toc import read_behind
@@ -85,10 +85,8 @@ class PassedStore:
         found = self.scans.get(name)
         data = self._stand_in(name) if found is None else None
         if data is not None:
-            try:
+            with naming(name):
                 return index_layer((data,), hashed=hashed, contents=contents, limits=self.limits)
-            except TarlayersError as error:
-                raise error.inside(name) from error
         if found is None:
             self._refuse_deep(name)
             raise ContentAbsent("this member is no layer", place=name)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from tarlayers.content import hash_pieces
 from tarlayers.digest import Digest
 from tarlayers.entry import Entry, decode_entry
-from tarlayers.errors import ContentAbsent, MalformedInput, TarlayersError
+from tarlayers.errors import ContentAbsent, MalformedInput, naming
 from tarlayers.formats.assembly import assemble
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.crc64 import crc64
@@ -22,7 +22,6 @@ from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.tarsplit import Record, Step, decode_records, walk_records
 from tarlayers.layer import ENTRIES, Demand, LayerIndex, LayerScan, index_layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
-from tarlayers.sources.archive import place_error
 from tarlayers.sources.blob import Blob
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import resolve_path
@@ -67,10 +66,8 @@ class RootStore:
             demand = demand._replace(hashed=False)
         if known is not None and demand.is_met(known):
             return known
-        try:
+        with naming(name):
             index = self._read(name, hashed=demand.hashed, contents=demand.contents)
-        except TarlayersError as error:
-            raise place_error(error, name) from error
         with self._lock:
             self._indexes[name] = index
         if on_read is not None:
@@ -138,10 +135,8 @@ class RootStore:
     def steps(self, name: str) -> Iterator[Step]:
         """Yield the members of a layer from its tar-split alone. ContentAbsent when there is none."""
         layer = self._layer(name)
-        try:
+        with naming(layer.tar_split or name):
             yield from walk_records(self._records(layer), self.limits)
-        except TarlayersError as error:
-            raise place_error(error, layer.tar_split or name) from error
 
     def _layer(self, name: str) -> StoredLayer:
         try:

@@ -17,7 +17,7 @@ from typing import Protocol
 from tarlayers.content import hash_contents, hash_pieces, read_content
 from tarlayers.digest import Digest, Meter, name_algorithm
 from tarlayers.entry import Entry
-from tarlayers.errors import TarlayersError
+from tarlayers.errors import naming
 from tarlayers.formats import tar
 from tarlayers.formats.magic import SNIFF_BYTES, sniff
 from tarlayers.formats.toc import TOC_END_BYTES, may_have_toc
@@ -32,7 +32,7 @@ from tarlayers.layer import (
 )
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.outline import Outline
-from tarlayers.sources.archive import Archive, place_error
+from tarlayers.sources.archive import Archive
 from tarlayers.sources.blob import Blob
 from tarlayers.threads import count_cores
 
@@ -153,15 +153,13 @@ class SeekStore:
         if known is not None and demand.is_met(known):
             return known
         blob = self._blob(name)
-        try:
+        with naming(name or self.archive.path):
             if known is not None and (known.contents or not demand.contents) and _is_hashed_alone(name, known):
                 index = _hash_layer(known, tell_reading(blob.chunks(), on_read))
             elif not demand.hashed and not demand.contents and sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
                 index = hop_layer(blob.read_at, blob.size, limits=self.limits, caches=self._caches)
             else:
                 index = self._read_layer(name, blob, demand, on_read)
-        except TarlayersError as error:
-            raise place_error(error, name or self.archive.path) from error
         with self._lock:
             self._indexes[name] = index
             if index.digest is not None:
@@ -179,7 +177,7 @@ class SeekStore:
             return self.index(name, on_read=on_read)
         blob = self._blob(name)
         if not may_have_toc(blob.read_at(max(0, blob.size - TOC_END_BYTES), TOC_END_BYTES)):
-            try:
+            with naming(name):
                 scan = scan_layer(
                     tell_reading(blob.chunks(), on_read),
                     algorithm=name_algorithm(name),
@@ -187,8 +185,6 @@ class SeekStore:
                     limits=self.limits,
                     caches=self._caches,
                 )
-            except TarlayersError as error:
-                raise place_error(error, name) from error
             if scan.toc is None:
                 return scan
         return self.index(name, Demand(hashed=True), on_read)
@@ -235,15 +231,13 @@ class SeekStore:
 
     def _read_files(self, name: str, offsets: AbstractSet[int]) -> Mapping[int, bytes]:
         blob = self._blob(name)
-        try:
-            if self.compression(name) != "none":
-                from tarlayers.formats.compression import open_plain  # noqa: PLC0415 # decoders
+        with naming(name or self.archive.path):
+            if self.compression(name) == "none":
+                return self._hash_stored(blob, self.index(name), offsets)
+            from tarlayers.formats.compression import open_plain  # noqa: PLC0415 # decoders
 
-                feed = tar.ChunkFeed(open_plain(blob.chunks(), self.limits))
-                return hash_contents(tar.Walker(feed, limits=self.limits), offsets)
-            return self._hash_stored(blob, self.index(name), offsets)
-        except TarlayersError as error:
-            raise place_error(error, name or self.archive.path) from error
+            feed = tar.ChunkFeed(open_plain(blob.chunks(), self.limits))
+            return hash_contents(tar.Walker(feed, limits=self.limits), offsets)
 
     def _hash_stored(self, blob: Blob, index: LayerIndex, offsets: AbstractSet[int]) -> Mapping[int, bytes]:
         """Hash files of a plain layer; only those with holes take a walk."""
