@@ -726,6 +726,22 @@ def test_markdown(diff: Command, ends: tuple[Path, Path]) -> None:
     assert "| `/come` | 1 |" in diff(*ends, "-f", "markdown", "--stat").out
 
 
+def test_markdown_tells_no_secret(diff: Command, tmp_path: Path) -> None:
+    token, password = "npm_" + "abcdefghijklmnopqrstuvwxyz0123456789", "correct horse battery staple " * 20
+    new = build.image(
+        layer(file("a")),
+        run={"Env": [f"NPM_TOKEN={token}", f"DB_PASSWORD={password}"], "Labels": {"url": f"https://u:{token}@host/"}},
+        history=steps(f"RUN |1 NPM_TOKEN={token} npm ci"),
+    )
+    for name, image in (("a", build.image()), ("b", new)):
+        (tmp_path / name).write_bytes(build.archive("oci-none", image))
+    shown = {kind: diff(tmp_path / "a", tmp_path / "b", "-f", kind).out for kind in ("markdown", "text")}
+    assert "`Env.NPM_TOKEN` |  | `npm_…(40)` |" in shown["markdown"]
+    assert "`RUN |1 NPM_TOKEN=npm_…(40) npm ci`".replace("|1", "\\|1") in shown["markdown"]
+    assert ("correct horse" in shown["markdown"], token in shown["markdown"]) == (False, False)
+    assert token in shown["text"]
+
+
 def test_markdown_cannot_be_broken_out_of(diff: Command, tmp_path: Path) -> None:
     evil = "</details>|`\n# <script>"
     images = (

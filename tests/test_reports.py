@@ -49,6 +49,7 @@ HOSTILE = [
     "##[error]x",
 ]
 
+STEP = "RUN a\n::error::b | <i>"
 RULES = """
 max_size = 10
 max_layers = 9
@@ -67,7 +68,9 @@ limit = 1000000
 """
 
 
-def report(rules: str = RULES, *, names: list[str] | None = None, run: dict[str, Any] | None = None) -> CheckReport:
+def report(
+    rules: str = RULES, *, names: list[str] | None = None, run: dict[str, Any] | None = None, step: str = STEP
+) -> CheckReport:
     names = HOSTILE if names is None else names
     members = [file(name, b"123") for name in names]
     built = image(
@@ -75,9 +78,9 @@ def report(rules: str = RULES, *, names: list[str] | None = None, run: dict[str,
         layer(whiteout("gone")),
         names=("example.org/app:<b>",),
         run=run,
-        history=[{"created_by": "RUN a\n::error::b | <i>"}, {"created_by": "/bin/sh -c #(nop) COPY x"}],
+        history=[{"created_by": step}, {"created_by": "/bin/sh -c #(nop) COPY x"}],
     )
-    archived = open_images(BytesIO(archive("docker-25", built)))
+    archived = open_images(BytesIO(archive("docker-25", built)), keep="secrets" in rules)
     policy = parse_policy(rules.encode(), "ci/policy.toml")
     verdict = check_image(policy, Evidence(archived.images[0], archived), "app.tar", date(2026, 1, 1))
     return CheckReport("ci/policy.toml", "ci/policy.toml", "ci/policy.toml", "1.2.3", (verdict,))
@@ -95,6 +98,15 @@ def test_no_name_drives_a_terminal(name: str) -> None:
     assert not set(text) & set("\x1b\x00\r" + ("" if name == "json" else "\u202e"))
     assert text.endswith("\n")
     text.encode()
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_no_report_tells_a_secret_of_an_instruction(name: str) -> None:
+    secret = "npm_" + "abcdefghijklmnopqrstuvwxyz0123456789"
+    rules = f"forbid_secrets = true\n{RULES}[forbid_hidden]\npaths = ['**']\n[[layer_may_not_touch]]\npaths = ['/gone']\n"
+    told = RENDERERS[name](report(rules, step=f"RUN |1 NPM_TOKEN={secret} npm ci"))
+    assert "npm_\u2026(40) npm ci" in told.replace("\\u2026", "\u2026").replace("\\", "")
+    assert secret not in told
 
 
 def test_text() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -158,7 +158,7 @@ def file_lines(changes: Collection[FileChange]) -> Iterator[str]:
             side = change.new or change.old
             made_by = side.created_by if side is not None else None
             if made_by not in steps:
-                steps[made_by] = step_of(side)
+                steps[made_by] = _step_of(side)
             yield f"{path:{widths[0]}}  {what:{widths[1]}}  {layers:{widths[2]}}  {steps[made_by]}".rstrip()
 
 
@@ -179,9 +179,9 @@ def layer_span(change: FileChange) -> str:
     return f"L{old.layer} -> L{new.layer}"
 
 
-def step_of(side: Side | None, width: int = _STEP_WIDTH) -> str:
+def _step_of(side: Side | None) -> str:
     """The instruction that wrote a path."""
-    return brief_step(side.created_by if side is not None else None, width)
+    return brief_step(side.created_by if side is not None else None, _STEP_WIDTH)
 
 
 def describe_change(change: FileChange) -> str:
@@ -230,16 +230,22 @@ def _config_line(change: ConfigChange) -> str:
     return f"C {key}  {value_text(change.old)} -> {value_text(change.new)}"
 
 
-def value_text(value: object) -> str:
-    """A value of the configuration on one line; the empty object that stands behind ports is nothing."""
+def value_text(value: object, mask: Callable[[str], str] = str) -> str:
+    """A value of the configuration on one line, masked before it is cut; the empty object that stands behind ports is
+    nothing.
+    """
     if value in ({}, None):
         return ""
+    return cut_line(mask(_spell_value(value)), _VALUE_WIDTH) if value != "" else '""'
+
+
+def _spell_value(value: object) -> str:
     if isinstance(value, str):
-        return cut_line(value, _VALUE_WIDTH) if value else '""'
+        return value
     try:
-        return cut_line(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode(), _VALUE_WIDTH)
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     except TypeError:
-        return cut_line(repr(value), _VALUE_WIDTH)  # a lone surrogate, or a number beyond 64 bits
+        return repr(value)  # a lone surrogate, or a number beyond 64 bits
 
 
 def _history_lines(history: Sequence[HistoryChange]) -> Iterator[str]:

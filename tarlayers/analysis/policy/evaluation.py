@@ -85,7 +85,7 @@ def check_image(policy: Policy, evidence: Evidence, argument: str, today: date) 
         argument=argument,
         name=image.name,
         image_id=image.image_id,
-        steps=tuple(layer.created_by for layer in image.layers),
+        steps=evidence.steps,
         results=results,
         refused=evidence.refused,
     )

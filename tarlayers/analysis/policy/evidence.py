@@ -13,6 +13,7 @@ from tarlayers.analysis.verify import verify_archive
 from tarlayers.analysis.verify_root import verify_root
 from tarlayers.entry import Entry
 from tarlayers.finding import VerifyReport
+from tarlayers.formats.secrets import mask_text
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.merging.engine import merge_layers
@@ -42,6 +43,16 @@ class Evidence:
     def settings(self) -> dict[str, Any] | None:
         """The run-time part of the configuration; None for an input that has no configuration."""
         return dict(self.image.config.config) if self.image.config is not None else None
+
+    @cached_property
+    def steps(self) -> tuple[str | None, ...]:
+        """The instruction of each layer, base first, with what looks like a secret masked: reports are for others."""
+        told = (layer.created_by for layer in self.image.layers)
+        return tuple(None if text is None else mask_text(text) for text in told)
+
+    def name_layer(self, layer: Layer) -> str:
+        """Say what made a layer, or else which one it is."""
+        return self.steps[layer.index] or layer.name
 
     def files(self) -> Iterator[tuple[Layer, Entry]]:
         """Yield every file that a layer ships."""

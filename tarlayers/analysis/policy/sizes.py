@@ -20,9 +20,7 @@ def _limit(rule: Rule) -> float | int:
 def judge_size(rule: Rule, evidence: Evidence, exceptions: Exceptions) -> Outcome:
     """Content of all files of all layers, as `docker images` counts it."""
     by_layer = _content_sizes(evidence, exceptions)
-    shares = (
-        Share(layer.created_by or layer.name, by_layer[layer.index], layer.index) for layer in evidence.image.layers
-    )
+    shares = (Share(evidence.name_layer(layer), by_layer[layer.index], layer.index) for layer in evidence.image.layers)
     total = sum(by_layer)
     return Outcome(total, total > _limit(rule), shares=_largest(shares))
 
@@ -51,7 +49,7 @@ def judge_stored_size(rule: Rule, evidence: Evidence, exceptions: Exceptions) ->
     for layer in distinct.values():
         if layer.size is None:
             layer.require_readable()
-    shares = [Share(layer.created_by or layer.name, layer.size or 0, layer.index) for layer in distinct.values()]
+    shares = [Share(evidence.name_layer(layer), layer.size or 0, layer.index) for layer in distinct.values()]
     total = sum(share.bytes for share in shares)
     return Outcome(total, total > _limit(rule), shares=_largest(shares))
 
@@ -67,7 +65,7 @@ def judge_layer_size(rule: Rule, evidence: Evidence, exceptions: Exceptions) -> 
     sizes = _content_sizes(evidence, None)
     hits = tuple(
         Hit(
-            layer.created_by or layer.name,
+            evidence.name_layer(layer),
             f"{sizes[layer.index]} bytes in one layer",
             layer.index,
             sizes[layer.index],

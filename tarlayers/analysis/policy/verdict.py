@@ -74,7 +74,7 @@ class Verdict:
     name: str
     image_id: Digest | None
     steps: tuple[str | None, ...]
-    """The instruction of each layer, base first."""
+    """The instruction of each layer, base first, secrets masked."""
     results: tuple[RuleResult, ...]
     """In the order of the policy."""
     refused: tuple[Refusal, ...]
