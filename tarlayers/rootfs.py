@@ -225,6 +225,24 @@ def sort_paths(paths: Iterable[str]) -> list[str]:
     return found
 
 
+def sort_as_walk(paths: Iterable[str]) -> list[str]:
+    """Sort as a walk comes to them: a directory right before what is in it, siblings by bytes. By the bytes of whole
+    paths `/a.b` stands between `/a` and `/a/x`.
+    """
+    found = list(paths)
+    key = _walk_text if all(map(_is_unicode, found)) else _walk_bytes
+    found.sort(key=key)
+    return found
+
+
+def _walk_text(path: str) -> str:
+    return path.replace("/", "\0")
+
+
+def _walk_bytes(path: str) -> bytes:
+    return path_key(path).replace(b"/", b"\0")
+
+
 def _is_unicode(path: str) -> bool:
     """Say whether no byte of a path had to be escaped as a surrogate."""
     if path.isascii():

@@ -22,6 +22,7 @@ import zstandard
 import tarlayers
 from tarlayers.analysis.dive import score_image
 from tarlayers.analysis.hidden import list_hidden
+from tarlayers.analysis.listing import Selection
 from tarlayers.analysis.secrets import find_secrets
 from tarlayers.analysis.usage import measure_usage
 from tarlayers.analysis.waste import measure_waste
@@ -160,7 +161,7 @@ def _merge(each: Image, engine: str, destination: str | None) -> None:
     for path, entry, index, links in rows:
         _json(values.entry_dict(entry, path=path, layer=index, links=links))
     list(list_long(rows))
-    list(list_tree(rows))
+    list(list_tree(Selection("", True, None, frozenset()).select_tree(rootfs)))
     measure_usage(rootfs, ["", *rootfs])
     for _ in export_rootfs(rootfs, each.layers):
         pass

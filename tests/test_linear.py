@@ -129,7 +129,7 @@ QUESTIONS: dict[str, Callable[[Image], object]] = {
     "lint": tarlayers.lint_image,
     "usage": lambda each: measure_usage(merge_layers(each.layers), ["", "/d"]),
     "long listing": lambda each: list(list_long(LISTING.select(merge_layers(each.layers)))),
-    "tree": lambda each: list(list_tree(LISTING.select(merge_layers(each.layers)))),
+    "tree": lambda each: list(list_tree(LISTING.select_tree(merge_layers(each.layers)))),
     "selection": lambda each: select_below(merge_layers(each.layers), ["*", "/*"]),
     "inodes": lambda each: list(distinct_inodes(merge_layers(each.layers))),
     "diff": lambda each: list(diff_images(each, EMPTY).files),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,49 @@ DEEP = image(
 def test_the_depth_of_one_layer(tmp_path: Path, words: list[str], shown: list[str]) -> None:
     (tmp_path / "app.tar").write_bytes(archive("oci-gzip", DEEP))
     assert run("ls", "--only", "0", tmp_path / "app.tar", *words).lines == shown
+
+
+def read_tree(lines: list[str]) -> tuple[str, list[str]]:
+    """What a tree is of, and the paths that are drawn; each branch has to hang on the one that is drawn last."""
+    at: list[str] = []
+    paths = []
+    for line in lines[1:]:
+        drawn = re.fullmatch(r"((?:│   |    )*)[├└]── (.*)", line)
+        assert drawn is not None, line
+        depth = len(drawn[1]) // 4
+        assert depth <= len(at)
+        at[depth:] = [drawn[2].partition(" -> ")[0]]
+        paths.append("/".join([lines[0].rstrip("/"), *at]))
+    return lines[0], paths
+
+
+# By their bytes `-` and `.` stand before the slash, `0` behind it.
+SIBLINGS = [f"{parent}{name}" for parent in ("", "p/", "p/p/", "p.p/", "p-/") for name in ("p", "p.p", "p-", "p0")]
+
+
+@pytest.mark.parametrize(
+    ("words", "top", "shown"),
+    [
+        ([], "/", lambda _: True),
+        (["/p"], "/p", lambda path: path.startswith("/p/")),
+        (["--depth", "2"], "/", lambda path: path.count("/") < 3),
+        (["--match", "*p0"], "/", lambda path: "p0" in path or path in ("/p", "/p/p", "/p.p", "/p-")),
+        (["/p", "--match", "/p/p/p0"], "/p", lambda path: path in ("/p/p", "/p/p/p0")),
+        (["--match", "p.p", "--type", "dir"], "/", lambda path: path == "/p.p"),
+    ],
+)
+def test_a_tree_draws_what_stands_where(
+    tmp_path: Path, words: list[str], top: str, shown: Callable[[str], bool]
+) -> None:
+    there = {f"/{name}" for name in SIBLINGS}
+    parents = {path.rpartition("/")[0] for path in there} - {""}
+    members = [directory(path[1:]) for path in sorted(parents)] + [file(path[1:]) for path in sorted(there - parents)]
+    (tmp_path / "app.tar").write_bytes(archive("oci-gzip", image(layer(*members))))
+    *drawn, empty, counts = run("ls", "--tree", tmp_path / "app.tar", *words).lines
+    wanted = [path for path in there if shown(path)]
+    assert read_tree(drawn) == (top, sorted(wanted, key=lambda path: path.split("/")))
+    dirs = len(parents.intersection(wanted))
+    assert (empty, counts.split()[::2]) == ("", [str(dirs), str(len(wanted) - dirs)])
 
 
 def test_the_root_is_no_file(stack: Path) -> None:

@@ -103,7 +103,9 @@ def test_no_name_drives_a_terminal(name: str) -> None:
 @pytest.mark.parametrize("name", RENDERERS)
 def test_no_report_tells_a_secret_of_an_instruction(name: str) -> None:
     secret = "npm_" + "abcdefghijklmnopqrstuvwxyz0123456789"
-    rules = f"forbid_secrets = true\n{RULES}[forbid_hidden]\npaths = ['**']\n[[layer_may_not_touch]]\npaths = ['/gone']\n"
+    rules = (
+        f"forbid_secrets = true\n{RULES}[forbid_hidden]\npaths = ['**']\n[[layer_may_not_touch]]\npaths = ['/gone']\n"
+    )
     told = RENDERERS[name](report(rules, step=f"RUN |1 NPM_TOKEN={secret} npm ci"))
     assert "npm_\u2026(40) npm ci" in told.replace("\\u2026", "\u2026").replace("\\", "")
     assert secret not in told

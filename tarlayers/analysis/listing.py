@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, overload
 
 from tarlayers.entry import Entry
@@ -10,7 +10,7 @@ from tarlayers.errors import NoSuchPath
 from tarlayers.formats.glob import compile_glob
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Layer
-from tarlayers.rootfs import RootFS, leave_out
+from tarlayers.rootfs import RootFS, leave_out, sort_as_walk
 
 _MERGED_TYPES = frozenset(("file", "dir", "symlink", "char", "block", "fifo"))
 _RAW_TYPES = frozenset(("hardlink", "unknown"))  # in a merged view a hard link is what it leads to
@@ -79,6 +79,15 @@ class Selection(NamedTuple):
             paths = [path for path in paths if rootfs[path].type in self.types]
         return paths
 
+    def select_tree(self, rootfs: RootFS) -> Rows:
+        """Give the rows as a tree is drawn of them: in the order of a walk, with the directories that lead from PATH to
+        what is asked for.
+        """
+        paths = sort_as_walk(self.select_paths(rootfs))
+        if self.match is not None or self.types:
+            paths = list(_lead_to(paths, self._resolve(rootfs)))
+        return Rows(rootfs, paths)
+
     def select_raw(self, entries: Sequence[Entry]) -> list[Entry]:
         """Give the entries of one layer, in tar order; global headers are no entries. NoSuchPath when nothing is at
         PATH or below it.
@@ -95,7 +104,7 @@ class Selection(NamedTuple):
 
     def _reach(self, rootfs: RootFS) -> list[str]:
         """The paths that are looked at, whatever stands there."""
-        top = rootfs.resolve(self.path) if self.path else ""
+        top = self._resolve(rootfs)
         if top and rootfs[top].type != "dir":
             return [top]
         if not self.recursive and self.match is None:
@@ -106,12 +115,29 @@ class Selection(NamedTuple):
         deepest = top.count("/") + self.depth
         return [path for path in paths if path.count("/") <= deepest]
 
+    def _resolve(self, rootfs: RootFS) -> str:
+        return rootfs.resolve(self.path) if self.path else ""
+
     def _fits(self, path: str, entry: Entry) -> bool:
         if self.types and entry.type not in self.types:
             return False
         if self.depth is not None and path.count("/") > self.path.count("/") + self.depth:
             return False
         return self.match is None or compile_glob(self.match).fullmatch(path) is not None
+
+
+def _lead_to(paths: Iterable[str], top: str) -> Iterator[str]:
+    """Put in front of paths, which stand as a walk comes to them, those directories below `top` that are not there."""
+    last = ""
+    for path in paths:
+        missing: list[str] = []
+        parent = path.rpartition("/")[0]
+        while len(parent) > len(top) and parent != last and not last.startswith(f"{parent}/"):
+            missing.append(parent)
+            parent = parent.rpartition("/")[0]
+        yield from reversed(missing)
+        yield path
+        last = path
 
 
 def parse_selection(

@@ -102,17 +102,19 @@ def command(
 
         write_lines(list_paths(selection.select_paths(rootfs)))
         return
+    if format is ListFormat.text and tree:
+        from tarlayers.render.listing import list_tree
+
+        write_lines(list_tree(selection.select_tree(rootfs)))
+        return
     rows = selection.select(rootfs)
     if du:
         _list_usage(rootfs, selection, rows, digests=digests, format=format)
         return
     if format is ListFormat.text:
-        from tarlayers.render.listing import list_digests, list_long, list_tree
+        from tarlayers.render.listing import list_digests, list_long
 
-        if tree:
-            write_lines(list_tree(rows))
-        else:
-            write_lines(list_long(rows, digests=digests) if long else list_digests(rows))
+        write_lines(list_long(rows, digests=digests) if long else list_digests(rows))
         return
     from tarlayers.render.values import dump_ndjson, entry_dict
 
