@@ -204,7 +204,7 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
         {
             "others": ["absent", "absent"],
             "ls": (3, "the manifest is not in the archive: linux/amd64 sha256:"),
-            "verify": ["V013", "V013"],
+            "verify": ["V027", "V013", "V013"],
         },
     ),
     "index of nothing": (

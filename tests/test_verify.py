@@ -345,6 +345,7 @@ PROVOKED: Sequence[tuple[str, str, str, Files]] = [
     ("V026", "other bytes embedded", "config", edit_manifest(oci(), lambda m: m["config"].update(data="e30="))),
     ("V026", "no base64 embedded", "layer 0", edit_manifest(oci(), set_layer(0, data="e30"))),
     ("V027", "layer gone", "app:v1", drop(oci(), lambda _, c: c == gzip.compress(TOP, mtime=0))),
+    ("V027", "manifest gone", "app:v1", drop(oci(), lambda _, c: isinstance(c, bytes) and b'"layers":[' in c)),
     ("V027", "configuration gone", "app:v1", drop(oci(), lambda _, c: isinstance(c, bytes) and b'"rootfs"' in c)),
     ("V028", "layout of another version", "oci-layout", {**oci(), "oci-layout": b'{"imageLayoutVersion":"9.0.0"}'}),
     ("V028", "layout that is no JSON", "oci-layout", {**oci(), "oci-layout": b"1.0.0"}),

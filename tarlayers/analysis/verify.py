@@ -36,6 +36,7 @@ _CLAIMANTS = {
 }
 """Who claims something of a blob, by the claim's role."""
 
+_NOT_WHOLE = "no image of this name has all its blobs here: nothing can load it"
 _LINE_BREAKS = {ord("\r"): None, ord("\n"): None}  # which Go reads over in base64
 _TOC_CODES = {"digest": "V007", "content": "V008", "unchecked": "V018"}
 
@@ -91,6 +92,7 @@ class _Verifying:
         for image, flavour in described:
             self._check_image(image, docker=flavour == "docker")
         self._check_names([image for image, flavour in described if flavour == "oci"])
+        self._check_absent()
         for name in self._layers:
             self._check_layer_blob(name)
         findings = sort_findings(self._findings)
@@ -257,8 +259,19 @@ class _Verifying:
                 of_name.setdefault(name, []).append(image)
         for name, found in of_name.items():
             if not any(map(_is_whole, found)):
-                message = "no image of this name has all its blobs here: nothing can load it"
-                self._add("V027", name or found[0].name, None, None, message)
+                self._add("V027", name or found[0].name, None, None, _NOT_WHOLE)
+
+    def _check_absent(self) -> None:
+        """Report what the archive itself lists and has not: a name that no image bears which is there. Below an index
+        that is there manifests may all be absent, as skopeo leaves them when it copies the index alone.
+        """
+        absent = [other for other in self._archive.others if other.kind == "absent" and other.on_top]
+        listed = dict.fromkeys(name for other in absent for name in other.names or ("",))
+        for image in self._archive.images:
+            for name in image.names or ("",):
+                listed.pop(name, None)
+        for name in listed:
+            self._add("V027", name or "index.json", None, None, _NOT_WHOLE)
 
     def _check_counts(self, image: Image) -> None:
         count = len(image.layers)

@@ -133,13 +133,14 @@ class Inventory:
             raise limit_exceeded(self.limits, "names", f"{len(names)} names of one image", place=names[0])
         return names
 
-    def add_other(self, descriptor: Descriptor, kind: str, names: tuple[str, ...]) -> None:
+    def add_other(self, descriptor: Descriptor, kind: str, names: tuple[str, ...], *, on_top: bool = False) -> None:
         """Take in what is no image."""
         known = self._others.get(descriptor.digest)
         if known is not None:
             names = self.merge_names(known.names, names)
+            on_top = on_top or known.on_top
         self._others[descriptor.digest] = OtherRecord(
-            descriptor.digest, descriptor.media_type, kind, descriptor.platform, descriptor.annotations, names
+            descriptor.digest, descriptor.media_type, kind, descriptor.platform, descriptor.annotations, names, on_top
         )
 
     def claim(self, place: str, descriptor: Descriptor, role: str, blob: str | None = None) -> str | None:

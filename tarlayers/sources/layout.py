@@ -74,6 +74,8 @@ class OtherRecord(NamedTuple):
     platform: Platform | None
     annotations: Mapping[str, str]
     names: tuple[str, ...]
+    on_top: bool = False
+    """The archive itself lists it, not an index in it."""
 
 
 class BlobClaim(NamedTuple):

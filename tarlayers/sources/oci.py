@@ -66,7 +66,7 @@ def read_descriptor(
     if blob is None or blob not in found.documents:
         found.claim(place, descriptor, "manifest", blob)
         kind = "attestation" if _is_attestation(descriptor) else "absent" if blob is None else "artifact"
-        found.add_other(descriptor, kind, above.names)
+        found.add_other(descriptor, kind, above.names, on_top=not above.indexes)
         return False
     raw = found.documents[blob]
     value = parse_json(raw, blob)
