@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tarlayers
-from tarlayers.errors import TarlayersError
+from tarlayers.errors import MalformedInput, TarlayersError
 from tarlayers.imagearchive import open_images
-from tests.build import BLOCK, archive, directory, file, image, layer
+from tests.build import BLOCK, FLAVOURS, archive, directory, file, image, layer, unpack
 from tests.paths import ROOT
 from tests.run import run
 
@@ -136,6 +137,54 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path, data: 
             assert b"".join(layers[0].open_content(layers[0].entries[1])) == NOISE[:5000]
         with suppress(TarlayersError):
             assert not tarlayers.verify_archive(opened).ok or size > whole_at
+
+
+@pytest.mark.parametrize("ask", [tarlayers.verify_archive, lambda opened: tarlayers.lint_image(opened.images[0])])
+@pytest.mark.parametrize("data", [SMALL, PLAIN])
+def test_a_file_that_shrinks_is_no_finding_of_a_layer(
+    tmp_path: Path, data: bytes, ask: Callable[[tarlayers.ImageArchive], object]
+) -> None:
+    path = tmp_path / "image.tar"
+    path.write_bytes(data)
+    opened = open_images(str(path))
+    with path.open("r+b") as stream:
+        stream.truncate(0)
+    with pytest.raises(MalformedInput, match=f"{path}|blobs/sha256/.*: the source ends before"):
+        ask(opened)
+
+
+@pytest.mark.parametrize("at", ["", "blobs", "blobs/sha256"])
+def test_a_directory_that_may_not_be_read_is_not_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    root = unpack(FLAVOURS["oci-gzip"]([image(layer(file("a")))]), tmp_path / "image")
+    forbidden, scandir = str(root / at), os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path) == forbidden:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(MalformedInput, match=f"^{forbidden}: .*Permission denied$"):
+        open_images(root)
+    (root / "anybody").mkdir()
+    forbidden = str(root / "anybody")
+    assert open_images(root).images
+
+
+def test_a_blob_that_may_not_be_looked_at_is_not_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = unpack(FLAVOURS["oci-gzip"]([image(layer(file("a")))]), tmp_path / "image")
+    stat = Path.stat
+
+    def refuse(path: Path, **how: Any) -> os.stat_result:
+        if path.parent.name == "sha256":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return stat(path, **how)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(MalformedInput, match=f"^{root}/blobs/sha256/.*: cannot be read: Permission denied$"):
+        open_images(root)
 
 
 def test_a_bare_layer_that_shrinks_has_no_fewer_files(tmp_path: Path) -> None:

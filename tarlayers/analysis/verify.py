@@ -15,7 +15,7 @@ import orjson
 
 from tarlayers.analysis.verify_documents import find_document_faults
 from tarlayers.digest import Digest, name_algorithm
-from tarlayers.errors import PassedOver, TarlayersError
+from tarlayers.errors import PassedOver, ReadFailed, TarlayersError
 from tarlayers.finding import SEVERITIES, Checked, CheckedBlob, Finding, VerifyReport, make_finding, sort_findings
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
@@ -45,8 +45,8 @@ def verify_archive(archive: ImageArchive, *, workers: int | None = None, on_read
     """Recompute every claim of an archive's documents and names, several blobs at a time, the largest first.
 
     `on_read` hears how many stored bytes of a layer were just read, from the thread that did. A layer that is
-    malformed is a finding, and the others are still verified. An archive that ends without its end mark is cut
-    short, whatever else it claims: MalformedInput.
+    malformed is a finding, and the others are still verified; where bytes cannot be had, that is ReadFailed. An archive
+    that ends without its end mark is cut short, whatever else it claims: MalformedInput.
     """
     archive.require_whole()
     return _Verifying(archive).run(workers or count_cores(), on_read)
@@ -323,7 +323,7 @@ def _compute(store: Store, name: str, *, layer: bool, on_read: OnRead | None) ->
             scan = store.scan(name, on_read)
             return _Computed(scan.digest, scan, None)
         return _Computed(store.digest(name), None, None)
-    except PassedOver:
+    except (PassedOver, ReadFailed):
         raise  # which tells nothing of the blob
     except TarlayersError as error:
         return _Computed(_digest_anyway(store, name) if layer else None, None, error)

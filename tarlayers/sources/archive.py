@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import weakref
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from tarlayers.errors import ContentAbsent, LimitExceeded
+from tarlayers.errors import ContentAbsent, LimitExceeded, ReadFailed
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.blob import Blob, read_descriptor
 from tarlayers.sources.members import MemberTable, list_blobs, read_members
 
 _DIRECTORY_DEPTH = 4
+_LAYOUT_DIRECTORY = re.compile(r"\.|blobs(/sha(256|512))?|[0-9a-f]{64}")  # others of their parent may be anybody's
 _LINKED_DIRECTORIES = frozenset(("blobs", "sha256", "sha512"))
 
 
@@ -112,11 +114,18 @@ def open_tar(path: str, descriptor: int, limits: Limits = DEFAULT_LIMITS) -> Arc
 
 
 def open_directory(path: str) -> Archive:
-    """List the files of an image directory, to the depth that any layout has. Nothing is read yet."""
+    """List the files of an image directory, to the depth that any layout has. Nothing is read yet. ReadFailed where
+    what a layout has is there and may not be looked at: it is not absent.
+    """
     blobs: dict[str, Blob] = {}
     root = Path(path)
     total = 0
-    for directory, subdirectories, files in os.walk(root, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        if _LAYOUT_DIRECTORY.fullmatch(str(Path(error.filename).relative_to(root))):
+            raise ReadFailed(f"cannot be read: {error.strerror}", place=str(error.filename)) from error
+
+    for directory, subdirectories, files in os.walk(root, onerror=refuse, followlinks=True):
         below = Path(directory).relative_to(root)
         deep = len(below.parts) >= _DIRECTORY_DEPTH
         # Blobs that layouts share are linked into each of them, the directory as a whole or file by file. Other
@@ -137,7 +146,9 @@ def open_directory(path: str) -> Archive:
 def _file_blob(name: str, path: Path) -> Blob | None:
     try:
         status = path.stat()
-    except OSError:
+    except OSError as error:  # else it is a link that leads nowhere
+        if isinstance(error, PermissionError) and _LAYOUT_DIRECTORY.fullmatch(str(Path(name).parent)):
+            raise ReadFailed(f"cannot be read: {error.strerror}", place=str(path)) from error
         return None
     if not stat.S_ISREG(status.st_mode):
         return None

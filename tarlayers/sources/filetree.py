@@ -181,7 +181,8 @@ class DirectoryTree:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
-            raise ContentAbsent(str(error), place=self._at(path)) from error
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ContentAbsent(reason, place=self._at(path)) from error
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "socket")
         device = kind in ("char", "block")
         return FileStatus(

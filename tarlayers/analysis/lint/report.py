@@ -19,7 +19,7 @@ from tarlayers.analysis.lint.names import find_name_faults
 from tarlayers.analysis.lint.parents import find_parent_faults
 from tarlayers.analysis.lint.visible import find_visible_faults
 from tarlayers.entry import Entry
-from tarlayers.errors import MalformedInput
+from tarlayers.errors import MalformedInput, ReadFailed
 from tarlayers.image import Image, Layer, load_layers
 from tarlayers.merging.engine import BareLayer, Stratum, visit_layers
 from tarlayers.rootfs import path_key
@@ -80,6 +80,8 @@ def _load(image: Image, on_read: OnRead | None) -> Sequence[Layer]:
 def _read(layer: Layer, findings: list[Finding]) -> Sequence[Entry]:
     try:
         entries = layer.entries
+    except ReadFailed:
+        raise  # nothing is wrong with the layer
     except MalformedInput as error:
         findings.append(find_unreadable(layer, error))
         return ()
