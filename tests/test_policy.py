@@ -343,8 +343,10 @@ def test_growth_is_held_against_the_baseline() -> None:
     assert judge("max_growth = 80", BASE, TOP, baseline=old).status == "pass"
     result = judge("max_growth = 79", BASE, TOP, baseline=old)
     assert (result.status, result.value) == ("fail", 80)
+    assert [(share.subject, share.bytes, share.layer) for share in result.shares] == [("step 1", 80, 1)]
     percent = judge("max_growth_percent = 5", BASE, TOP, baseline=old)
     assert (percent.status, percent.value) == ("fail", pytest.approx(100 * 80 / 1540))
+    assert percent.shares == result.shares
     assert judge("max_growth_percent = 5.2", BASE, TOP, baseline=old).status == "pass"
     assert judge("max_growth = 0", BASE, baseline=(BASE, TOP)).value == -80
     assert judge("max_growth = 1", BASE).status == "skip"

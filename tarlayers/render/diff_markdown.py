@@ -73,8 +73,9 @@ def _summary(diff: ImageDiff) -> Iterator[str]:
     if "history" in diff.sections:
         rows.append(("build steps", str(sum(change.kind != "=" for change in diff.history)), ""))
     if "layers" in diff.sections:
-        own = f"{len(diff.layers.old)} → {len(diff.layers.new)}, {diff.layers.common} in common"
-        rows.append(("layers", own, ""))
+        common = diff.layers.common
+        old, new = (common + len(own) for own in (diff.layers.old, diff.layers.new))
+        rows.append(("layers", f"{old} → {new}, {common} in common", ""))
     yield from _table(("", "count", "bytes"), rows)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tarlayers.analysis.policy.evidence import Evidence
 from tarlayers.analysis.policy.exceptions import Exceptions
@@ -110,20 +110,27 @@ def judge_growth(rule: Rule, evidence: Evidence, exceptions: Exceptions) -> Outc
     """Content of all files, less the baseline's."""
     if evidence.baseline is None:
         return Outcome(skipped="no --baseline to hold it against")
-    growth = sum(_content_sizes(evidence, exceptions)) - sum(_content_sizes(evidence.baseline, exceptions))
-    return Outcome(growth, growth > _limit(rule))
+    sizes = _content_sizes(evidence, exceptions)
+    growth = sum(sizes) - sum(_content_sizes(evidence.baseline, exceptions))
+    return Outcome(growth, growth > _limit(rule), shares=_new_shares(evidence, evidence.baseline, sizes))
+
+
+def _new_shares(evidence: Evidence, baseline: Evidence, sizes: Sequence[int]) -> tuple[Share, ...]:
+    """What the layers hold that the baseline does not have: also what is deleted or overwritten later, and shipped."""
+    known = {layer.diff_id for layer in baseline.image.layers} - {None}
+    new = (layer for layer in evidence.image.layers if layer.diff_id not in known)
+    return _largest(Share(evidence.name_layer(layer), sizes[layer.index], layer.index) for layer in new)
 
 
 def judge_growth_percent(rule: Rule, evidence: Evidence, exceptions: Exceptions) -> Outcome:
     """The same in hundredths of the baseline's."""
     if evidence.baseline is None:
         return Outcome(skipped="no --baseline to hold it against")
-    old = sum(_content_sizes(evidence.baseline, exceptions))
-    growth = sum(_content_sizes(evidence, exceptions)) - old
+    old, sizes = sum(_content_sizes(evidence.baseline, exceptions)), _content_sizes(evidence, exceptions)
     if not old:
         return Outcome(skipped="the baseline has no content")
-    percent = 100 * growth / old
-    return Outcome(percent, percent > _limit(rule))
+    percent = 100 * (sum(sizes) - old) / old
+    return Outcome(percent, percent > _limit(rule), shares=_new_shares(evidence, evidence.baseline, sizes))
 
 
 # -- dive's rules: strict comparisons in dive's own numbers (runtime/ci/rules.go of 0.13.1) -------------------------
