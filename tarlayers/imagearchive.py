@@ -23,7 +23,7 @@ from tarlayers.recordedimage import make_bare_image, make_image
 from tarlayers.reference import choose_image
 from tarlayers.sources.archive import Archive, open_directory, open_tar
 from tarlayers.sources.blob import read_descriptor, read_stream
-from tarlayers.sources.layout import Layout
+from tarlayers.sources.layout import LAYOUT_FILE, Layout
 from tarlayers.sources.locate import locate_images
 from tarlayers.sources.members import has_image_member
 from tarlayers.stores.store import SeekStore, tell_reading
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tarlayers.stores.indexstore import IndexStore
     from tarlayers.stores.store import OnRead, Store
 
-_LAYOUT_FILES = frozenset(("index.json", "oci-layout", "manifest.json"))
+_LAYOUT_FILES = frozenset(("index.json", LAYOUT_FILE, "manifest.json"))
 
 Source = str | os.PathLike[str] | BinaryIO
 
@@ -78,9 +78,10 @@ class ImageArchive:
         return self.called or self.path
 
     def require_whole(self) -> None:
-        """MalformedInput for an archive that ends without its end mark: it is cut short, whatever else it claims."""
+        """MalformedInput for an archive that does not end as a tar does, whatever else it claims."""
         if not self.store.end_mark:
-            raise MalformedInput("ends without its end-of-archive mark: it is cut short", place=self.name)
+            reason = "ends without its end-of-archive mark, or inside a block: it is cut short, or bytes were added"
+            raise MalformedInput(reason, place=self.name)
 
 
 def open_image(
@@ -329,7 +330,8 @@ def _assemble(
         raise MalformedInput(reason)
     if kind == "none":
         store = store if names_root else store.as_layer()
-        images: tuple[Image, ...] = (make_bare_image(store, size if isinstance(store, SeekStore) else None),)
+        bare_size = store.archive.size if isinstance(store, SeekStore) else None  # as it is read, packed or not
+        images: tuple[Image, ...] = (make_bare_image(store, bare_size),)
         kind = "layer"
     else:
         images = tuple(make_image(record, store) for record in layout.images)

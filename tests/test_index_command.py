@@ -279,6 +279,9 @@ def test_what_was_wrong_stays_wrong(tmp_path: Path) -> None:
     found = run("verify", make_index(source, tmp_path / "a.tlx"), "-f", "json")
     assert found.code == 1
     assert [each["code"] for each in found.json["findings"]] == ["V003", "V003", "V019"]
+    other = {**FLAVOURS["oci-gzip"]([APP]), "oci-layout": b'{"imageLayoutVersion":"1.1.0"}'}
+    found = run("verify", make_index(save(tmp_path / "b.tar", pack(other)), tmp_path / "b.tlx"), "-f", "json")
+    assert [each["code"] for each in found.json["findings"]] == ["V028", "V019"]
 
 
 def test_verify_notes_what_cannot_be_checked(shop: Path) -> None:

@@ -181,7 +181,7 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
         | {"manifest.json": docker_25([image(BASE, names=["app:1"])])["manifest.json"]},
         {"names": [["app:1"]], "ls": ["/bin", "/etc", "/usr"]},
     ),
-    "no oci-layout": (without(oci_image(), "oci-layout"), {"kind": "oci-archive", "ls": LISTED}),
+    "no oci-layout": (without(oci_image(), "oci-layout"), {"kind": "oci-archive", "ls": LISTED, "verify": ["V028"]}),
     "artifact with an empty configuration": (
         oci_image({}, [b"x"], config_type="application/vnd.oci.empty.v1+json"),
         {"others": ["artifact"], "ls": (2, "only artifact")},
@@ -209,7 +209,7 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
     ),
     "index of nothing": (
         {"index.json": b'{"schemaVersion":2,"manifests":null}', "oci-layout": b"{}"},
-        {"names": [], "ls": (2, "holds no image")},
+        {"names": [], "ls": (2, "holds no image"), "verify": ["V028"]},
     ),
     "index that is cut short": (
         {"index.json": b'{"schemaVersion":2,', "oci-layout": b"{}"},

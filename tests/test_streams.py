@@ -17,6 +17,7 @@ import pytest
 from tarlayers.imagearchive import open_images
 from tests.build import (
     END,
+    FLAVOURS,
     Member,
     archive,
     compact,
@@ -29,6 +30,7 @@ from tests.build import (
     pack,
     sha256,
 )
+from tests.edit import edit_config
 from tests.flavours import PRODUCERS
 from tests.paths import ROOT
 from tests.run import run
@@ -75,6 +77,29 @@ def test_a_stream_that_trickles(flavour: str) -> None:
     pieces = (packed[i : i + 7] for i in range(0, len(packed), 7))
     (found,) = open_images(Trickle(pieces)).images  # type: ignore[arg-type]
     assert [entry.path for entry in found.layers[0].entries] == ["/app"]
+
+
+@pytest.mark.parametrize("flavour", ["docker-1.0", "unclaimed none", "unclaimed gzip"])
+@pytest.mark.parametrize("words", [["blame"], ["changes"], ["log", "/app"], ["layers"], ["ls", "-lR"], ["waste"]])
+def test_what_nothing_claims_is_computed_of_a_stream_too(flavour: str, words: list[str], tmp_path: Path) -> None:
+    name, _, kind = flavour.partition(" ")
+    packed = (
+        pack(PRODUCERS[name].make([APP]))
+        if not kind
+        else pack(edit_config(FLAVOURS[f"oci-{kind}"]([APP]), lambda config: config.pop("rootfs")))
+    )
+    (tmp_path / "app.tar").write_bytes(packed)
+    told = [run(words[0], at, *words[1:], "-f", "json", stdin=packed) for at in (tmp_path / "app.tar", "-")]
+    assert (told[0].code, told[0].stdout) == (told[1].code, told[1].stdout)
+    assert told[0].code == 0
+
+
+@pytest.mark.parametrize("words", [["layers"], ["history"], ["ls", "-R"]])
+def test_a_packed_bare_layer_is_told_alike_however_it_is_kept(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "layer.tar.gz").write_bytes(gzip.compress(layer(file("a", b"x" * 3000))))
+    told = [run(*words, tmp_path / "layer.tar.gz", "-f", "json", how) for how in ("--no-cache", "--cache")]
+    assert told[0].stdout == told[1].stdout
+    assert told[0].code == 0
 
 
 def test_verbose_says_how_a_stream_is_read() -> None:

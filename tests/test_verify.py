@@ -348,6 +348,8 @@ PROVOKED: Sequence[tuple[str, str, str, Files]] = [
     ("V027", "manifest gone", "app:v1", drop(oci(), lambda _, c: isinstance(c, bytes) and b'"layers":[' in c)),
     ("V027", "configuration gone", "app:v1", drop(oci(), lambda _, c: isinstance(c, bytes) and b'"rootfs"' in c)),
     ("V028", "layout of another version", "oci-layout", {**oci(), "oci-layout": b'{"imageLayoutVersion":"9.0.0"}'}),
+    ("V028", "layout of no version", "oci-layout", {**oci(), "oci-layout": b'{"imageLayoutVersion":null}'}),
+    ("V028", "no layout", "oci-layout", drop(oci(), lambda name, _: name == "oci-layout")),
     ("V028", "layout that is no JSON", "oci-layout", {**oci(), "oci-layout": b"1.0.0"}),
     ("V028", "layout that is cut short", "oci-layout", {**oci(), "oci-layout": b'{"imageLayoutVersion":'}),
     ("V018", "table gone", "layer 0", edit_manifest(oci(flavour="oci-none"), set_layer(0, annotations=STALE))),

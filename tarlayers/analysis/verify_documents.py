@@ -11,10 +11,11 @@ from tarlayers.errors import MalformedInput
 from tarlayers.formats.json_text import find_repeated_keys, parse_json
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.sources.agreement import compare_documents
+from tarlayers.sources.layout import LAYOUT_FILE
 
 _INDEXES = {"index.json", "manifest.json", "repositories"}
 _SHOWN_KEYS = 5
-_LAYOUT, _VERSION = "oci-layout", "1.0.0"
+_VERSION = "1.0.0"
 
 
 class DocumentFault(NamedTuple):
@@ -65,17 +66,29 @@ def _list_documents(archive: ImageArchive, layers: Collection[str]) -> Iterator[
 def _check_layout(archive: ImageArchive) -> Iterator[DocumentFault]:
     """Hold the layout against what containerd takes (images/archive/importer.go)."""
     documents = archive.store.documents
-    if "index.json" not in documents or _LAYOUT not in archive.store.sizes:
-        return
-    if _LAYOUT not in documents:
-        if archive.index_file is None:  # which has those documents alone that tell of images
-            yield DocumentFault("V028", _LAYOUT, _VERSION, None, "it is no JSON document")
+    kind = archive.kind if archive.index_file is None else archive.index_file.origin.kind
+    if "index.json" not in documents or kind == "containerd-root":  # whose index was made of its database
         return
     try:
-        value = parse_json(documents[_LAYOUT], _LAYOUT)
+        version = _read_version(archive)
     except MalformedInput as error:
-        yield DocumentFault("V028", _LAYOUT, _VERSION, None, error.reason)
+        yield DocumentFault("V028", LAYOUT_FILE, _VERSION, None, error.reason)
         return
+    if version not in ("", _VERSION):
+        yield DocumentFault("V028", LAYOUT_FILE, _VERSION, version, "a version of the layout that containerd refuses")
+    elif not version and "manifest.json" not in documents:
+        message = "says no version of the layout, without which containerd looks for a manifest.json"
+        yield DocumentFault("V028", LAYOUT_FILE, _VERSION, None, message)
+
+
+def _read_version(archive: ImageArchive) -> str:
+    """Give the version that `oci-layout` says, or nothing; MalformedInput where it is no JSON."""
+    if LAYOUT_FILE not in archive.store.documents:
+        if LAYOUT_FILE not in archive.store.sizes:
+            return ""
+        if archive.index_file is not None:  # which has JSON documents alone
+            return _VERSION
+        raise MalformedInput("it is no JSON document")
+    value = parse_json(archive.store.documents[LAYOUT_FILE], LAYOUT_FILE)
     version = value.get("imageLayoutVersion") if isinstance(value, dict) else value
-    if version not in (None, "", _VERSION):
-        yield DocumentFault("V028", _LAYOUT, _VERSION, str(version), "a version of the layout that containerd refuses")
+    return "" if version is None else str(version)

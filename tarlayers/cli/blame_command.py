@@ -47,7 +47,7 @@ def command(
     from tarlayers.render.images import refusals_document
     from tarlayers.render.values import dump_ndjson
 
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, hashed=False)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache)
     warn_unmatched(chosen, quiet=quiet)
     load_chosen(chosen.layers, quiet=quiet)
     answer = blame_paths(chosen, path, engine=engine.value)

@@ -59,7 +59,7 @@ def command(
     from tarlayers.render.changes import change_lines, changes_document
     from tarlayers.render.values import dump_json_parts
 
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, hashed=False, contents=True)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, contents=True)
     warn_unmatched(chosen, quiet=quiet)
     if layer is None and chosen.container is not None:
         layer = "-1"  # docker diff speaks of a container's own layer alone

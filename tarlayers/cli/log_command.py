@@ -46,7 +46,7 @@ def command(
     from tarlayers.analysis.log import trace_path
     from tarlayers.render.log import LOG_ALIGN, LOG_HEADER, log_cells, log_document
 
-    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, hashed=False, contents=True)
+    chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, contents=True)
     warn_unmatched(chosen, quiet=quiet)
     load_chosen(chosen.layers, quiet=quiet)
     log = trace_path(chosen, path, engine=engine.value)

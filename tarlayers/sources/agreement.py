@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.limits import DEFAULT_LIMITS, Limits
-from tarlayers.sources.layout import ImageRecord, LayerRecord
+from tarlayers.sources.layout import LAYOUT_FILE, ImageRecord, LayerRecord
 from tarlayers.sources.locate import locate_images
 from tarlayers.sources.names import spell_out
 
-_OCI_ONLY = frozenset(("index.json", "oci-layout"))
+_OCI_ONLY = frozenset(("index.json", LAYOUT_FILE))
 _DOCKER_ONLY = frozenset(("manifest.json", "repositories"))
 
 

@@ -13,6 +13,8 @@ from tarlayers.digest import Digest
 from tarlayers.formats.documents import Config, HistoryStep, Platform
 
 _T = TypeVar("_T")
+LAYOUT_FILE = "oci-layout"
+"""The member that says of which version an OCI layout is."""
 
 
 class OnDisk(NamedTuple):

@@ -14,7 +14,7 @@ from tarlayers.formats.json_text import parse_json
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.docker_archive import has_v1_images, read_docker_archive, read_v1_images
 from tarlayers.sources.inventory import Inventory
-from tarlayers.sources.layout import Layout
+from tarlayers.sources.layout import LAYOUT_FILE, Layout
 from tarlayers.sources.oci import read_index
 from tarlayers.sources.skopeo_dir import read_dir
 
@@ -77,10 +77,10 @@ def _has_index(found: Inventory) -> bool:
     try:
         value = parse_json(found.documents["index.json"], "index.json")
     except MalformedInput:
-        if "oci-layout" in found.documents:
+        if LAYOUT_FILE in found.documents:
             raise
         return False
-    return isinstance(value, dict) and ("manifests" in value or "oci-layout" in found.documents)
+    return isinstance(value, dict) and ("manifests" in value or LAYOUT_FILE in found.documents)
 
 
 def _manifest_json(found: Inventory) -> object:
@@ -104,4 +104,4 @@ def _manifest_json(found: Inventory) -> object:
 
 
 def _looks_like_archive(found: Inventory) -> bool:
-    return "oci-layout" in found.documents or "repositories" in found.documents or len(found.sizes) < _FEW
+    return LAYOUT_FILE in found.documents or "repositories" in found.documents or len(found.sizes) < _FEW
