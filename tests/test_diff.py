@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -25,6 +28,7 @@ from tarlayers.render.diff_stat import group_changes
 from tests import build
 from tests.build import device, directory, fifo, file, hardlink, layer, opaque, symlink, whiteout, xattrs
 from tests.paths import BIG
+from tests.run import run
 from tests.strategies import PAIRS, STACKS
 
 V1, V2 = "example.org/app:v1", "example.org/app:v2"
@@ -762,12 +766,16 @@ def test_patch(diff: Command, ends: tuple[Path, Path]) -> None:
     done = diff(*ends, "--patch", "/text", "--exit-code")
     assert done.code == 1
     assert done.out.splitlines() == [
-        "old mode 100644", "new mode 100600", "--- a/text", "+++ b/text", "@@ -1,2 +1,2 @@", " one", "-two", "+2",
+        "diff --git a/text b/text", "old mode 100644", "new mode 100600", "--- a/text", "+++ b/text",
+        "@@ -1,2 +1,2 @@", " one", "-two", "+2",
     ]  # fmt: skip
-    assert diff(*ends, "--patch", "raw").out == "Binary files a/raw and b/raw differ\n"
-    assert diff(*ends, "--patch", "/gone").out.splitlines()[:2] == ["--- a/gone", "+++ /dev/null"]
+    assert diff(*ends, "--patch", "raw").out == "diff --git a/raw b/raw\nBinary files a/raw and b/raw differ\n"
+    assert diff(*ends, "--patch", "/gone").out.splitlines()[1:4] == [
+        "deleted file mode 100644", "--- a/gone", "+++ /dev/null",
+    ]  # fmt: skip
     assert diff(*ends, "--patch", "/come").out.splitlines() == [
-        "--- /dev/null", "+++ b/come", "@@ -0,0 +1 @@", "+12345", "\\ No newline at end of file",
+        "diff --git a/come b/come", "new file mode 100644", "--- /dev/null", "+++ b/come", "@@ -0,0 +1 @@",
+        "+12345", "\\ No newline at end of file",
     ]  # fmt: skip
     same = diff(*ends, "--patch", "/link", "--exit-code")
     assert (same.code, same.out) == (0, "")
@@ -785,9 +793,56 @@ def test_patch_of_what_is_no_content(diff: Command, tmp_path: Path) -> None:
     for name, plain in (("a", old), ("b", new)):
         (tmp_path / name).write_bytes(build.archive("oci-none", build.image(plain)))
     done = diff(tmp_path / "a", tmp_path / "b", "--patch", "m", "--exit-code")
-    assert (done.code, done.out) == (1, "old mode 100644\nnew mode 100755\n")
+    assert (done.code, done.out) == (1, "diff --git a/m b/m\nold mode 100644\nnew mode 100755\n")
     out = diff(tmp_path / "a", tmp_path / "b", "--patch", "f", "-f", "markdown").out
     assert out.startswith("`````diff\n") and out.endswith("\n`````\n")
+
+
+APPLIED = {
+    "plain": (file("n", b"one\ntwo\n"), file("n", b"one\n2\n")),
+    "no line feed": (file("n", b"one\ntwo"), file("n", b"one\ntwo\n")),
+    "mode alone": (file("n", b"same", mode=0o644), file("n", b"same", mode=0o755)),
+    "mode too": (file("n", b"1\n", mode=0o755), file("n", b"2\n", mode=0o644)),
+    "new": (directory("d"), file("n", b"1\n")),
+    "new and empty": (directory("d"), file("n", b"")),
+    "gone": (file("n", b"1\n"), directory("d")),
+    "gone and empty": (file("n", b""), directory("d")),
+}
+
+
+NAMES = [b"n", b"a name", b"d/t\tb", b"l\nf", b'q"u', b"b\\s", "\u00e9".encode(), b"\xff\x80", b"\xe2\x80\xaeflip"]
+
+
+def fill(root: Path, name: bytes, side: build.Member) -> None:
+    """Lay a file into a directory."""
+    target = Path(os.fsdecode(os.fsencode(root) + b"/" + name))
+    target.parent.mkdir(parents=True)
+    if side.type == "0":
+        target.write_bytes(side.data)
+        target.chmod(side.mode)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("case", APPLIED)
+@pytest.mark.parametrize("tool", [["git", "apply", "-"], ["patch", "-p1", "-s"]], ids=["git", "patch"])
+def test_patch_is_taken_by_git_and_patch(tmp_path: Path, tool: list[str], case: str, name: bytes) -> None:
+    if shutil.which(tool[0]) is None:
+        pytest.skip(f"{tool[0]} is not installed")
+    if tool[0] == "patch" and case == "gone and empty":
+        pytest.skip("GNU patch takes the removal of an empty file for one that was made before, from git too")
+    trees = tmp_path / "old", tmp_path / "new"
+    for tree, side in zip(trees, APPLIED[case], strict=True):
+        member = replace(side, name=os.fsdecode(name)) if side.type == "0" else side
+        tree.with_suffix(".tar").write_bytes(build.archive("oci-none", build.image(layer(member))))
+        fill(tree, name, side)
+    made = run("diff", *(tree.with_suffix(".tar") for tree in trees), "--patch", os.fsdecode(name))
+    done = subprocess.run(tool, cwd=trees[0], input=made.stdout, capture_output=True, check=False)
+    assert done.returncode == 0, (done.stderr, made)
+    found = [
+        {(each.relative_to(tree), each.read_bytes(), each.stat().st_mode) for each in tree.rglob("*") if each.is_file()}
+        for tree in trees
+    ]
+    assert found[0] == found[1]
 
 
 def test_patch_of_a_stream_and_as_json_and_markdown(diff: Command, both: Path) -> None:
@@ -796,7 +851,7 @@ def test_patch_of_a_stream_and_as_json_and_markdown(diff: Command, both: Path) -
     assert document["patch"].endswith("@@ -1,2 +1,2 @@\n one\n-two\n+2\n")
     assert (document["identical"], document["old"]["mode"], document["new"]["layer"]) == (False, "0644", 1)
     out = diff("-f", "markdown", *images, stdin=both.read_bytes()).out
-    assert out.startswith("```diff\nold mode") and out.endswith("+2\n```\n")
+    assert out.startswith("```diff\ndiff --git a/text b/text\nold mode") and out.endswith("+2\n```\n")
 
 
 def test_patch_is_bounded(diff: Command, tmp_path: Path) -> None:
@@ -805,9 +860,7 @@ def test_patch_is_bounded(diff: Command, tmp_path: Path) -> None:
             build.archive("oci-none", build.image(layer(file("big", data), file("many", data[:90_000]))))
         )
     for path in ("big", "many"):
-        assert diff(tmp_path / "a", tmp_path / "b", "--patch", path).out.startswith(
-            f"Files a/{path} and b/{path} differ"
-        )
+        assert f"\nFiles a/{path} and b/{path} differ" in diff(tmp_path / "a", tmp_path / "b", "--patch", path).out
     assert diff(tmp_path / "a", tmp_path / "b", "--patch", "big", "-f", "json").json["reason"] == "too large"
 
 

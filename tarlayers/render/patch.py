@@ -10,6 +10,9 @@ from tarlayers.analysis.patch import MOST_BYTES, FilePatch, PatchSide
 from tarlayers.render.escape import escape_text
 from tarlayers.render.values import entry_dict, human_size, path_fields
 
+_NOTHING = b"/dev/null"
+_ESCAPES = dict(zip(b'\a\b\t\n\v\f\r"\\', (b"\\" + bytes((letter,)) for letter in b'abtnvfr"\\'), strict=True))
+
 
 def patch_document(patch: FilePatch) -> dict[str, Any]:
     """The answer of `diff --patch`; `reason` says why there is no text although the contents differ."""
@@ -34,17 +37,38 @@ def patch_bytes(patch: FilePatch, *, terminal: bool = False) -> Iterator[bytes]:
     """What `patch -p1` and `git apply` take, the file's own bytes in it; on a terminal those that could drive it
     are escaped.
     """
-    old, new = (_name(side, prefix) for side, prefix in ((patch.old, "a"), (patch.new, "b")))
-    if patch.old is not None and patch.new is not None and patch.old.entry.mode != patch.new.entry.mode:
-        yield f"old mode 100{patch.old.entry.mode:03o}\nnew mode 100{patch.new.entry.mode:03o}\n".encode()
+    if patch.identical:
+        return
+    path = _common_path(patch)
+    old, new = (_quote_name(f"{prefix}{path}") for prefix in ("a", "b"))
+    yield b"diff --git %b %b\n" % (old, new)
+    yield from _mode_lines(patch)
+    old, new = old if patch.old else _NOTHING, new if patch.new else _NOTHING
     if patch.reason == "binary":
-        yield f"Binary files {old} and {new} differ\n".encode()
+        yield b"Binary files %b and %b differ\n" % (old, new)
     elif patch.reason is not None:
-        bound = human_size(MOST_BYTES)
-        yield f"Files {old} and {new} differ (not shown: more than {bound}, or too many lines)\n".encode()
+        bound = human_size(MOST_BYTES).encode()
+        yield b"Files %b and %b differ (not shown: more than %b, or too many lines)\n" % (old, new, bound)
     elif patch.lines:
-        yield f"--- {old}\n+++ {new}\n".encode()
+        yield b"--- %b\n+++ %b\n" % (old, new)
         yield from (map(_make_safe, patch.lines) if terminal else patch.lines)
+
+
+def _common_path(patch: FilePatch) -> str:
+    """Give the name of both sides: the asked one where symlinks lead to two places, for a patch renames nothing."""
+    paths = {side.path for side in (patch.old, patch.new) if side is not None}
+    return paths.pop() if len(paths) == 1 else patch.path
+
+
+def _mode_lines(patch: FilePatch) -> Iterator[bytes]:
+    """The lines of git's extended header, by which files come, go and change their modes."""
+    old, new = (None if side is None else b"10%04o" % side.entry.mode for side in (patch.old, patch.new))
+    if old is None:
+        yield b"new file mode %b\n" % (new or b"")
+    elif new is None:
+        yield b"deleted file mode %b\n" % old
+    elif old != new:
+        yield b"old mode %b\nnew mode %b\n" % (old, new)
 
 
 def patch_markdown(patch: FilePatch) -> Iterator[bytes]:
@@ -54,8 +78,18 @@ def patch_markdown(patch: FilePatch) -> Iterator[bytes]:
     yield b"".join((fence, b"diff\n", body, fence, b"\n"))
 
 
-def _name(side: PatchSide | None, prefix: str) -> str:
-    return f"{prefix}{escape_text(side.path)}" if side is not None else "/dev/null"
+def _quote_name(name: str) -> bytes:
+    """Spell a name as git does (quote.c): between quotes, with the escapes of C, where it would not be read back; also
+    one with a blank, which git leaves bare and GNU patch takes for two.
+    """
+    raw = name.encode("utf-8", "surrogateescape")
+    if escape_text(name) == name and not set(' "\\').intersection(name):
+        return raw
+    return b'"%b"' % b"".join(_ESCAPES.get(byte) or _spell_byte(byte) for byte in raw)
+
+
+def _spell_byte(byte: int) -> bytes:
+    return bytes((byte,)) if 0x20 <= byte < 0x7F else b"\\%03o" % byte
 
 
 def _make_safe(line: bytes) -> bytes:
