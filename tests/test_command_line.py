@@ -202,3 +202,29 @@ def test_a_small_file_that_is_no_archive(name: str, reason: str, tmp_path: Path)
     (tmp_path / name).write_text('{"schemaVersion":2}')
     done = run("inspect", tmp_path / name)
     assert (done.code, done.stderr) == (3, f"tarlayers: {tmp_path / name}{reason}\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("alpine:3.20", "an archive is needed, as of: docker save alpine:3.20 -o app.tar)"),
+        ("docker://ghcr.io/a/b@sha256:" + "0" * 64, "an archive is needed, as of: docker save ghcr.io/a/b@sha256:"),
+        ("app.tar:v1", "an image in an archive is named app.tar#v1)"),
+        ("docker-archive:app.tar:v1", "an image in an archive is named app.tar#v1)"),
+        ("app.tar@0", "an image in an archive is named app.tar#@0)"),
+        ("oci-archive:app.tar", "the path alone is its name: app.tar)"),
+        ("nowhere.tar", None),
+        ("nowhere.tar.gz:v1", None),
+        ("some/where", None),
+    ],
+)
+def test_names_as_other_tools_have_them_are_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, hint: str | None
+) -> None:
+    (tmp_path / "app.tar").write_bytes(layer(file("a")))
+    monkeypatch.chdir(tmp_path)
+    for words in (["ls", path], ["verify", path], ["diff", "app.tar", path]):
+        ran = run(*words)
+        wanted = f"tarlayers: {path}: No such file or directory"
+        assert (ran.code, ran.stdout) == (3, b"")
+        assert ran.stderr.startswith(f"{wanted} ({hint}") if hint else ran.stderr == f"{wanted}\n"

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 def command(
     image: ImageArgument,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="Directory or file inside the image.")] = "/",
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="Directory or file inside the image; links are followed.")
+    ] = "/",
     long: Annotated[bool, typer.Option("--long", "-l", help="Type, mode, owner, size, time and layer too.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-R", help="All that is below PATH.")] = False,
     tree: Annotated[bool, typer.Option("--tree", help="Draw it as a tree.")] = False,
@@ -54,7 +56,13 @@ def command(
     at: AtOption = None,
     only: OnlyOption = None,
     match: Annotated[
-        str | None, typer.Option("--match", metavar="GLOB", help="Paths that match, below PATH.", show_default=False)
+        str | None,
+        typer.Option(
+            "--match",
+            metavar="GLOB",
+            help="Names that match, or with a slash whole paths; below PATH.",
+            show_default=False,
+        ),
     ] = None,
     type: Annotated[  # noqa: A002 # the option's name
         str | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import suppress
@@ -146,6 +147,8 @@ def open_archive(
     if path == "-" and sys.stdin.isatty():
         raise typer.BadParameter("standard input is a terminal; pipe an archive into it", param_hint="IMAGE")
     source: BinaryIO | str = path
+    if path != "-" and not os.path.exists(path):  # noqa: PTH110 # a path is text here until it is opened
+        _refuse_absent(path)
     if path == "-":
         source = sys.stdin.buffer
         _widen_pipe(source)
@@ -169,6 +172,16 @@ def open_archive(
     if verbose:
         _tell_archive(archive)
     return archive, reference
+
+
+def _refuse_absent(path: str) -> None:
+    """Say how an archive is named, where that helps; opening it tells what is wrong otherwise."""
+    from tarlayers.cli.hint import hint_archive
+    from tarlayers.errors import MalformedInput
+
+    hint = hint_archive(path)
+    if hint is not None:
+        raise MalformedInput(f"{os.strerror(errno.ENOENT)} ({hint})", place=path)
 
 
 def _tell_archive(archive: ImageArchive) -> None:

@@ -1,0 +1,27 @@
+"""What was meant by a path that is not there: other tools name images in other ways."""
+
+from __future__ import annotations
+
+import os
+import re
+
+# skopeo's transports, which dive and syft take as well.
+_TRANSPORT = re.compile(r"(?:docker-archive|oci-archive|oci-dir|oci|dir|docker|podman):(?://)?")
+_IMAGE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(?:(?::\d+)?/[a-z0-9._-]+)*(?::\w[\w.-]*)?(?:@sha256:[0-9a-f]{64})?")
+_FILE_ENDINGS = (".tar", ".gz", ".tgz", ".zst", ".xz", ".bz2", ".tlx", ".json")
+
+
+def hint_archive(path: str) -> str | None:
+    """Say how an archive, or an image in one, is named here, where `path` looks like another tool's way to do so."""
+    bare = _TRANSPORT.sub("", path, count=1)
+    if bare != path and os.path.exists(bare):  # noqa: PTH110 # it is text
+        return f"the path alone is its name: {bare}"
+    for separator in ":@":
+        archive, _, reference = bare.rpartition(separator)
+        if archive and reference and os.path.exists(archive):  # noqa: PTH110 # as above
+            number = reference if separator == ":" else f"@{reference}"
+            return f"an image in an archive is named {archive}#{number}"
+    is_name = _IMAGE_NAME.fullmatch(bare) and not bare.partition(":")[0].endswith(_FILE_ENDINGS)
+    if is_name and ("/" not in bare or ":" in bare):
+        return f"an archive is needed, as of: docker save {bare} -o app.tar"
+    return None
