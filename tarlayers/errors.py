@@ -93,8 +93,8 @@ class DestinationRefused(TarlayersError):
 
 
 class Refused(Exception):
-    """An entry or a layer that an engine refuses, by which rule of docs/semantics.md. It never leaves the merge:
-    it becomes a `Refusal`.
+    """An entry or a layer that an engine refuses, by which rule of docs/semantics.md. Of a blob it is told before
+    anything is merged (`Layer.blob_refusal`); what is raised never leaves the merge, where it becomes a `Refusal`.
     """
 
     def __init__(self, code: str, message: str, rule: str) -> None:

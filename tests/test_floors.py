@@ -16,7 +16,7 @@ from tests.paths import ROOT
 
 PACKAGE = ROOT / "tarlayers"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name not in ("__init__.py", "__main__.py"))
-LONGEST_FUNCTION = 61  # the loop over headers, where a call an entry would cost a tenth of the walk
+LONGEST_FUNCTION = 52  # the loop over headers, where a call an entry would cost a tenth of the walk
 
 
 def name_of(path: Path) -> str:

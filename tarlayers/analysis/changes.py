@@ -218,8 +218,9 @@ def fold_events(events: Iterable[Event], contents: Contents | None = None) -> Se
         path, before, after, cause, by = event
         top = top_of.get(path.rpartition("/")[0])
         if top is None:
-            what = event.what
-            if contents is not None and before is not None and after is not None:
+            if contents is None or before is None or after is None:
+                what = event.what
+            else:
                 what = contents.differences(before, after)
             changes[path] = Change(event.kind, path, what, before, after, cause, by, 0)
         else:

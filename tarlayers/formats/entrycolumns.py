@@ -1,6 +1,6 @@
 """The entries of a layer, column by column: what docs/tlx.md calls an entry section.
 
-An entry is a tuple with the fields of `layer.Entry` in their order. What repeats from entry to entry (type, mode,
+An entry is a tuple with the fields of `entry.Entry` in their order. What repeats from entry to entry (type, mode,
 owner) stands once, in a table of kinds; a path is told by what it shares with the one before it; an offset by what
 it differs from where a plain tar would have its next header. So an entry costs some five bytes, once compressed.
 """
@@ -18,7 +18,7 @@ from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.whiteout import clean_path
 
 Row = tuple[Any, ...]
-"""The fields of `layer.Entry`, in their order."""
+"""The fields of `entry.Entry`, in their order."""
 
 DIGEST_BYTES = 32
 # What fits into the 64 bits of JSON's readers, and into the sizes of tars.

@@ -62,7 +62,7 @@ class ImageRecord(NamedTuple):
     layers: tuple[LayerRecord, ...]
     annotations: Mapping[str, str]
     flavour: str
-    """`oci`, `docker` or `dir`."""
+    """Whose documents tell of it: `oci`, `docker` or `dir`, or those of a `docker-root` or `podman-root`."""
     claimed_platform: Platform | None = None
     """What the index says that the image runs on: engines choose by it."""
 
@@ -98,7 +98,7 @@ class Layout(NamedTuple):
     """What an archive holds. `kind` is `none` when no document speaks of an image."""
 
     kind: str
-    """`docker-archive`, `oci-archive`, `dir` or `none`."""
+    """`docker-archive`, `oci-archive`, `dir`, a data root's `docker-root` or `podman-root`, or `none`."""
     images: tuple[ImageRecord, ...] = ()
     others: tuple[OtherRecord, ...] = ()
     claims: tuple[BlobClaim, ...] = ()

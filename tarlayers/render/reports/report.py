@@ -13,7 +13,6 @@ from tarlayers.render.steps import brief_step
 from tarlayers.render.values import human_size
 
 STEP_WIDTH = 60  # of an instruction beside a path
-# What docker's builder puts in front of every instruction says nothing.
 _SHARED_PATHS = frozenset(("P005", "P006"))  # whose shares are paths; other shares are layers
 
 
