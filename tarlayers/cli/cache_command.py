@@ -46,7 +46,7 @@ def clear(
     Example: tarlayers cache clear
     """
     from tarlayers.render.cache import cleared_document, cleared_lines
-    from tarlayers.render.findings import count_noun
+    from tarlayers.render.values import count_noun
     from tarlayers.sources.layercache import CacheUsage
 
     cache = open_cache()

@@ -21,7 +21,7 @@ from tarlayers.cli.options import (
     warn_refused,
     warn_unmatched,
 )
-from tarlayers.cli.output import write_bytes, write_lines
+from tarlayers.cli.output import write_json, write_lines
 
 
 def command(
@@ -57,7 +57,6 @@ def command(
     from tarlayers.analysis.changes import list_changes
     from tarlayers.image import find_layer
     from tarlayers.render.changes import change_lines, changes_document
-    from tarlayers.render.values import dump_json_parts
 
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, contents=True)
     warn_unmatched(chosen, quiet=quiet)
@@ -68,7 +67,7 @@ def command(
     answer = list_changes(chosen, layer=index, path=path, noise=noise, engine=engine.value)
     warn_refused(answer.refused, quiet=quiet)
     if format is Format.json:
-        write_bytes(dump_json_parts({"schema": "tarlayers.changes/1", **changes_document(answer)}))
+        write_json("changes", changes_document(answer))
     else:
         headed = index is None and len(answer.layers) > 1
         write_lines(change_lines(answer.layers, headed=headed, narrowed=path.strip("/.") != "", long=long))

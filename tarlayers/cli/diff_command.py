@@ -110,9 +110,8 @@ def command(
 def _write(diff: ImageDiff, old: str, new: str, *, stat: bool, format: DiffFormat) -> None:  # noqa: A002 # as above
     if format is DiffFormat.json:
         from tarlayers.render.diff import diff_document
-        from tarlayers.render.values import dump_json_parts
 
-        write_bytes(dump_json_parts({"schema": "tarlayers.diff/1", **diff_document(diff)}))
+        write_json("diff", diff_document(diff))
     elif format is DiffFormat.markdown:
         from tarlayers.render.diff_markdown import markdown_lines
 

@@ -21,7 +21,7 @@ from tarlayers.cli.options import (
     open_chosen,
     warn_refused,
 )
-from tarlayers.cli.output import write_bytes, write_lines, write_table
+from tarlayers.cli.output import write_json, write_lines, write_table
 from tarlayers.cli.progress import watch_reading
 
 
@@ -51,7 +51,6 @@ def command(
     from tarlayers.analysis.hidden import list_hidden
     from tarlayers.analysis.secrets import find_secrets
     from tarlayers.render import hidden as render
-    from tarlayers.render.values import dump_json_parts
     from tarlayers.shipped import FILES, NO_DIRECTORIES, trace_files
 
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, hashed=False, keep=secrets)
@@ -69,7 +68,7 @@ def command(
     del shipment  # and the merged view with it
     if format is Format.json:
         document = render.hidden_document(hidden, found, refused, top or None)
-        write_bytes(dump_json_parts({"schema": "tarlayers.hidden/1", **document}))
+        write_json("hidden", document)
         return
     if hidden:
         write_table(render.HEADER, render.hidden_cells(hidden[: top or None], masked=secrets), render.ALIGN)

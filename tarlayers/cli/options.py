@@ -187,8 +187,7 @@ def _refuse_absent(path: str) -> None:
 def _tell_archive(archive: ImageArchive) -> None:
     """Say what an archive was found to be, and how its layers are read."""
     from tarlayers.cli.outcome import complain
-    from tarlayers.render.findings import count_noun
-    from tarlayers.render.values import human_size
+    from tarlayers.render.values import count_noun, human_size
 
     in_place = archive.kind != "index" and archive.path != "-" and archive.compression == "none"
     how = ", read in place" if in_place else ""  # of all else it was said before

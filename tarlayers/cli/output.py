@@ -18,10 +18,10 @@ _BATCH = 1 << 16
 
 
 def write_json(command: str, document: Mapping[str, Any]) -> None:
-    """Write one JSON document that says which schema it follows."""
-    from tarlayers.render.values import dump_json
+    """Write one JSON document that says which schema it follows, its rows as they are made."""
+    from tarlayers.render.values import dump_json_parts
 
-    write_bytes([dump_json({"schema": f"tarlayers.{command}/1", **document})])
+    write_bytes(dump_json_parts({"schema": f"tarlayers.{command}/1", **document}))
 
 
 def write_json_list(

@@ -22,7 +22,7 @@ from tarlayers.cli.options import (
     open_chosen,
     warn_refused,
 )
-from tarlayers.cli.output import write_bytes, write_lines, write_table
+from tarlayers.cli.output import write_json, write_lines, write_table
 
 _Row = TypeVar("_Row")
 _TOP = 20  # rows that text shows unless told otherwise: what fits a terminal
@@ -50,7 +50,6 @@ def command(
     from tarlayers.analysis.dive import score_image
     from tarlayers.analysis.waste import measure_waste
     from tarlayers.render import waste as render
-    from tarlayers.render.values import dump_json_parts
 
     chosen = open_chosen(image, platform, quiet=quiet, verbose=verbose, cache=cache, contents=digests)
     for layer in chosen.layers:
@@ -61,7 +60,7 @@ def command(
     warn_refused(waste.refused, quiet=quiet)
     if format is Format.json:
         document = render.waste_document(waste, score, top or None)
-        write_bytes(dump_json_parts({"schema": "tarlayers.waste/1", **document}))
+        write_json("waste", document)
         return
     if waste.paths:
         limit = _TOP if top is None else top

@@ -9,7 +9,7 @@ from typing import Any
 
 from tarlayers.finding import CheckedBlob, Finding, VerifyReport
 from tarlayers.render.escape import escape_text
-from tarlayers.render.values import human_size
+from tarlayers.render.values import count_noun, human_size
 
 _WIDE = 100  # columns
 _INDENT = " " * 8
@@ -87,11 +87,6 @@ def _finding_lines(finding: Finding, said: str) -> Iterator[str]:
         yield f"{_INDENT}computed {escape_text(digests[1])}"
     elif digests and not blob:
         yield f"{_INDENT}{escape_text(digests[0])}"
-
-
-def count_noun(number: int, noun: str) -> str:
-    """`1 blob`, `2 blobs`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def tally_severities(severities: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tarlayers.entry import unpacked_size
 from tarlayers.render.escape import escape_path, escape_text
 from tarlayers.render.steps import brief_step
-from tarlayers.render.values import brief_time, human_size, path_fields
+from tarlayers.render.values import brief_time, count_noun, human_size, path_fields
 
 if TYPE_CHECKING:
     from tarlayers.digest import Digest
@@ -196,7 +196,7 @@ def inspect_lines(archive: ImageArchive, images: Mapping[int, Image]) -> Iterato
     absent = sum(other.kind == "absent" for other in archive.others)
     yield (
         f"{escape_text(archive.path)}: {archive.kind}{packed}, {human_size(archive.size)}, "
-        f"{count} image{'' if count == 1 else 's'}{f', {absent} not in the archive' if absent else ''}"
+        f"{count_noun(count, 'image')}{f', {absent} not in the archive' if absent else ''}"
         f"{_count_unlisted(archive)}"
     )
     if archive.index_file is not None:
@@ -219,7 +219,7 @@ def _count_unlisted(archive: ImageArchive) -> str:
     containers = sum(image.container is not None for image in archive.unlisted)
     parents = len(archive.unlisted) - containers
     text = f", {parents} more that those are built on" if parents else ""
-    return f"{text}, {containers} container{'' if containers == 1 else 's'}" if containers else text
+    return f"{text}, {count_noun(containers, 'container')}" if containers else text
 
 
 def _origin_line(index: IndexFile) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from tarlayers.analysis.lint.codes import CODES, SEVERITIES, Finding
 from tarlayers.analysis.lint.report import LintReport
 from tarlayers.render.escape import escape_path, escape_text, raw_base64
-from tarlayers.render.findings import count_noun, tally_severities
+from tarlayers.render.findings import tally_severities
+from tarlayers.render.values import count_noun
 
 
 def lint_document(report: LintReport) -> dict[str, Any]:

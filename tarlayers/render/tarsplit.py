@@ -10,7 +10,7 @@ from tarlayers.entry import Entry
 from tarlayers.formats.tarsplit import FileRecord
 from tarlayers.render.escape import escape_text
 from tarlayers.render.listing import Row
-from tarlayers.render.values import human_size, raw_entry_dict
+from tarlayers.render.values import count_noun, human_size, raw_entry_dict
 
 Member = tuple[Entry, FileRecord]
 
@@ -54,7 +54,7 @@ def check_lines(report: SplitReport) -> Iterator[str]:
     """One line a finding, then what was checked and how it came out."""
     for fault in report.faults:
         yield f"{fault.severity} {fault.code} {escape_text(fault.name)}: {escape_text(fault.message)}"
-    files = f"{report.files} file{'' if report.files == 1 else 's'}"
+    files = count_noun(report.files, "file")
     wrong = sum(fault.severity == "error" for fault in report.faults)
     verdict = f"{wrong} not as recorded" if wrong else "as recorded"
     yield f"verified {files}, {human_size(report.bytes)}: {verdict}"

@@ -10,7 +10,7 @@ from tarlayers.analysis.policy.verdict import Hit, RuleResult, Verdict
 from tarlayers.formats.policy import EXPIRED, Hidden, Ignore, Rule, Touch
 from tarlayers.render.escape import escape_text
 from tarlayers.render.steps import brief_step
-from tarlayers.render.values import human_size
+from tarlayers.render.values import count_noun, human_size
 
 STEP_WIDTH = 60  # of an instruction beside a path
 _SHARED_PATHS = frozenset(("P005", "P006"))  # whose shares are paths; other shares are layers
@@ -99,13 +99,13 @@ def describe_result(result: RuleResult) -> str:
     if result.skipped is not None and result.status == "skip":
         return result.skipped
     if result.rule.kind.unit == "list":
-        words = [_count(len(result.hits), "violation") if result.hits else "nothing found"]
+        words = [count_noun(len(result.hits), "violation") if result.hits else "nothing found"]
     else:
         words = [describe_value(result)]
     if result.allowed:
         words.append(f"{len(result.allowed)} allowed")
     if result.expired:
-        words.append(f"{_count(len(result.expired), 'exception')} expired")
+        words.append(f"{count_noun(len(result.expired), 'exception')} expired")
     return ", ".join(words)
 
 
@@ -179,7 +179,8 @@ def summarize(verdict: Verdict) -> str:
     asked = [result for result in verdict.results if result.status != "skip"]
     failed = sum(result.status == "fail" for result in asked)
     skipped = len(verdict.results) - len(asked)
-    words = f"{failed} of {_count(len(asked), 'rule')} violated" if failed else f"{_count(len(asked), 'rule')} kept"
+    rules = count_noun(len(asked), "rule")
+    words = f"{failed} of {rules} violated" if failed else f"{rules} kept"
     return words + (f", {skipped} skipped" if skipped else "")
 
 
@@ -190,10 +191,6 @@ def title_of(verdict: Verdict) -> str:
         argument = f"standard input{argument[1:]}"
     name = escape_text(verdict.name)
     return argument if name in argument or not name else f"{argument} ({name})"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def first_of(rows: Sequence[str], most: int | None) -> Iterator[str]:
