@@ -19,7 +19,7 @@ from tarlayers.render.images import shorten
 from tarlayers.render.steps import brief_step
 from tarlayers.render.values import human_size
 
-Row = TypeVar("Row")
+Item = TypeVar("Item")
 _HISTORY_WIDTH, _LAYER_STEP_WIDTH, _FILE_STEP_WIDTH = 200, 72, 48
 _MOST_ROWS = 200  # GitHub cuts a comment off at 65 536 characters
 _KINDS = {"A": "added", "C": "changed", "D": "deleted", "R": "moved", "=": ""}
@@ -122,7 +122,7 @@ def _step_cell(step: str | None, width: int) -> str:
 
 
 def _details(
-    title: str, header: Sequence[str], rows: Sequence[Row], cells: Callable[[Row], Sequence[str]]
+    title: str, header: Sequence[str], rows: Sequence[Item], cells: Callable[[Item], Sequence[str]]
 ) -> Iterator[str]:
     yield ""
     yield f"<details><summary>{title}: {len(rows)}</summary>"

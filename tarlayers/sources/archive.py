@@ -123,7 +123,7 @@ def open_directory(path: str) -> Archive:
 
     def refuse(error: OSError) -> None:
         if _LAYOUT_DIRECTORY.fullmatch(str(Path(error.filename).relative_to(root))):
-            raise ReadFailed(f"cannot be read: {error.strerror}", place=str(error.filename)) from error
+            raise _forbid(error) from error
 
     for directory, subdirectories, files in os.walk(root, onerror=refuse, followlinks=True):
         below = Path(directory).relative_to(root)
@@ -143,12 +143,16 @@ def open_directory(path: str) -> Archive:
     return Archive("directory", path, total, list_blobs(blobs), None)
 
 
+def _forbid(error: OSError) -> ReadFailed:
+    return ReadFailed(f"cannot be read: {error.strerror}", place=str(error.filename))
+
+
 def _file_blob(name: str, path: Path) -> Blob | None:
     try:
         status = path.stat()
     except OSError as error:  # else it is a link that leads nowhere
         if isinstance(error, PermissionError) and _LAYOUT_DIRECTORY.fullmatch(str(Path(name).parent)):
-            raise ReadFailed(f"cannot be read: {error.strerror}", place=str(path)) from error
+            raise _forbid(error) from error
         return None
     if not stat.S_ISREG(status.st_mode):
         return None
