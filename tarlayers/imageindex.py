@@ -16,7 +16,7 @@ from tarlayers.imagearchive import ImageArchive
 from tarlayers.sources.agreement import compare_documents
 from tarlayers.sources.layout import LAYOUT_FILE
 from tarlayers.sources.locate import locate_images
-from tarlayers.stores.store import WHOLE, OnRead, Store
+from tarlayers.stores.store import WHOLE, OnRead
 
 
 def write_index(
@@ -52,7 +52,7 @@ def _describe(
 ) -> IndexFile:
     store = archive.store
     bare = archive.layout.kind == "none"
-    indexed = {_follow(store, layer.blob or WHOLE): layer for layer in layers}
+    indexed = {store.resolve(layer.blob or WHOLE): layer for layer in layers}
     others = [] if bare else [name for name in _find_blobs(archive, numbers) if name not in documents]
     blobs = dict.fromkeys([*indexed, *others])
     origin = Origin(archive.kind, archive.size, archive.compression)
@@ -69,11 +69,6 @@ def _describe(
         compressions={name: store.compression(name) for name in blobs},
         layers={name: _pack_layer(layer, contents=contents) for name, layer in indexed.items()},
     )
-
-
-def _follow(store: Store, name: str) -> str:
-    """Give the member that holds the bytes, where the given one is a link."""
-    return store.aliases.get(name, name)
 
 
 def _pack_layer(layer: Layer, *, contents: bool) -> IndexedLayer:
@@ -147,4 +142,4 @@ def _find_blobs(archive: ImageArchive, numbers: Collection[int]) -> Iterator[str
     left_out = parts[False] - parts[True]
     for claim in archive.layout.claims:
         if claim.blob is not None and claim.blob not in left_out:
-            yield _follow(archive.store, claim.blob)
+            yield archive.store.resolve(claim.blob)

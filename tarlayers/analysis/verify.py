@@ -68,8 +68,8 @@ class _Verifying:
         self._store = archive.store
         self._users = _name_users(archive)
         readable = (layer for image in archive.images for layer in image.layers if not layer.unreadable)
-        self._layers = dict.fromkeys(self._follow(layer.blob or WHOLE) for layer in readable)
-        named = [self._follow(claim.blob) for claim in archive.layout.claims if claim.blob is not None]
+        self._layers = dict.fromkeys(self._store.resolve(layer.blob or WHOLE) for layer in readable)
+        named = [self._store.resolve(claim.blob) for claim in archive.layout.claims if claim.blob is not None]
         self._blobs = dict.fromkeys([*named, *self._layers])
         self._computed: dict[str, _Computed] = {}
         self._findings: list[Finding] = []
@@ -104,14 +104,10 @@ class _Verifying:
         users = dict(self._users)
         for claim in self._archive.layout.claims:
             if claim.blob is not None and claim.role != "name":
-                users.setdefault(self._follow(claim.blob), claim.place)
+                users.setdefault(self._store.resolve(claim.blob), claim.place)
         order = {blob: i for i, blob in enumerate(users)}
         for name in sorted(names, key=lambda name: (order.get(name, len(order)), name)):
             yield CheckedBlob(name, users.get(name, ""), self._stored_size(name), name not in self._wrong)
-
-    def _follow(self, blob: str) -> str:
-        """Give the member that holds the bytes, where the given one is a link."""
-        return self._store.aliases.get(blob, blob)
 
     def _stored_size(self, name: str) -> int:
         if name != WHOLE:
@@ -141,7 +137,7 @@ class _Verifying:
             if claim.blob is None:
                 self._note_absent(claim)
                 continue
-            blob = self._follow(claim.blob)
+            blob = self._store.resolve(claim.blob)
             if claim.digest is not None:
                 by_value.setdefault((blob, claim.digest), []).append(claim)
             if claim.size is not None:
@@ -156,7 +152,7 @@ class _Verifying:
     def _check_data(self, claim: BlobClaim) -> None:
         if claim.data is None or claim.digest is None:
             return
-        place = self._user(self._follow(claim.blob), claim.place) if claim.blob is not None else claim.place
+        place = self._user(self._store.resolve(claim.blob), claim.place) if claim.blob is not None else claim.place
         try:
             embedded = b64decode(claim.data.translate(_LINE_BREAKS), validate=True)
         except ValueError:
@@ -247,7 +243,7 @@ class _Verifying:
             elif layer.unreadable:
                 why = f"foreign, to be had from {' '.join(layer.urls)}" if layer.urls else layer.unreadable
                 message = f"content not readable: {why}"
-                self._add("V014", place, layer.claimed_diff_id, None, message, self._follow(layer.blob or ""))
+                self._add("V014", place, layer.claimed_diff_id, None, message, self._store.resolve(layer.blob or ""))
             else:
                 self._check_layer(place, layer)
 
@@ -295,7 +291,7 @@ class _Verifying:
             self._add("V025", image.name, claimed, own, message)
 
     def _check_layer(self, place: str, layer: Layer) -> None:
-        blob = self._follow(layer.blob or WHOLE)
+        blob = self._store.resolve(layer.blob or WHOLE)
         computed = self._computed[blob]
         claimed = layer.claimed_diff_id
         if computed.layer is None:
@@ -370,7 +366,7 @@ def _name_users(archive: ImageArchive) -> dict[str, str]:
     users: dict[str, str] = {}
     for image in archive.images:
         for blob, name in _parts(image):
-            users.setdefault(archive.store.aliases.get(blob, blob), name)
+            users.setdefault(archive.store.resolve(blob), name)
     manifests = {image.manifest_digest: image.name for image in archive.images}
     for claim in archive.layout.claims:
         if claim.blob is not None and claim.role == "manifest" and claim.digest in manifests:

@@ -55,8 +55,8 @@ def find_document_faults(
 
 def _list_documents(archive: ImageArchive, layers: Collection[str]) -> Iterator[str]:
     """Yield the documents that tell of images."""
-    aliases, layout = archive.store.aliases, archive.layout
-    told = {aliases.get(claim.blob, claim.blob) for claim in layout.claims if claim.blob is not None}
+    layout = archive.layout
+    told = {archive.store.resolve(claim.blob) for claim in layout.claims if claim.blob is not None}
     told |= {image.config_blob for image in layout.images if image.config_blob is not None}
     for name in sorted(told.difference(layers) | _INDEXES):
         if name in archive.store.documents:

@@ -67,7 +67,7 @@ class CachedStore(SeekStore):
 
     def find_outline(self, name: str, on_read: OnRead | None = None) -> Outline | None:
         """Give the outline of a layer that is kept and not in memory."""
-        name = self.aliases.get(name, name)
+        name = self.resolve(name)
         with self._lock:
             if name in self._indexes:
                 return None
@@ -151,7 +151,7 @@ class CachedStore(SeekStore):
         """Give what is known; read the layer for the others, and keep them if its digest is known."""
         from tarlayers.stores.layerfile import FileDigests, encode_digests  # noqa: PLC0415 # as above
 
-        name = self.aliases.get(name, name)
+        name = self.resolve(name)
         blob = self._blob(name)
         digest = self._recall(name, blob) if blob.size >= self._cache.least_bytes else None
         if digest is None:

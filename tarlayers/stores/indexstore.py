@@ -34,7 +34,11 @@ class IndexStore:
 
     def holds(self, name: str) -> bool:
         """Say whether the blob was looked at: those of images that were left out were not."""
-        return self.aliases.get(name, name) in self._index.digests or name in self.documents
+        return self.resolve(name) in self._index.digests or name in self.documents
+
+    def resolve(self, name: str) -> str:
+        """Follow a link."""
+        return self.aliases.get(name, name)
 
     def as_layer(self) -> IndexStore:
         """Give the store itself: it holds what answers ask for, and no more."""
@@ -42,11 +46,11 @@ class IndexStore:
 
     def compression(self, name: str) -> str:
         """Give what was sniffed when the index was made."""
-        return self._index.compressions.get(self.aliases.get(name, name), "none")
+        return self._index.compressions.get(self.resolve(name), "none")
 
     def index(self, name: str, demand: Demand = ENTRIES, on_read: OnRead | None = None) -> LayerIndex:  # noqa: ARG002 # nothing is read
         """Expand a layer. ContentAbsent where content digests are asked for and were left out."""
-        name = self.aliases.get(name, name)
+        name = self.resolve(name)
         layer = self._index.layers.get(name)
         if layer is None:
             raise ContentAbsent("this member is no layer of the index", place=name)
@@ -93,7 +97,7 @@ class IndexStore:
         """Hash a document, which is here; of other blobs give the digest computed when the index was made."""
         if name in self.documents:
             return Digest.of(self.documents[name], name_algorithm(name))
-        name = self.aliases.get(name, name)
+        name = self.resolve(name)
         if name not in self._index.digests:
             raise ContentAbsent("not in the index", place=name)
         return self._index.digests[name]

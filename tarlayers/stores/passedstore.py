@@ -52,6 +52,10 @@ class PassedStore:
         self.digests: dict[str, Digest] = {}
         self.compressions: dict[str, str] = {}
 
+    def resolve(self, name: str) -> str:
+        """Follow a link."""
+        return self.aliases.get(name, name)
+
     def as_layer(self) -> PassedStore:
         """Give what is known of the stream as a layer."""
         store = PassedStore(self.limits)
@@ -91,7 +95,7 @@ class PassedStore:
             self._refuse_deep(name)
             raise ContentAbsent("this member is no layer", place=name)
         if isinstance(found, TarlayersError):
-            raise found.inside(self.aliases.get(name, name))
+            raise found.inside(self.resolve(name))
         if hashed and found.diff_id is None:
             raise ContentAbsent(_NOT_HASHED, place=name)
         return found

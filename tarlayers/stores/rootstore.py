@@ -48,6 +48,10 @@ class RootStore:
     duplicates: Mapping[str, int] = MappingProxyType({})
     end_mark = True
 
+    def resolve(self, name: str) -> str:
+        """Give the name: no layer of a root is a link."""
+        return name
+
     def as_layer(self) -> RootStore:
         """Give the store itself: a root is never a layer."""
         return self

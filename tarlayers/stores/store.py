@@ -72,6 +72,9 @@ class Store(Protocol):
     def end_mark(self) -> bool:
         """Whether the archive's tar ends as it has to."""
 
+    def resolve(self, name: str) -> str:
+        """Give the member that holds the bytes of a blob: the one that a link leads to, and itself where it is none."""
+
     def as_layer(self) -> Store:
         """Give the archive as a layer alone, where no member of it is a blob: nothing is kept of them then."""
 
@@ -132,6 +135,10 @@ class SeekStore:
         self.duplicates = archive.duplicates
         self.end_mark = archive.end_mark
 
+    def resolve(self, name: str) -> str:
+        """Follow a link."""
+        return self.aliases.get(name, name)
+
     def as_layer(self) -> SeekStore:
         """Give the archive as a layer."""
         return SeekStore(self.archive.as_layer(), self.limits)
@@ -147,7 +154,7 @@ class SeekStore:
 
     def index(self, name: str, demand: Demand = ENTRIES, on_read: OnRead | None = None) -> LayerIndex:
         """Hop over a plain layer's contents unless digests are asked for; read it through otherwise."""
-        name = self.aliases.get(name, name)
+        name = self.resolve(name)
         with self._lock:
             known = self._indexes.get(name)
         if known is not None and demand.is_met(known):
@@ -172,7 +179,7 @@ class SeekStore:
 
     def scan(self, name: str, on_read: OnRead | None = None) -> LayerScan:
         """Keep entries only of a layer whose end, or what is found there, is that of a table of contents."""
-        name = self.aliases.get(name, name)
+        name = self.resolve(name)
         if name == WHOLE:  # nothing claims a digest of it
             return self.index(name, on_read=on_read)
         blob = self._blob(name)
@@ -223,7 +230,7 @@ class SeekStore:
         decompress any other up to the last of them.
         """
         with self._lock:
-            index = self._indexes.get(self.aliases.get(name, name))
+            index = self._indexes.get(self.resolve(name))
         known = index.member_digests if index is not None else {}
         missing = offsets - known.keys()
         found = self._read_files(name, missing) if missing else {}
@@ -254,7 +261,7 @@ class SeekStore:
 
     def digest(self, name: str) -> Digest:
         """Hash the blob, unless an index already did."""
-        name = self.aliases.get(name, name)
+        name = self.resolve(name)
         if name not in self._digests:
             meter = Meter(algorithm=name_algorithm(name))
             for _ in meter.watch(self._blob(name).chunks()):
