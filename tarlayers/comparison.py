@@ -22,7 +22,7 @@ from tarlayers.outline import find_marked
 from tarlayers.stores.store import OnRead
 
 Stack = tuple[Layer, ...]
-Source = tuple[int, str | None]
+LayerSource = tuple[int, str | None]
 _SHA256 = hashlib.sha256().digest_size
 
 
@@ -52,7 +52,7 @@ def is_same_layer(a: Layer, b: Layer) -> bool:
 def _number_layers(stacks: Iterable[Sequence[Layer]]) -> tuple[list[int], ...]:
     """Give each layer a number: one blob has one, whatever is claimed of it, and equal layers have the same."""
     numbers = count()
-    by_source: dict[Source, int] = {}
+    by_source: dict[LayerSource, int] = {}
     by_diff_id: dict[Digest | None, tuple[int, Layer]] = {}
 
     def number(layer: Layer) -> int:

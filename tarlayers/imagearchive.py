@@ -22,7 +22,7 @@ from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded, require_lim
 from tarlayers.recordedimage import make_bare_image, make_image
 from tarlayers.reference import choose_image
 from tarlayers.sources.archive import Archive, open_directory, open_tar
-from tarlayers.sources.blob import read_descriptor, read_stream
+from tarlayers.sources.blob import read_file_at, read_stream
 from tarlayers.sources.layout import LAYOUT_FILE, Layout
 from tarlayers.sources.locate import locate_images
 from tarlayers.sources.members import has_image_member
@@ -171,7 +171,7 @@ def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
     except OSError as error:
         raise MalformedInput(error.strerror or str(error), place=path) from error
     with os.fdopen(descriptor, "rb", buffering=0) as stream, naming(path):
-        head = read_descriptor(descriptor, 0, SNIFF_BYTES, "") if stream.seekable() else b""
+        head = read_file_at(descriptor, 0, SNIFF_BYTES, "") if stream.seekable() else b""
         if not stream.seekable() or _passes(head):
             return _open_packed(path, stream, needs, limits)
         if not os.fstat(descriptor).st_size:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tarlayers.errors import UnsupportedInput
-from tarlayers.formats.tlx import IndexedLayer, IndexFile, Origin, pack_entries, write_tlx
+from tarlayers.formats.tlx import IndexedArchive, IndexedLayer, IndexFile, pack_entries, write_tlx
 from tarlayers.image import Image, Layer, load_layers
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.sources.agreement import compare_documents
@@ -55,7 +55,7 @@ def _describe(
     indexed = {store.resolve(layer.blob or WHOLE): layer for layer in layers}
     others = [] if bare else [name for name in _find_blobs(archive, numbers) if name not in documents]
     blobs = dict.fromkeys([*indexed, *others])
-    origin = Origin(archive.kind, archive.size, archive.compression)
+    origin = IndexedArchive(archive.kind, archive.size, archive.compression)
     return IndexFile(
         origin=archive.index_file.origin if archive.index_file else origin,
         contents=contents,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
-from tarlayers.comparison import Source, Stack, find_rivals, is_same_layer
+from tarlayers.comparison import LayerSource, Stack, find_rivals, is_same_layer
 from tarlayers.errors import naming
 from tarlayers.image import Image, Layer, count_hoppers, load_layers, run_each
 from tarlayers.merging.engine import OutlinedLayer, merge_forks, merge_reached
@@ -102,17 +102,17 @@ def _merge_reached(pair: ImagePair, on_read: OnRead | None) -> tuple[RootFS, ...
     return merge_reached(outlined, *above)
 
 
-def _load_pair(pair: ImagePair, on_read: OnRead | None, *, outlined: bool = False) -> Mapping[Source, Outline]:
+def _load_pair(pair: ImagePair, on_read: OnRead | None, *, outlined: bool = False) -> Mapping[LayerSource, Outline]:
     """Index the layers of both, several at a time, those first that are not shared. What of them has to be decompressed
     is hashed as it passes, and of shared layers those files that another may be equal to; plain ones are hopped over,
     and hashed where it turns out to matter.
 
     If `outlined`, give those outlines of shared layers that are kept, whose entries are then not made.
     """
-    layers: dict[Source, Layer] = {}
-    places: dict[Source, str] = {}
-    hashed: set[Source] = set()
-    outlines: dict[Source, Outline] = {}
+    layers: dict[LayerSource, Layer] = {}
+    places: dict[LayerSource, str] = {}
+    hashed: set[LayerSource] = set()
+    outlines: dict[LayerSource, Outline] = {}
     for which, image, stack in zip(("old", "new"), (pair.old, pair.new), pair.stacks, strict=True):
         for layer in stack:
             layers.setdefault(layer.source, layer)

@@ -20,12 +20,7 @@ from tarlayers.trace import Event, Step, follow_layers
 FILES = frozenset(("file",))
 NO_DIRECTORIES = frozenset(("file", "symlink", "char", "block", "fifo"))
 
-CAUSES = ("overwritten", "deleted_file", "deleted_dir", "not_unpacked")
-"""Why a file is hidden: another entry took its path; its own name was whited out; a directory above it went
-(whited out, made opaque, or replaced by what is no directory); no engine unpacks such an entry, or it is one for
-the root itself."""
-
-Key = tuple[int, int]
+_Key = tuple[int, int]
 """The layer and the offset of the entry's header: what a file is known by."""
 
 
@@ -42,7 +37,10 @@ class ShippedFile(NamedTuple):
     hidden_by: int | None
     """The layer that hid it; None for a visible file."""
     cause: str | None
-    """One of CAUSES; None for a visible file."""
+    """`overwritten`: another entry took its path; `deleted_file`: its own name was whited out; `deleted_dir`: a
+    directory above it went (whited out, made opaque, or replaced by what is no directory); `not_unpacked`: no engine
+    unpacks such an entry, or it is one for the root itself. None for a visible file.
+    """
     event: Event | None
     """What hid it; None for a visible file and for one that was not unpacked."""
 
@@ -116,16 +114,16 @@ class _Tracing:
     def __init__(self, types: frozenset[str]) -> None:
         self.types = types
         self.directories: Mapping[str, Directory] = {}  # of the view so far
-        self._others: dict[Key, dict[str, None]] = {}
+        self._others: dict[_Key, dict[str, None]] = {}
         """Names that files have, or had, beside the one that their entries say."""
-        self._hidden: dict[Key, tuple[int, Event]] = {}
+        self._hidden: dict[_Key, tuple[int, Event]] = {}
         """The layer that took the last name of a file, and what it did to the one that the file is known by."""
-        self._gone: dict[Key, tuple[str, ...]] = {}
+        self._gone: dict[_Key, tuple[str, ...]] = {}
         """The names that went together, where there were several."""
 
     def take(self, step: Step) -> None:
         self.directories = step.directories
-        went: dict[Key, list[Event]] = {}
+        went: dict[_Key, list[Event]] = {}
         # Names that come are counted before names that go: in place, a layer may link to a file and then delete
         # the name that it had.
         for path, node in step.renamed():
@@ -145,7 +143,7 @@ class _Tracing:
         for key, events in went.items():
             self._hide(key, events, step.layer)
 
-    def _hide(self, key: Key, events: Sequence[Event], layer: int) -> None:
+    def _hide(self, key: _Key, events: Sequence[Event], layer: int) -> None:
         """Take note of a file some names of which went, unless it has others."""
         before = events[0].before
         if before is None or self._has_name(key, before.entry):
@@ -156,12 +154,12 @@ class _Tracing:
         if len(names) > 1:
             self._gone[key] = names
 
-    def _key(self, node: Node | None) -> Key | None:
+    def _key(self, node: Node | None) -> _Key | None:
         if node is None or node.entry.type not in self.types:
             return None
         return node.layer, node.entry.offset
 
-    def _has_name(self, key: Key, entry: Entry) -> bool:
+    def _has_name(self, key: _Key, entry: Entry) -> bool:
         """Say whether a file has a visible name. Those that it had are forgotten on the way: a layer that gives one
         back tells of it, and to pass them again in each layer would cost the product of both.
         """
@@ -175,11 +173,11 @@ class _Tracing:
                 return True
         return False
 
-    def _names(self, key: Key, entry: Entry) -> list[str]:
+    def _names(self, key: _Key, entry: Entry) -> list[str]:
         """Give the names of a file that are visible."""
         return [name for name in self._others.get(key, {}).keys() | {entry.path} if self._shows(name, key)]
 
-    def _shows(self, path: str, key: Key) -> bool:
+    def _shows(self, path: str, key: _Key) -> bool:
         """Say whether a path is a file in the view so far."""
         beside = self.directories.get(path.rpartition("/")[0])
         return beside is not None and self._key(beside.node(path)) == key

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarlayers.merging.difference import name_differences
-from tarlayers.merging.engine import HasEntries, LayerRecord, Merging
+from tarlayers.merging.engine import HasEntries, LayerNotes, Merging
 from tarlayers.merging.tree import Directory, Tree
 from tarlayers.rootfs import Node, Refusal, RootFS, sort_paths
 
@@ -56,12 +56,12 @@ class LayerTrace:
 class Step:
     """A layer that was just put on. It answers until the next one is."""
 
-    def __init__(self, layer: int, record: LayerRecord, tree: Tree, refused: Sequence[Refusal], known: int) -> None:
+    def __init__(self, layer: int, notes: LayerNotes, tree: Tree, refused: Sequence[Refusal], known: int) -> None:
         self.layer = layer
         self.refused = tuple(refused[known:])
         """What the engine would not unpack of this layer."""
         self._all_refused = refused
-        self._record = record
+        self._notes = notes
         self._tree = tree
 
     @property
@@ -84,7 +84,7 @@ class Step:
     def event(self, path: str) -> Event | None:
         """Give what happened to a path; None where nothing did."""
         after = self._tree.get(path)
-        known = self._record.log.get(path)
+        known = self._notes.log.get(path)
         if known is not None:
             before, cause, by = known
             if after is None:
@@ -94,7 +94,7 @@ class Step:
 
     def displaced(self) -> Iterator[Event]:
         """Yield the events of what was there before, in no order that means anything."""
-        for path, known in self._record.log.items():
+        for path, known in self._notes.log.items():
             event = self.event(path) if known is not None else None
             if event is not None:
                 yield event
@@ -103,39 +103,39 @@ class Step:
         """Yield what the layer wrote that is not where, or whose, one would think: all names of an inode but one,
         what stands below symlinks, and names of an inode of a lower layer. In no order that means anything.
         """
-        unpacked = self._record.unpacked
+        unpacked = self._notes.unpacked
         if unpacked is not None:
             yield from ((path, node) for path, node in unpacked.renamed() if node.entry.type != "whiteout")
             return
-        for path in self._record.log:
+        for path in self._notes.log:
             node = self._tree.get(path)
             if node is not None and (node.entry.path != path or node.layer != self.layer):
                 yield path, node
 
     def lost(self) -> Iterator[Event]:
         """Yield what the layer wrote and displaced or deleted again itself, in tar order."""
-        for path, node, cause, by in self._record.lost:
+        for path, node, cause, by in self._notes.lost:
             yield Event(path, node, self._tree.get(path), cause, by)
 
     def _touched(self) -> Iterator[str]:
-        log, unpacked = self._record.log, self._record.unpacked
+        log, unpacked = self._notes.log, self._notes.unpacked
         yield from log
         for children in unpacked.dirs.values() if unpacked is not None else ():
             yield from (path for path in children if path not in log)
 
     def _is_written(self, path: str) -> bool:
-        unpacked = self._record.unpacked
-        return path in self._record.log if unpacked is None else unpacked.entry(path) is not None
+        unpacked = self._notes.unpacked
+        return path in self._notes.log if unpacked is None else unpacked.entry(path) is not None
 
 
 def follow_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") -> Iterator[Step]:
     """Merge layers one at a time, base first, and stop after each."""
     merging = Merging(engine)
     for index, layer in enumerate(layers):
-        record = LayerRecord()
+        notes = LayerNotes()
         known = len(merging.refused)
-        merging.add(layer, record)
-        yield Step(index, record, merging.tree, merging.refused, known)
+        merging.add(layer, notes)
+        yield Step(index, notes, merging.tree, merging.refused, known)
 
 
 def trace_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") -> Iterator[LayerTrace]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tarlayers.entry import Entry
 
-FILES = "/Files"
+_FILES = "/Files"
 _PARTS = ("Files", "Hives", "UtilityVM")
 
 
@@ -29,12 +29,12 @@ def show_files(entries: Sequence[Entry]) -> Sequence[Entry]:
 
 def _move_files(entries: Iterable[Entry]) -> Iterator[Entry]:
     for entry in entries:
-        if entry.type == "global" or not entry.path.startswith(FILES + "/"):
+        if entry.type == "global" or not entry.path.startswith(_FILES + "/"):
             continue
         link = entry.link
         if entry.type == "hardlink" and link is not None:
             link = link.removeprefix("/").removeprefix("./").removeprefix("Files/")
-        yield entry._replace(path=entry.path[len(FILES) :], link=link, name=_name_of(entry))
+        yield entry._replace(path=entry.path[len(_FILES) :], link=link, name=_name_of(entry))
 
 
 def _name_of(entry: Entry) -> str:

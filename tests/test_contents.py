@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tarlayers.errors import ContentAbsent, MalformedInput
-from tarlayers.sources.contents import open_directory, open_layer
+from tarlayers.sources.contents import open_layer, open_unpacked
 from tests.build import directory, file, hardlink, layer
 from tests.splits import CONTENT, REGIONS, pax_sparse
 
@@ -56,7 +56,7 @@ def unpacked(tmp_path: Path) -> Path:
     ],
 )
 def test_a_directory_is_the_root_that_names_and_links_end_at(unpacked: Path, name: bytes, want: bytes) -> None:
-    with open_directory(str(unpacked)) as open_content:
+    with open_unpacked(str(unpacked)) as open_content:
         assert content(open_content(name)) == want
 
 
@@ -80,7 +80,7 @@ def test_a_directory_is_the_root_that_names_and_links_end_at(unpacked: Path, nam
     ],
 )
 def test_what_is_no_file_inside_is_absent(unpacked: Path, name: bytes, reason: str) -> None:
-    with open_directory(str(unpacked)) as open_content, pytest.raises(ContentAbsent, match=reason):
+    with open_unpacked(str(unpacked)) as open_content, pytest.raises(ContentAbsent, match=reason):
         content(open_content(name))
 
 
@@ -97,7 +97,7 @@ def open_descriptors() -> set[int]:
 def test_descriptors_are_closed(unpacked: Path) -> None:
     before = open_descriptors()
     for _ in range(3):
-        with open_directory(str(unpacked)) as open_content:
+        with open_unpacked(str(unpacked)) as open_content:
             for name in (b"top", b"usr/lib/x", b"loop/x", b"nope/x", b"lib/x", b"top"):
                 try:
                     next(iter(open_content(name)))
@@ -111,7 +111,7 @@ def test_holes_of_the_file_system_are_not_read(tmp_path: Path) -> None:
         stream.seek(1 << 40)
         stream.write(b"end")
         stream.truncate((1 << 40) + (1 << 20))
-    with open_directory(str(tmp_path)) as open_content:
+    with open_unpacked(str(tmp_path)) as open_content:
         runs = list(open_content(b"holes"))
     sizes = [run if isinstance(run, int) else len(run) for run in runs]
     assert sum(sizes) == (1 << 40) + (1 << 20)

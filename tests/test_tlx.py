@@ -20,9 +20,9 @@ from tarlayers.errors import LimitExceeded, MalformedInput, TarlayersError, Unsu
 from tarlayers.formats.columns import ColumnReader, ColumnWriter
 from tarlayers.formats.magic import TLX_MAGIC, is_tlx
 from tarlayers.formats.tlx import (
+    IndexedArchive,
     IndexedLayer,
     IndexFile,
-    Origin,
     Section,
     pack_entries,
     parse_tlx,
@@ -220,7 +220,7 @@ def test_entries_are_few_bytes() -> None:
 # -- files -----------------------------------------------------------------------------------------
 
 INDEX = IndexFile(
-    origin=Origin("docker-archive", 48128, "gzip"),
+    origin=IndexedArchive("docker-archive", 48128, "gzip"),
     contents=True,
     end_mark=True,
     chosen=(1, 3),
@@ -309,8 +309,8 @@ def wrong_head(**fields: Any) -> bytes:
 
 
 WRONG = {
-    "kind": wrong_head(origin=Origin("no kind\n", 1, "none")),
-    "compression": wrong_head(origin=Origin("dir", 1, "rar")),
+    "kind": wrong_head(origin=IndexedArchive("no kind\n", 1, "none")),
+    "compression": wrong_head(origin=IndexedArchive("dir", 1, "rar")),
     "size": wrong_head(sizes={**INDEX.sizes, "\udcff": 1 << 63}),
     "document without a member": wrong_head(sizes={"layer.tar": 7}),
     "document of another size": wrong_head(sizes={**INDEX.sizes, "manifest.json": 3}),

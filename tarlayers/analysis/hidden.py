@@ -25,7 +25,7 @@ class HiddenFile(NamedTuple):
     """Its own layer, where that wrote the path twice, deleted it again, or has what no engine unpacks."""
     hidden_by_step: str | None
     cause: str
-    """One of shipped.CAUSES."""
+    """As of a ShippedFile."""
     how: str
     """`entry whiteout opaque replaced` as a trace has them; `refused` for what no engine unpacks."""
     by: str

@@ -16,7 +16,7 @@ _MERGED_TYPES = frozenset(("file", "dir", "symlink", "char", "block", "fifo"))
 _RAW_TYPES = frozenset(("hardlink", "unknown"))  # in a merged view a hard link is what it leads to
 
 
-class Row(NamedTuple):
+class ListedPath(NamedTuple):
     """One visible path."""
 
     path: str
@@ -26,7 +26,7 @@ class Row(NamedTuple):
     """Other visible names of the same inode."""
 
 
-class Rows(Sequence[Row]):
+class ListedPaths(Sequence[ListedPath]):
     """Rows that are made when they are looked at: kept, they would be 90 bytes each."""
 
     def __init__(self, rootfs: RootFS, paths: Sequence[str]) -> None:
@@ -38,21 +38,21 @@ class Rows(Sequence[Row]):
         return len(self.paths)
 
     @overload
-    def __getitem__(self, at: int) -> Row: ...
+    def __getitem__(self, at: int) -> ListedPath: ...
     @overload
-    def __getitem__(self, at: slice) -> list[Row]: ...
-    def __getitem__(self, at: int | slice) -> Row | list[Row]:
+    def __getitem__(self, at: slice) -> list[ListedPath]: ...
+    def __getitem__(self, at: int | slice) -> ListedPath | list[ListedPath]:
         return list(self._make(self.paths[at])) if isinstance(at, slice) else next(self._make([self.paths[at]]))
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[ListedPath]:
         return self._make(self.paths)
 
-    def _make(self, paths: Sequence[str]) -> Iterator[Row]:
+    def _make(self, paths: Sequence[str]) -> Iterator[ListedPath]:
         links = self._links
         for path, (entry, layer) in zip(paths, self._rootfs.find_nodes(paths), strict=True):
             names = links.get((id(entry), layer)) if links else None
             others = leave_out(names, path) if names else ()
-            yield tuple.__new__(Row, (path, entry, layer, others))  # a call of Row takes three times as long
+            yield tuple.__new__(ListedPath, (path, entry, layer, others))  # a call takes thrice as long
 
 
 class Selection(NamedTuple):
@@ -66,9 +66,9 @@ class Selection(NamedTuple):
     depth: int | None = None
     """How many levels below the path, for what is recursive and for one layer; None for all."""
 
-    def select(self, rootfs: RootFS) -> Rows:
+    def select(self, rootfs: RootFS) -> ListedPaths:
         """Give the rows in the order of their paths' bytes; NoSuchPath when PATH is not there."""
-        return Rows(rootfs, self.select_paths(rootfs))
+        return ListedPaths(rootfs, self.select_paths(rootfs))
 
     def select_paths(self, rootfs: RootFS) -> list[str]:
         """Give the paths alone."""
@@ -79,14 +79,14 @@ class Selection(NamedTuple):
             paths = [path for path in paths if rootfs[path].type in self.types]
         return paths
 
-    def select_tree(self, rootfs: RootFS) -> Rows:
+    def select_tree(self, rootfs: RootFS) -> ListedPaths:
         """Give the rows as a tree is drawn of them: in the order of a walk, with the directories that lead from PATH to
         what is asked for.
         """
         paths = sort_as_walk(self.select_paths(rootfs))
         if self.match is not None or self.types:
             paths = list(_lead_to(paths, self._resolve(rootfs)))
-        return Rows(rootfs, paths)
+        return ListedPaths(rootfs, paths)
 
     def select_raw(self, entries: Sequence[Entry]) -> list[Entry]:
         """Give the entries of one layer, in tar order; global headers are no entries. NoSuchPath when nothing is at

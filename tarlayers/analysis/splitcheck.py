@@ -61,9 +61,9 @@ def verify_contents(
     tar = Meter()
     files = size = 0
     faults: list[ContentFault] = []
-    for step in walk_records(records, limits):
-        _pass(tar, (step.raw,))
-        member, record = step.member, step.record
+    for piece in walk_records(records, limits):
+        _pass(tar, (piece.raw,))
+        member, record = piece.member, piece.record
         if member is None or record is None or not _is_file(member):
             continue
         content = ContentMeter(_UNBOUNDED)

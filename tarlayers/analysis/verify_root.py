@@ -15,7 +15,7 @@ from tarlayers.entry import Entry
 from tarlayers.errors import TarlayersError
 from tarlayers.finding import RANK, Checked, CheckedBlob, Finding, VerifyReport, make_finding
 from tarlayers.formats.assembly import ContentMeter, is_unmapped, store_content
-from tarlayers.formats.tarsplit import Step
+from tarlayers.formats.tarsplit import Piece
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.merging.tree import Effort
 from tarlayers.merging.unpack import LayerTree, unpack_layer
@@ -194,8 +194,8 @@ class _LayerCheck:
     def _check_contents(self) -> None:
         """Put the tar together, each file's checksum on the way; what is wrong with a file leaves no tar."""
         hasher: hashlib._Hash | None = hashlib.sha256()
-        for step in self._store.steps(self._layer.name):
-            whole = self._check_content(step, hasher)
+        for piece in self._store.pieces(self._layer.name):
+            whole = self._check_content(piece, hasher)
             if not whole:
                 hasher = None
         claimed = self._layer.claimed_diff_id
@@ -203,20 +203,20 @@ class _LayerCheck:
             message = "put together from its headers and files, the layer has another digest than its diff ID"
             self._add("V003", self._place, claimed, f"sha256:{hasher.hexdigest()}", message)
 
-    def _check_content(self, step: Step, hasher: hashlib._Hash | None) -> bool:
+    def _check_content(self, piece: Piece, hasher: hashlib._Hash | None) -> bool:
         """Hash one member; False when its content is not there to be hashed."""
         if hasher is not None:
-            hasher.update(step.raw)
-        self.size += len(step.raw)
-        if step.member is None or step.record is None or step.record.crc64 is None:
+            hasher.update(piece.raw)
+        self.size += len(piece.raw)
+        if piece.member is None or piece.record is None or piece.record.crc64 is None:
             return True
-        member = step.member
+        member = piece.member
         try:
             blob = self._store.find_file(self._layer, member.name.decode("utf-8", "surrogateescape"))
         except TarlayersError:
             return False  # said when the files are looked at
         self.size += member.stored
-        meter = ContentMeter(step.record.size)
+        meter = ContentMeter(piece.record.size)
         content: Iterable[bytes | int] = meter.watch(blob.chunks())
         if is_unmapped(member):
             message = "the map of a sparse file is not in its tar-split: no tar, and no diff ID, can be made of it"
@@ -225,9 +225,9 @@ class _LayerCheck:
         for chunk in store_content(member, content) if not is_unmapped(member) else content:
             if hasher is not None and isinstance(chunk, bytes):
                 hasher.update(chunk)
-        if fault := meter.judge(step.record):
+        if fault := meter.judge(piece.record):
             self._altered.add(member.offset)
-            claimed, computed = f"crc64:{step.record.crc64:016x}", f"crc64:{meter.crc64:016x}"
+            claimed, computed = f"crc64:{piece.record.crc64:016x}", f"crc64:{meter.crc64:016x}"
             self._add_file("V101", blob.name[len(self._layer.diff or "") :], claimed, computed, f"altered: {fault}")
         return not is_unmapped(member) and blob.size == member.size
 

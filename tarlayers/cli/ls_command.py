@@ -28,7 +28,7 @@ from tarlayers.cli.output import write_bytes, write_json_list, write_lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tarlayers.analysis.listing import Row, Selection
+    from tarlayers.analysis.listing import ListedPath, Selection
     from tarlayers.image import Image
     from tarlayers.rootfs import RootFS
 
@@ -138,7 +138,7 @@ def command(
 def _list_usage(
     rootfs: RootFS,
     selection: Selection,
-    rows: Sequence[Row],
+    rows: Sequence[ListedPath],
     *,
     digests: bool,
     format: ListFormat,  # noqa: A002 # the option's name

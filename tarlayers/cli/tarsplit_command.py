@@ -187,10 +187,10 @@ def _read_records(path: str) -> Iterator[Record]:
 
 
 def _content_source(path: str | None, layer: str | None) -> AbstractContextManager[OpenContent]:
-    from tarlayers.sources.contents import open_directory, open_layer
+    from tarlayers.sources.contents import open_layer, open_unpacked
 
     if path is not None and layer is None:
-        return open_directory(path)
+        return open_unpacked(path)
     if layer is not None and path is None:
         return open_layer("/dev/stdin" if layer == "-" else layer, current_limits())
     raise typer.BadParameter("give one of them: where the contents are", param_hint="--path, --layer")

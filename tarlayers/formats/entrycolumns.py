@@ -17,7 +17,7 @@ from tarlayers.formats.columns import ColumnReader, ColumnWriter, fold_sign, unf
 from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.whiteout import clean_path
 
-Row = tuple[Any, ...]
+EntryRow = tuple[Any, ...]
 """The fields of `entry.Entry`, in their order."""
 
 DIGEST_BYTES = 32
@@ -61,7 +61,7 @@ class _Kind(NamedTuple):
 # -- writing ---------------------------------------------------------------------------------------
 
 
-def encode_entries(rows: Sequence[Row], *, contents: bool) -> tuple[bytes, bytes]:
+def encode_entries(rows: Sequence[EntryRow], *, contents: bool) -> tuple[bytes, bytes]:
     """Give the section of a layer's entries, and if asked the digests of its files' contents, one after the other."""
     out = ColumnWriter()
     out.number(len(rows))
@@ -79,7 +79,7 @@ def encode_entries(rows: Sequence[Row], *, contents: bool) -> tuple[bytes, bytes
     return out.getvalue(), b"".join(row[14] for row in rows if contents and row[14] is not None)
 
 
-def _kind_of(row: Row, contents: bool) -> _Kind:
+def _kind_of(row: EntryRow, contents: bool) -> _Kind:
     _, kind, mode, uid, gid, _, mtime, link, rdev, xattrs, role, _, _, typeflag, sha256 = row
     flags = (
         _LINK * (link is not None)
@@ -91,7 +91,7 @@ def _kind_of(row: Row, contents: bool) -> _Kind:
     return _Kind(kind, typeflag, mode, uid, gid, role, flags, _spelling(row), rdev)
 
 
-def _spelling(row: Row) -> int:
+def _spelling(row: EntryRow) -> int:
     path, name = row[0], row[11]
     return next((i for i, spell in enumerate(_SPELLINGS) if spell(path) == name), _OWN_NAME)
 
@@ -122,7 +122,7 @@ def _count_shared(before: str, path: str) -> int:
     return count
 
 
-def _expect_offsets(rows: Iterable[Row]) -> Iterator[int]:
+def _expect_offsets(rows: Iterable[EntryRow]) -> Iterator[int]:
     """Yield where the header of each entry would be in a tar without extended headers."""
     expected = 0
     for row in rows:
@@ -154,7 +154,7 @@ def _write_xattrs(out: ColumnWriter, sets: list[tuple[tuple[str, bytes], ...]]) 
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def decode_entries(section: bytes, digests: Callable[[int], bytes] | None, most: int, room: int) -> Iterator[Row]:
+def decode_entries(section: bytes, digests: Callable[[int], bytes] | None, most: int, room: int) -> Iterator[EntryRow]:
     """Give the rows of a section. `digests` gives so many digests of contents; they may be left out.
 
     Whatever the bytes are: rows of the right form, or MalformedInput with the offset in the section. Whether a tar

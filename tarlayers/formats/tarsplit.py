@@ -8,8 +8,8 @@ Facts: every entry has a file record, with neither size nor checksum where there
 UTF-8 is in `name_raw`. The size and checksum of a sparse file are those of the expanded file, while the tar
 has the regions between its holes alone. Docker and containers/storage keep the lines gzipped.
 
-    for step in walk_records(decode_records(plain_chunks)):
-        step.member.name, step.member.size
+    for piece in walk_records(decode_records(plain_chunks)):
+        piece.member.name, piece.member.size
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class FileRecord(NamedTuple):
 Record = Segment | FileRecord
 
 
-class Step(NamedTuple):
+class Piece(NamedTuple):
     """One entry of the tar with the bytes before it, or bytes that follow the last entry."""
 
     raw: bytes
@@ -179,20 +179,20 @@ def _base64(data: bytes) -> str:
 # -- members -------------------------------------------------------------------------------------------
 
 
-def walk_records(records: Iterable[Record], limits: Limits = DEFAULT_LIMITS) -> Iterator[Step]:
+def walk_records(records: Iterable[Record], limits: Limits = DEFAULT_LIMITS) -> Iterator[Piece]:
     """Yield the entries that the records stand for, as a Walker over the tar would give them, offsets too.
 
-    No content is needed. Steps without a member follow where bytes follow the last entry. What a Walker raises
+    No content is needed. Pieces without a member follow where bytes follow the last entry. What a Walker raises
     of the headers is raised here; a file record that does not belong to the header before it is MalformedInput.
     """
     feed = _RecordFeed(records, limits)
     walker = Walker(feed, limits=limits, unmapped=True)
     for member in walker:
         record = feed.take_file(member, walker.data_offset)
-        yield Step(feed.take_raw(), member, record)
-    yield Step(feed.take_raw(), None, None)
+        yield Piece(feed.take_raw(), member, record)
+    yield Piece(feed.take_raw(), None, None)
     while feed.read()[0]:
-        yield Step(feed.take_raw(), None, None)
+        yield Piece(feed.take_raw(), None, None)
     feed.check_end()
 
 

@@ -20,7 +20,7 @@ from tarlayers.digest import Digest
 from tarlayers.errors import LimitExceeded, MalformedInput, UnsupportedInput, naming
 from tarlayers.formats.columns import ColumnReader, ColumnWriter
 from tarlayers.formats.compression import Decompressor
-from tarlayers.formats.entrycolumns import DIGEST_BYTES, Row, decode_entries, encode_entries
+from tarlayers.formats.entrycolumns import DIGEST_BYTES, EntryRow, decode_entries, encode_entries
 from tarlayers.formats.magic import TLX_MAGIC, is_tlx
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
@@ -37,7 +37,7 @@ _TOC_FORMATS = frozenset(("", "estargz", "zstd:chunked"))
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class IndexedArchive:
     """The archive that an index was made from."""
 
     kind: str
@@ -91,7 +91,7 @@ class IndexedLayer:
 class IndexFile:
     """What an index file says."""
 
-    origin: Origin
+    origin: IndexedArchive
     contents: bool
     """Whether files carry content digests."""
     end_mark: bool
@@ -112,13 +112,13 @@ class IndexFile:
     """By blob."""
 
 
-def pack_entries(rows: Sequence[Row], *, contents: bool) -> tuple[Section, Section]:
+def pack_entries(rows: Sequence[EntryRow], *, contents: bool) -> tuple[Section, Section]:
     """Compress a layer's entries, and if asked the digests of their contents."""
     entries, digests = encode_entries(rows, contents=contents)
     return Section.pack(entries), Section.pack(digests)
 
 
-def unpack_entries(layer: IndexedLayer, *, contents: bool, limits: Limits = DEFAULT_LIMITS) -> Iterator[Row]:
+def unpack_entries(layer: IndexedLayer, *, contents: bool, limits: Limits = DEFAULT_LIMITS) -> Iterator[EntryRow]:
     """Give the rows of a layer, with the digests of contents if asked. MalformedInput and LimitExceeded as for
     `decode_entries`.
     """
@@ -242,7 +242,7 @@ class _Head:
     def read(self) -> IndexFile:
         taken = self._taken
         flags = taken.number()
-        origin = Origin(self._kind(), self._size(taken.number()), self._word(taken.text(), _COMPRESSIONS))
+        origin = IndexedArchive(self._kind(), self._size(taken.number()), self._word(taken.text(), _COMPRESSIONS))
         chosen = tuple(taken.numbers(taken.count()))
         sizes, duplicates = self._numbers(), self._numbers()
         aliases = self._texts()

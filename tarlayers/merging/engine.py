@@ -152,7 +152,7 @@ def visit_layers(layers: Sequence[HasEntries], visit: Callable[[Stratum], object
     return RootFS(merging.tree, merging.refused)
 
 
-class LayerRecord:
+class LayerNotes:
     """What is written down while one layer is put on."""
 
     def __init__(self) -> None:
@@ -201,21 +201,21 @@ class Merging:
         self.tree: Tree = Tree(base.tree if base else None, self._effort)
         self.refused: list[Refusal] = [*base.refused] if base else []
 
-    def add(self, layer: HasEntries, record: LayerRecord | None = None) -> None:
-        """Put a layer on, and write down what it does where a record is given."""
+    def add(self, layer: HasEntries, notes: LayerNotes | None = None) -> None:
+        """Put a layer on, and write down what it does where there are notes to put it in."""
         bare = _strip(layer, self.count)
         self._effort.limits = bare.limits
         with naming(bare.name):
             self._effort.take_entries(len(bare.entries))
-            self._add(bare, record)
+            self._add(bare, notes)
 
-    def _add(self, layer: BareLayer, record: LayerRecord | None) -> None:
+    def _add(self, layer: BareLayer, notes: LayerNotes | None) -> None:
         entries, index = layer.entries, self.count
         self.count += 1
         if self._engine == "oci":
-            self._apply(entries, index, record)
+            self._apply(entries, index, notes)
             return
-        unpacked = unpack_layer(entries, index, self.lower, record.lose if record is not None else None, self._effort)
+        unpacked = unpack_layer(entries, index, self.lower, notes.lose if notes is not None else None, self._effort)
         self.lower.add(unpacked)
         refused = unpacked.refused
         if layer.blob_refusal is not None:
@@ -225,16 +225,16 @@ class Merging:
             self._visit(Stratum(index, entries, unpacked, refused, below, layer.limits))
         if refused:
             self.refused += refused
-            if record is not None:
-                record.lost.clear()
-            self._apply(entries, index, record, known=True)
+            if notes is not None:
+                notes.lost.clear()
+            self._apply(entries, index, notes, known=True)
         else:
-            if record is not None:
-                record.unpacked = unpacked
-            Overlay(self.tree, unpacked, record.log if record is not None else None).run()
+            if notes is not None:
+                notes.unpacked = unpacked
+            Overlay(self.tree, unpacked, notes.log if notes is not None else None).run()
 
-    def _apply(self, entries: Sequence[Entry], index: int, record: LayerRecord | None, *, known: bool = False) -> None:
+    def _apply(self, entries: Sequence[Entry], index: int, notes: LayerNotes | None, *, known: bool = False) -> None:
         """Put a layer on in place; what it refuses counts unless the layer is `known` to be refused."""
-        refused = apply_in_place(self.tree, entries, index, record.note_in_place(index) if record is not None else None)
+        refused = apply_in_place(self.tree, entries, index, notes.note_in_place(index) if notes is not None else None)
         if not known:
             self.refused += refused

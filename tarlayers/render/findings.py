@@ -21,11 +21,11 @@ def verify_document(report: VerifyReport) -> dict[str, Any]:
     return {
         "ok": report.ok,
         "checked": report.checked._asdict(),
-        "findings": [finding_document(finding) for finding in report.findings],
+        "findings": [_finding_document(finding) for finding in report.findings],
     }
 
 
-def finding_document(finding: Finding) -> dict[str, Any]:
+def _finding_document(finding: Finding) -> dict[str, Any]:
     """One finding of `verify`; what is not known of claimed and computed is null."""
     return {
         "code": finding.code,

@@ -22,7 +22,7 @@ FOUND_HEADER = ("SECRET", "WHERE", "STATE", "LAYER", "VALUE")
 FOUND_ALIGN = "<<<><"
 _STEP = 48  # characters of an instruction beside a path
 
-Key = tuple[int | None, int | None]
+_Key = tuple[int | None, int | None]
 
 
 def hidden_document(
@@ -44,8 +44,8 @@ def _mask(text: str | None) -> str | None:
     return None if text is None else mask_text(text)
 
 
-def _rules_by_file(secrets: Collection[Secret]) -> dict[Key, list[str]]:
-    rules: dict[Key, list[str]] = {}
+def _rules_by_file(secrets: Collection[Secret]) -> dict[_Key, list[str]]:
+    rules: dict[_Key, list[str]] = {}
     for secret in secrets:
         if secret.place == "file":
             rules.setdefault((secret.layer, secret.offset), []).append(secret.rule)
@@ -53,7 +53,7 @@ def _rules_by_file(secrets: Collection[Secret]) -> dict[Key, list[str]]:
 
 
 def _hidden_row(
-    row: HiddenFile, mask: Callable[[str | None], str | None], rules: dict[Key, list[str]]
+    row: HiddenFile, mask: Callable[[str | None], str | None], rules: dict[_Key, list[str]]
 ) -> dict[str, Any]:
     document = path_fields("path", row.path or "/") | {
         "type": row.type,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from tarlayers.analysis.lint.codes import CODES, SEVERITIES, Finding
+from tarlayers.analysis.lint.codes import CODES, SEVERITIES, LintFinding
 from tarlayers.analysis.lint.report import LintReport
 from tarlayers.render.escape import escape_path, escape_text, raw_base64
 from tarlayers.render.findings import tally_severities
@@ -17,13 +17,13 @@ def lint_document(report: LintReport) -> dict[str, Any]:
     """The answer of `lint`; `codes` explains those that were found, by what each family of engines does."""
     severities = [finding.severity for finding in report.findings]
     return {
-        "findings": [finding_document(finding) for finding in report.findings],
+        "findings": [_finding_document(finding) for finding in report.findings],
         "codes": {code: _code_document(code) for code in sorted({finding.code for finding in report.findings})},
         "summary": {severity: severities.count(severity) for severity in SEVERITIES},
     }
 
 
-def finding_document(finding: Finding) -> dict[str, Any]:
+def _finding_document(finding: LintFinding) -> dict[str, Any]:
     """One finding of `lint`; `path` is null where a layer's blob is meant."""
     document: dict[str, Any] = {
         "code": finding.code,
@@ -62,7 +62,7 @@ def lint_lines(report: LintReport, most: int | None = 10) -> Iterator[str]:
     yield f"linted {amount}: {tally_severities(finding.severity for finding in report.findings) or 'nothing found'}"
 
 
-def _group_key(finding: Finding) -> tuple[str, int | str]:
+def _group_key(finding: LintFinding) -> tuple[str, int | str]:
     """Findings about paths stand together by layer, those about whole blobs where they say the same."""
     return finding.code, finding.message if finding.path is None else finding.layer
 

@@ -12,7 +12,7 @@ from tarlayers.render.escape import escape_text
 from tarlayers.render.listing import Row
 from tarlayers.render.values import count_noun, human_size, raw_entry_dict
 
-Member = tuple[Entry, FileRecord]
+RecordedEntry = tuple[Entry, FileRecord]
 
 
 def member_document(entry: Entry, record: FileRecord) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def member_document(entry: Entry, record: FileRecord) -> dict[str, Any]:
     return document
 
 
-def member_rows(members: Iterable[Member]) -> Iterator[Row]:
+def member_rows(members: Iterable[RecordedEntry]) -> Iterator[Row]:
     """Rows for a listing, with the checksum in the column of the layer."""
     for entry, record in members:
         yield entry.path, entry, "-" if record.crc64 is None else f"{record.crc64:016x}", ()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tarlayers.errors import ContentAbsent, LimitExceeded, ReadFailed
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
-from tarlayers.sources.blob import Blob, read_descriptor
+from tarlayers.sources.blob import Blob, read_file_at
 from tarlayers.sources.members import MemberTable, list_blobs, read_members
 
 _DIRECTORY_DEPTH = 4
@@ -101,7 +101,7 @@ def open_tar(path: str, descriptor: int, limits: Limits = DEFAULT_LIMITS) -> Arc
     size = os.fstat(descriptor).st_size
 
     def read_at(offset: int, count: int) -> bytes:
-        return read_descriptor(descriptor, offset, count, path)
+        return read_file_at(descriptor, offset, count, path)
 
     whole = Blob(path, size, read_at, partial(os.fstat, descriptor))
     try:

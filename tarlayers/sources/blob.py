@@ -62,7 +62,7 @@ class Blob(NamedTuple):
             yield chunk
 
 
-def read_descriptor(descriptor: int, offset: int, count: int, place: str) -> bytes:
+def read_file_at(descriptor: int, offset: int, count: int, place: str) -> bytes:
     """Read from anywhere in an open file; ReadFailed where the device or the network refuses."""
     try:
         return os.pread(descriptor, count, offset)

@@ -21,7 +21,7 @@ from tarlayers.formats.assembly import OpenContent
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.magic import SNIFF_BYTES, sniff
 from tarlayers.limits import DEFAULT_LIMITS, Limits
-from tarlayers.sources.blob import CHUNK, read_descriptor, read_stream
+from tarlayers.sources.blob import CHUNK, read_file_at, read_stream
 from tarlayers.sources.members import clean_name, clean_names
 
 _LINK_HOPS = 40  # ELOOP of Linux
@@ -31,7 +31,7 @@ _LINK_HOPS = 40  # ELOOP of Linux
 
 
 @contextmanager
-def open_directory(path: str) -> Iterator[OpenContent]:
+def open_unpacked(path: str) -> Iterator[OpenContent]:
     """Give the files below a directory; nothing outside it is ever opened, whatever links it holds.
 
     A symlink on the way is followed as if the directory were the root, as an engine does that unpacks. What is
@@ -214,7 +214,7 @@ class _Table:
             self._repeated.setdefault(name, deque((first,))).append(place)
 
     def _read_at(self, offset: int, count: int) -> bytes:
-        return read_descriptor(self._descriptor, offset, count, self._path)
+        return read_file_at(self._descriptor, offset, count, self._path)
 
     def _next_place(self, name: str) -> _Place:
         """Give where the next content of a name is; of the last one as often as it is asked for."""

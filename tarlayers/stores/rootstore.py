@@ -19,7 +19,7 @@ from tarlayers.formats.assembly import assemble
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.crc64 import crc64
 from tarlayers.formats.tar import BLOCK
-from tarlayers.formats.tarsplit import Record, Step, decode_records, walk_records
+from tarlayers.formats.tarsplit import Piece, Record, decode_records, walk_records
 from tarlayers.layer import ENTRIES, Demand, LayerIndex, LayerScan, index_layer
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 from tarlayers.sources.blob import Blob
@@ -130,13 +130,13 @@ class RootStore:
         """Give the CRC-64 of each content by the offset of its header; a layer that was hashed may lack them as yet."""
         if name not in self._checksums:
             self._checksums[name] = {
-                step.member.offset: step.record.crc64
-                for step in self.steps(name)
-                if step.member is not None and step.record is not None and step.record.crc64 is not None
+                piece.member.offset: piece.record.crc64
+                for piece in self.pieces(name)
+                if piece.member is not None and piece.record is not None and piece.record.crc64 is not None
             }
         return self._checksums[name]
 
-    def steps(self, name: str) -> Iterator[Step]:
+    def pieces(self, name: str) -> Iterator[Piece]:
         """Yield the members of a layer from its tar-split alone. ContentAbsent when there is none."""
         layer = self._layer(name)
         with naming(layer.tar_split or name):
@@ -177,16 +177,16 @@ class RootStore:
         found: list[Entry] = []
         checksums: dict[int, int] = {}
         size = 0
-        for step in self.steps(name):
-            size += len(step.raw)
-            if step.member is None:
+        for piece in self.pieces(name):
+            size += len(piece.raw)
+            if piece.member is None:
                 continue
             if len(found) >= self.limits.entries:
                 raise limit_exceeded(self.limits, "entries", "more entries than are allowed")
-            found.append(decode_entry(step.member, self.limits))
-            if step.record is not None and step.record.crc64 is not None:
-                checksums[step.member.offset] = step.record.crc64
-                size += step.member.stored
+            found.append(decode_entry(piece.member, self.limits))
+            if piece.record is not None and piece.record.crc64 is not None:
+                checksums[piece.member.offset] = piece.record.crc64
+                size += piece.member.stored
         self._checksums[name] = checksums
         return self._make_index(name, found, size, contents=contents)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tarlayers.analysis.lint.codes import Finding, found
+from tarlayers.analysis.lint.codes import LintFinding, found
 from tarlayers.errors import MalformedInput
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Layer
@@ -12,13 +12,13 @@ from tarlayers.image import Layer
 _DOCKER_TYPES = "application/vnd.docker."
 
 
-def find_unreadable(layer: Layer, error: MalformedInput) -> Finding:
+def find_unreadable(layer: Layer, error: MalformedInput) -> LintFinding:
     """Say that a layer cannot be read to its end, which fails the image in every engine."""
     where = "" if error.offset is None else f" at offset {error.offset}"
     return found("L001", layer.index, None, f"{error.reason}{where}")
 
 
-def find_blob_faults(layer: Layer) -> Iterator[Finding]:
+def find_blob_faults(layer: Layer) -> Iterator[LintFinding]:
     """Look at a layer's media type and at what surrounds its compressed stream; the layer has been read."""
     refusal = layer.blob_refusal
     if refusal is not None:
@@ -35,7 +35,7 @@ def find_blob_faults(layer: Layer) -> Iterator[Finding]:
     yield from _find_media_type_faults(layer)
 
 
-def _find_media_type_faults(layer: Layer) -> Iterator[Finding]:
+def _find_media_type_faults(layer: Layer) -> Iterator[LintFinding]:
     media_type = layer.media_type
     if media_type is None:
         return

@@ -33,7 +33,7 @@ class Code:
     """What each of FAMILIES does; empty where all do the same."""
 
 
-class Finding(NamedTuple):
+class LintFinding(NamedTuple):
     """One thing found in one layer."""
 
     code: str
@@ -50,10 +50,10 @@ class Finding(NamedTuple):
         return CODES[self.code].engines
 
 
-def found(code: str, layer: int, path: str | None, message: str, rule: str | None = None) -> Finding:
+def found(code: str, layer: int, path: str | None, message: str, rule: str | None = None) -> LintFinding:
     """Make a finding of the kind that the table has under `code`; the root's path is `/`."""
     kind = CODES[code]
-    return Finding(code, kind.severity, layer, "/" if path == "" else path, message, rule or kind.rule)
+    return LintFinding(code, kind.severity, layer, "/" if path == "" else path, message, rule or kind.rule)
 
 
 def _code(code: str, severity: str, rule: str | None, title: str, *engines: str) -> Code:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tarlayers.analysis.lint.codes import Finding, found
+from tarlayers.analysis.lint.codes import LintFinding, found
 from tarlayers.entry import Entry
 from tarlayers.merging.engine import Stratum
 from tarlayers.merging.inode import cut_device
@@ -14,7 +14,7 @@ _OPAQUE = "trusted.overlay.opaque"
 _KNOWN = ("user.", "security.", "trusted.", "system.posix_acl_")
 
 
-def find_inode_faults(stratum: Stratum) -> Iterator[Finding]:
+def find_inode_faults(stratum: Stratum) -> Iterator[LintFinding]:
     """Look at devices, attributes, times and global headers of a layer."""
     layer = stratum.layer
     for entry in stratum.entries:
@@ -30,7 +30,7 @@ def find_inode_faults(stratum: Stratum) -> Iterator[Finding]:
             yield found("L059", layer, entry.path, "a PAX global header, which umoci refuses")
 
 
-def _find_xattr_faults(layer: int, entry: Entry) -> Iterator[Finding]:
+def _find_xattr_faults(layer: int, entry: Entry) -> Iterator[LintFinding]:
     for name, value in (entry.xattrs or {}).items():
         if name.startswith("trusted."):
             does = "an opaque marker to overlay2 and podman" if name == _OPAQUE else "applied by overlay2 and podman"

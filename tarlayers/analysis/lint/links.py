@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tarlayers.analysis.lint.codes import Finding, found
+from tarlayers.analysis.lint.codes import LintFinding, found
 from tarlayers.analysis.lint.names import climbs
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
@@ -14,7 +14,7 @@ from tarlayers.merging.rootpath import find_link_target, name_of
 from tarlayers.merging.unpack import LayerTree
 
 
-def find_hard_link_faults(stratum: Stratum) -> Iterator[Finding]:
+def find_hard_link_faults(stratum: Stratum) -> Iterator[LintFinding]:
     """Look at every hard link of a layer and at the entry that it is a name of."""
     if not any(entry.type == "hardlink" for entry in stratum.entries):
         return
@@ -53,7 +53,7 @@ def _target(tree: LayerTree, name: str) -> str:
         return clean_path(name)  # a later entry took a directory away: the name as it stood is the best that is known
 
 
-def _compare(layer: int, link: Entry, origin: Entry) -> Iterator[Finding]:
+def _compare(layer: int, link: Entry, origin: Entry) -> Iterator[LintFinding]:
     symlink = origin.type == "symlink"
     pairs = {
         "mode": (link.mode, origin.mode) if not symlink else (0, 0),

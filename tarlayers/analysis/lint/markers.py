@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
-from tarlayers.analysis.lint.codes import Finding, found
+from tarlayers.analysis.lint.codes import LintFinding, found
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX
@@ -20,7 +20,7 @@ from tarlayers.merging.unpack import LayerTree
 _AUFS = "/.wh..wh."
 
 
-def find_marker_faults(stratum: Stratum) -> Iterator[Finding]:
+def find_marker_faults(stratum: Stratum) -> Iterator[LintFinding]:
     """Look at a layer's markers, and at what stands below names that aufs kept for itself."""
     markers = [entry for entry in stratum.entries if entry.role != "entry"]
     if markers:
@@ -31,7 +31,7 @@ def find_marker_faults(stratum: Stratum) -> Iterator[Finding]:
             yield found("L020", stratum.layer, entry.path, "below a name of aufs, which vfs drivers drop")
 
 
-def _find_first_layer(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[Finding]:
+def _find_first_layer(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[LintFinding]:
     elsewhere = stratum.unpack_as(1)
     known = {(refusal.path, refusal.rule) for refusal in stratum.refused}
     for refusal in elsewhere.refused:
@@ -44,7 +44,7 @@ def _find_first_layer(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[Fi
         )
 
 
-def _find_upper(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[Finding]:
+def _find_upper(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[LintFinding]:
     layer, unpacked, below = stratum.layer, stratum.unpacked, stratum.below
     whited_out = {path for entry in markers if (path := _whiteout_target(unpacked, entry))}
     for path in whited_out & unpacked.dirs.keys() - unpacked.opaque:
@@ -61,7 +61,7 @@ def _find_upper(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[Finding]
             yield found("L016", layer, path, "no entry lists it, and the opaque marker above comes later: vfs loses it")
 
 
-def _find_made_by_markers(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[Finding]:
+def _find_made_by_markers(stratum: Stratum, markers: Sequence[Entry]) -> Iterator[LintFinding]:
     """Find directories that are there for a marker alone (or shown where a lower layer has a file)."""
     unpacked, below = stratum.unpacked, stratum.below
     # Where a marker stood is asked of the tree itself: its name may lead elsewhere once the layer is through.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from tarlayers.analysis.lint.codes import Finding, found
+from tarlayers.analysis.lint.codes import LintFinding, found
 from tarlayers.entry import Entry
 from tarlayers.merging.engine import Stratum
 
 
-def find_name_faults(stratum: Stratum) -> Iterator[Finding]:
+def find_name_faults(stratum: Stratum) -> Iterator[LintFinding]:
     """Look at the names of a layer's entries as the tar has them."""
     layer, entries = stratum.layer, stratum.entries
     yield from _find_duplicates(layer, entries)
@@ -22,7 +22,7 @@ def find_name_faults(stratum: Stratum) -> Iterator[Finding]:
             yield from _find_root_faults(layer, entry)
 
 
-def _find_duplicates(layer: int, entries: Sequence[Entry]) -> Iterator[Finding]:
+def _find_duplicates(layer: int, entries: Sequence[Entry]) -> Iterator[LintFinding]:
     """Find names that are equal once cleaned (tar-split keeps a leading slash apart when it compares)."""
     paths = [entry.path for entry in entries if entry.type != "global"]
     if len(set(paths)) == len(paths):
@@ -33,7 +33,7 @@ def _find_duplicates(layer: int, entries: Sequence[Entry]) -> Iterator[Finding]:
             yield found("L021", layer, path, f"listed {count} times: overlay2, vfs and podman refuse the layer")
 
 
-def _find_root_faults(layer: int, entry: Entry) -> Iterator[Finding]:
+def _find_root_faults(layer: int, entry: Entry) -> Iterator[LintFinding]:
     if entry.type != "dir":
         yield found("L023", layer, "", f"an entry of type {entry.type} for the root, which umoci and podman vfs refuse")
     elif (entry.mode, entry.uid, entry.gid, entry.xattrs) != (0o755, 0, 0, None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from tarlayers.analysis.lint.codes import Finding, found
+from tarlayers.analysis.lint.codes import LintFinding, found
 from tarlayers.analysis.lint.names import climbs
 from tarlayers.entry import Entry
 from tarlayers.formats.whiteout import clean_path
@@ -15,7 +15,7 @@ from tarlayers.merging.tree import MAX_LINKS, Tree
 _KERNEL_LINKS = 40  # MAXSYMLINKS of Linux, beyond which open(2) says ELOOP
 
 
-def find_parent_faults(stratum: Stratum) -> Iterator[Finding]:
+def find_parent_faults(stratum: Stratum) -> Iterator[LintFinding]:
     """Look at the directories that a layer makes without listing them, and at symlinks in the way to entries."""
     parents: dict[str, Entry] = {}
     for entry in stratum.entries:
@@ -30,7 +30,7 @@ def find_parent_faults(stratum: Stratum) -> Iterator[Finding]:
 # -- implied directories ---------------------------------------------------------------------------
 
 
-def _find_passed_over(stratum: Stratum, directories: Iterable[str], births: _Births) -> Iterator[Finding]:
+def _find_passed_over(stratum: Stratum, directories: Iterable[str], births: _Births) -> Iterator[LintFinding]:
     """Find what a lower layer has as something else, and this one takes for a directory without listing it."""
     layer, below = stratum.layer, stratum.below
     for directory in directories:
@@ -48,7 +48,7 @@ def _find_passed_over(stratum: Stratum, directories: Iterable[str], births: _Bir
             yield found("L034", layer, directory, message)
 
 
-def _find_attributes(stratum: Stratum) -> Iterator[Finding]:
+def _find_attributes(stratum: Stratum) -> Iterator[LintFinding]:
     """Compare the attributes of a layer's directories with those of the lower ones."""
     for directory in stratum.unpacked.dirs:
         node = stratum.unpacked.get(directory)
@@ -59,7 +59,7 @@ def _find_attributes(stratum: Stratum) -> Iterator[Finding]:
     yield from _find_added(stratum)
 
 
-def _find_inherited(layer: int, directory: str, made: Entry) -> Iterator[Finding]:
+def _find_inherited(layer: int, directory: str, made: Entry) -> Iterator[LintFinding]:
     if (made.mode, made.uid, made.gid, made.xattrs) != (0o755, 0, 0, None):
         what = f"{made.mode:04o} {made.uid}:{made.gid}" + (f" and {', '.join(made.xattrs)}" if made.xattrs else "")
         message = f"not listed in this layer: keeps {what} in containerd, reset to 0755 0:0 by overlay2 and podman"
@@ -69,7 +69,7 @@ def _find_inherited(layer: int, directory: str, made: Entry) -> Iterator[Finding
         yield found("L033", layer, directory, message)
 
 
-def _find_lost(stratum: Stratum, directory: str, listed: Entry) -> Iterator[Finding]:
+def _find_lost(stratum: Stratum, directory: str, listed: Entry) -> Iterator[LintFinding]:
     lower = stratum.below.get(directory)
     if lower is None or not lower.xattrs or lower.type != "dir":
         return
@@ -79,7 +79,7 @@ def _find_lost(stratum: Stratum, directory: str, listed: Entry) -> Iterator[Find
         yield found("L058", stratum.layer, directory, message)
 
 
-def _find_added(stratum: Stratum) -> Iterator[Finding]:
+def _find_added(stratum: Stratum) -> Iterator[LintFinding]:
     """Find what a directory inherited when something below it came first, and its own entry then left in place."""
     unpacked = stratum.unpacked
     listed = [node.entry for path in unpacked.dirs if (node := unpacked.get(path)) and node.entry.offset >= 0]
@@ -110,7 +110,7 @@ class _Way(NamedTuple):
     """What its symlinks lead to in the end, each."""
 
 
-def _find_links(stratum: Stratum, parents: dict[str, Entry], births: _Births) -> Iterator[Finding]:
+def _find_links(stratum: Stratum, parents: dict[str, Entry], births: _Births) -> Iterator[LintFinding]:
     for parent, entry in parents.items():
         way = None if parent in stratum.unpacked.dirs else _follow(stratum.unpacked, parent, entry.offset)
         if way is None or not way.links:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tarlayers.analysis.lint.blobs import find_blob_faults, find_unreadable
-from tarlayers.analysis.lint.codes import CODES, REFUSALS, SEVERITIES, Finding, found
+from tarlayers.analysis.lint.codes import CODES, REFUSALS, SEVERITIES, LintFinding, found
 from tarlayers.analysis.lint.inodes import find_inode_faults
 from tarlayers.analysis.lint.links import find_hard_link_faults
 from tarlayers.analysis.lint.markers import find_marker_faults
@@ -25,7 +25,7 @@ from tarlayers.merging.engine import BareLayer, Stratum, visit_layers
 from tarlayers.rootfs import path_key
 from tarlayers.stores.store import OnRead
 
-_RULES: tuple[Callable[[Stratum], Iterator[Finding]], ...] = (
+_RULES: tuple[Callable[[Stratum], Iterator[LintFinding]], ...] = (
     find_marker_faults,
     find_name_faults,
     find_parent_faults,
@@ -40,7 +40,7 @@ class LintReport:
 
     layers: int
     entries: int
-    findings: tuple[Finding, ...]
+    findings: tuple[LintFinding, ...]
     """The worst first; within a severity by code, layer and path."""
 
 
@@ -54,7 +54,7 @@ def lint_image(image: Image, *, ignore: Collection[str] = (), on_read: OnRead | 
     unknown = sorted(set(ignore) - CODES.keys())
     if unknown:
         raise ValueError(f"no such code: {', '.join(unknown)}")
-    findings: list[Finding] = []
+    findings: list[LintFinding] = []
     # What an engine refuses of a blob is a finding of its own, so it does not keep its entries from being looked at.
     layers = [BareLayer(_read(layer, findings), layer.name, layer.limits) for layer in _load(image, on_read)]
     rootfs = visit_layers(layers, lambda stratum: findings.extend(_look(stratum)))
@@ -77,7 +77,7 @@ def _load(image: Image, on_read: OnRead | None) -> Sequence[Layer]:
     return image.layers
 
 
-def _read(layer: Layer, findings: list[Finding]) -> Sequence[Entry]:
+def _read(layer: Layer, findings: list[LintFinding]) -> Sequence[Entry]:
     try:
         entries = layer.entries
     except ReadFailed:
@@ -89,12 +89,12 @@ def _read(layer: Layer, findings: list[Finding]) -> Sequence[Entry]:
     return entries
 
 
-def _look(stratum: Stratum) -> Iterator[Finding]:
+def _look(stratum: Stratum) -> Iterator[LintFinding]:
     for refusal in stratum.refused:
         yield found(REFUSALS[refusal.rule], refusal.layer, refusal.path, refusal.message, refusal.rule)
     for find in _RULES:
         yield from find(stratum)
 
 
-def _order(finding: Finding) -> tuple[int, str, int, bytes]:
+def _order(finding: LintFinding) -> tuple[int, str, int, bytes]:
     return SEVERITIES.index(finding.severity), finding.code, finding.layer, path_key(finding.path or "")

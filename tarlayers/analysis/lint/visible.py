@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tarlayers.analysis.lint.codes import Finding, found
+from tarlayers.analysis.lint.codes import LintFinding, found
 from tarlayers.entry import Entry
 from tarlayers.rootfs import RootFS, path_key
 
@@ -14,7 +14,7 @@ _SET_ID, _STICKY, _OTHERS_WRITE = 0o6000, 0o1000, 0o002
 _NAMES = 3  # of one inode that a message spells out
 
 
-def find_visible_faults(rootfs: RootFS) -> Iterator[Finding]:
+def find_visible_faults(rootfs: RootFS) -> Iterator[LintFinding]:
     """Look at every path of the merged view; hard-linked names are looked at once."""
     named: set[tuple[int, int]] = set()
     for path, node in rootfs.nodes():
@@ -29,7 +29,7 @@ def find_visible_faults(rootfs: RootFS) -> Iterator[Finding]:
     yield from _find_collisions(rootfs)
 
 
-def _find_risks(rootfs: RootFS, path: str, entry: Entry, layer: int) -> Iterator[Finding]:
+def _find_risks(rootfs: RootFS, path: str, entry: Entry, layer: int) -> Iterator[LintFinding]:
     owner = f"{entry.mode:04o} {entry.uid}:{entry.gid}"
     also = _name_links(rootfs.links_of(path))
     if entry.type == "file":
@@ -65,7 +65,7 @@ def _is_not_text(path: str) -> bool:
     return False
 
 
-def _find_collisions(rootfs: RootFS) -> Iterator[Finding]:
+def _find_collisions(rootfs: RootFS) -> Iterator[LintFinding]:
     for children in rootfs.directories.values():
         if len(children) < 2 or len(set(map(str.casefold, children))) == len(children):
             continue

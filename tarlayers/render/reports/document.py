@@ -8,7 +8,7 @@ from tarlayers.analysis.policy.verdict import Hit, RuleResult, Verdict
 from tarlayers.formats.policy import EXPIRED, Hidden, Ignore, Setting, Touch
 from tarlayers.render.escape import escape_path, escape_text, raw_base64
 from tarlayers.render.images import refusals_document
-from tarlayers.render.reports.report import CheckReport, describe_expired, describe_result, list_paths
+from tarlayers.render.reports.report import CheckReport, describe_expired, describe_result, paths_of
 from tarlayers.render.values import dump_json
 
 SCHEMA = "tarlayers.check/1"
@@ -47,7 +47,7 @@ def _rule_document(verdict: Verdict, result: RuleResult) -> dict[str, Any]:
         "value": result.value,
         "unit": rule.kind.unit,
         "message": describe_result(result),
-        "paths": [escape_path(path) for path in list_paths(result)],
+        "paths": [escape_path(path) for path in paths_of(result)],
         "line": rule.line,
         "violations": [_hit_document(verdict, rule.kind.code, hit) for hit in result.hits],
     }

@@ -12,10 +12,10 @@ from tarlayers.render.escape import escape_text
 from tarlayers.render.reports.report import (
     CheckReport,
     describe_result,
+    describe_verdict,
     first_of,
     list_violations,
     share_lines,
-    summarize,
     title_of,
 )
 
@@ -27,7 +27,7 @@ def render_github(report: CheckReport) -> str:
     lines: list[str] = []
     for verdict in report.verdicts:
         lines += (_annotation(report, verdict, result) for result in verdict.results if result.status == "fail")
-        lines.append(f"{title_of(verdict)}: {summarize(verdict)}")
+        lines.append(f"{title_of(verdict)}: {describe_verdict(verdict)}")
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -11,9 +11,9 @@ from tarlayers.render.reports.report import (
     Violation,
     describe_result,
     describe_setting,
+    describe_verdict,
     list_violations,
     share_lines,
-    summarize,
     title_of,
 )
 
@@ -31,7 +31,7 @@ def render_markdown(report: CheckReport) -> str:
 
 def _verdict_lines(verdict: Verdict) -> Iterator[str]:
     mark = _MARKS["pass" if verdict.ok else "fail"]
-    yield f"### {mark} {escape_markdown(title_of(verdict))}: {summarize(verdict)}"
+    yield f"### {mark} {escape_markdown(title_of(verdict))}: {describe_verdict(verdict)}"
     yield ""
     yield from _table(
         ("", "code", "rule", "setting", "result"),

@@ -155,7 +155,7 @@ def describe_setting(rule: Rule) -> str:
     return format_amount(setting, rule.kind.unit) if isinstance(setting, int | float) else escape_text(setting)
 
 
-def list_paths(result: RuleResult) -> list[str]:
+def paths_of(result: RuleResult) -> list[str]:
     """The paths that a rule is about: what it found, or what adds the most to its value."""
     if result.rule.kind.unit == "list":
         return [hit.subject for hit in result.hits if hit.subject.startswith("/")]
@@ -174,7 +174,7 @@ def share_lines(verdict: Verdict, result: RuleResult) -> Iterator[str]:
             yield f"{human_size(share.bytes)} layer {share.layer}: {describe_step(step or share.subject)}"
 
 
-def summarize(verdict: Verdict) -> str:
+def describe_verdict(verdict: Verdict) -> str:
     """How an image came out: `2 of 9 rules violated`."""
     asked = [result for result in verdict.results if result.status != "skip"]
     failed = sum(result.status == "fail" for result in asked)

@@ -8,10 +8,10 @@ from tarlayers.analysis.policy.verdict import RuleResult, Verdict
 from tarlayers.render.reports.report import (
     CheckReport,
     describe_result,
+    describe_verdict,
     first_of,
     list_violations,
     share_lines,
-    summarize,
     title_of,
 )
 
@@ -34,7 +34,7 @@ def _verdict_lines(verdict: Verdict, most: int | None) -> Iterator[str]:
         yield f"{result.status}  {kind.code}  {kind.name:{width}}  {describe_result(result)}"
         if result.status == "fail":
             yield from (f"{_INDENT}{line}" for line in _details(verdict, result, most))
-    yield f"{title_of(verdict)}: {summarize(verdict)}"
+    yield f"{title_of(verdict)}: {describe_verdict(verdict)}"
 
 
 def _details(verdict: Verdict, result: RuleResult, most: int | None) -> Iterator[str]:
