@@ -224,6 +224,8 @@ class Image:
     """The container that this is, with its own layer on top; None for an image."""
     claimed_platform: Platform | None = None
     """What the index says, where it says anything: engines choose by that rather than by the configuration."""
+    flavour: str | None = None
+    """Whose documents tell of it, as of an ImageRecord; None for a bare layer, of which none do."""
 
     @property
     def chain_ids(self) -> tuple[Digest | None, ...]:

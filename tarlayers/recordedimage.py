@@ -57,6 +57,7 @@ def make_image(record: ImageRecord, store: Store, container: StoredContainer | N
         annotations=record.annotations,
         container=container,
         claimed_platform=record.claimed_platform,
+        flavour=record.flavour,
     )
 
 

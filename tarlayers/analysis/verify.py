@@ -87,11 +87,10 @@ class _Verifying:
             place = self._user(fault.blob) if fault.blob else fault.place
             self._add(fault.code, place, fault.claimed, fault.computed, fault.message, fault.blob)
         self._check_claims()
-        flavours = [record.flavour for record in self._archive.layout.images]
-        described = list(zip(self._archive.images, flavours, strict=False))
-        for image, flavour in described:
-            self._check_image(image, docker=flavour == "docker")
-        self._check_names([image for image, flavour in described if flavour == "oci"])
+        for image in self._archive.images:
+            if image.flavour is not None:
+                self._check_image(image)
+        self._check_names(image for image in self._archive.images if image.flavour == "oci")
         self._check_absent()
         for name in self._layers:
             self._check_layer_blob(name)
@@ -232,13 +231,13 @@ class _Verifying:
 
     # -- claims about images -----------------------------------------------------------------------
 
-    def _check_image(self, image: Image, *, docker: bool) -> None:
+    def _check_image(self, image: Image) -> None:
         self._check_counts(image)
         self._check_platform(image)
         for layer in image.layers:
             place = _layer_place(image, layer)
             if layer.unreadable == "absent":
-                if docker:
+                if image.flavour == "docker":
                     self._add("V006", place, None, None, "manifest.json lists this layer, but the archive lacks it")
             elif layer.unreadable:
                 why = f"foreign, to be had from {' '.join(layer.urls)}" if layer.urls else layer.unreadable

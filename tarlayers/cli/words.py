@@ -5,6 +5,7 @@ way of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import typer
@@ -67,8 +68,7 @@ def spell_help(arguments: Sequence[str]) -> list[str]:
 
 def mark_streams(args: Sequence[str], taking: set[str]) -> list[str]:
     """Mark each `-#REF` that does not follow an option which takes a value."""
-    before = ["", *args]
     return [
         f"{STREAM_MARK}{word}" if word.startswith("-#") and previous not in taking else word
-        for previous, word in zip(before, args, strict=False)
+        for previous, word in pairwise(("", *args))
     ]

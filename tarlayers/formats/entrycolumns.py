@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import pairwise, repeat
 from typing import Any, NamedTuple, TypeVar
 
 from tarlayers.errors import LimitExceeded
@@ -107,7 +107,7 @@ def _write_kinds(out: ColumnWriter, kinds: Iterable[_Kind]) -> None:
 
 
 def _write_paths(out: ColumnWriter, paths: Sequence[str]) -> None:
-    shared = [_count_shared(before, path) for before, path in zip(("", *paths), paths, strict=False)]
+    shared = [_count_shared(before, path) for before, path in pairwise(("", *paths))]
     out.numbers(shared)
     out.texts(path[count:] for path, count in zip(paths, shared, strict=True))
 
@@ -140,7 +140,7 @@ def _write_distinct(out: ColumnWriter, values: Sequence[Any], write: Callable[[C
 
 
 def _write_times(out: ColumnWriter, times: list[int]) -> None:
-    out.numbers([fold_sign(time - before) for before, time in zip([0, *times], times, strict=False)])
+    out.numbers([fold_sign(time - before) for before, time in pairwise((0, *times))])
 
 
 def _write_xattrs(out: ColumnWriter, sets: list[tuple[tuple[str, bytes], ...]]) -> None:

@@ -10,7 +10,7 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -224,7 +224,7 @@ def _unpack_few(data: bytes, count: int, places: Places) -> list[int]:
 
 
 def _pack_rising(values: Sequence[int]) -> bytes:
-    return _pack_numbers([value - before for before, value in zip((0, *values), values, strict=False)])
+    return _pack_numbers([value - before for before, value in pairwise((0, *values))])
 
 
 def _unpack_rising(data: bytes, count: int, places: Places) -> Column:
