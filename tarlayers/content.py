@@ -40,7 +40,7 @@ def hash_contents(walker: tar.Walker, offsets: AbstractSet[int]) -> dict[int, by
 
 
 def read_heads(
-    plain_chunks: Iterable[bytes], size: int, wanted: Wanted, limits: Limits = DEFAULT_LIMITS
+    plain_chunks: Iterable[bytes], size: int, wanted: Wanted, limits: Limits
 ) -> Iterator[tuple[Entry, bytes]]:
     """Yield each file that is `wanted` with the first `size` bytes of its content as stored (holes left out)."""
     walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits)

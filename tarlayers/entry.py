@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tarlayers.formats import tar
 from tarlayers.formats.whiteout import clean_slashed, role_of
-from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
+from tarlayers.limits import Limits, limit_exceeded
 
 _KINDS = {
     b"0": ("file", "0"),
@@ -130,7 +130,7 @@ def _target_size(entry: Entry) -> int:
 # -- decoding --------------------------------------------------------------------------------------
 
 
-def decode_walk(walker: tar.Walker, limits: Limits = DEFAULT_LIMITS) -> Iterator[list[Entry]]:
+def decode_walk(walker: tar.Walker, limits: Limits) -> Iterator[list[Entry]]:
     """Turn the members of a layer's tar into entries, in their order, many at once; no content can be drawn."""
     count = 0
     for stretch in walker.gather() if are_plain_names_short(limits) else walker.stretches():
@@ -138,13 +138,13 @@ def decode_walk(walker: tar.Walker, limits: Limits = DEFAULT_LIMITS) -> Iterator
         yield decode_stretch(stretch, count, limits)
 
 
-def decode_stretch(stretch: tar.Stretch, count: int, limits: Limits = DEFAULT_LIMITS) -> list[Entry]:
+def decode_stretch(stretch: tar.Stretch, count: int, limits: Limits) -> list[Entry]:
     """Decode members that come at once, the last of which is a layer's `count`th: LimitExceeded for one too many."""
     tar.check_stretch(stretch, count, limits)
     return [decode_entry(stretch, limits)] if isinstance(stretch, tar.Member) else _decode_headers(stretch, limits)
 
 
-def decode_entry(member: tar.Member, limits: Limits = DEFAULT_LIMITS) -> Entry:
+def decode_entry(member: tar.Member, limits: Limits) -> Entry:
     """Decode one member: its name cleaned, its role told, its content not looked at."""
     check_names((member,), limits)
     whole = "/" + member.name.decode("utf-8", "surrogateescape")

@@ -51,9 +51,7 @@ class Finding(NamedTuple):
     message: str
 
 
-def make_finding(
-    code: str, severity: str, place: str, claimed: object = None, computed: object = None, message: str = ""
-) -> Finding:
+def make_finding(code: str, severity: str, place: str, claimed: object, computed: object, message: str) -> Finding:
     """Make a finding; what is neither a number nor nothing, as a digest, is told as text."""
     return Finding(code, severity, place, _plain(claimed), _plain(computed), message)
 

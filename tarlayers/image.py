@@ -308,11 +308,11 @@ def run_each(layers: Sequence[Layer], work: Callable[[Layer], object], *, worker
         raise failed[min(failed)]
 
 
-def require_layers(layers: Sequence[Layer], *, contents: bool = False) -> None:
+def require_layers(layers: Sequence[Layer]) -> None:
     """Index layers as `load_layers` does. ContentAbsent for the lowest that cannot be read."""
     for layer in layers:
         layer.require_readable()
-    load_layers(layers, contents=contents)
+    load_layers(layers)
 
 
 def find_layer(image: Image, reference: str | int) -> Layer:

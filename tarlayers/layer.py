@@ -127,7 +127,7 @@ def index_metered(
     demand: Demand,
     *,
     ahead: bool = False,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: Limits,
     caches: tar.HeaderCaches | None = None,
 ) -> LayerIndex:
     """Index a blob whose bytes `stored` already watches, so that its digest survives a failure here."""
@@ -185,7 +185,7 @@ def scan_metered(
     chunks: Iterator[bytes],
     stored: Meter,
     *,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: Limits,
     caches: tar.HeaderCaches | None = None,
 ) -> LayerScan:
     """Read a blob that `stored` watches as `scan_layer` does. It may pass but once: it is a LayerIndex where a table of

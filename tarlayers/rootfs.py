@@ -78,9 +78,9 @@ class RootFS(Mapping[str, Entry]):
             else:
                 todo.pop()
 
-    def sorted_nodes(self, below: str = "") -> Iterator[tuple[str, Node]]:
-        """Every path below a directory with its node, in the order of the paths' bytes."""
-        paths = self.sorted_paths(below)
+    def sorted_nodes(self) -> Iterator[tuple[str, Node]]:
+        """Every path with its node, in the order of the paths' bytes."""
+        paths = self.sorted_paths()
         return zip(paths, self.find_nodes(paths), strict=True)
 
     def find_nodes(self, paths: Iterable[str]) -> Iterator[Node]:

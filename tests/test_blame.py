@@ -13,7 +13,7 @@ from tarlayers.analysis.blame import blame_paths
 from tarlayers.analysis.listing import parse_selection
 from tarlayers.analysis.log import trace_path
 from tarlayers.errors import NoSuchPath
-from tarlayers.image import Image, require_layers
+from tarlayers.image import Image, load_layers
 from tarlayers.imagearchive import open_images
 from tarlayers.merging.engine import ENGINES, merge_layers
 from tests.build import archive, directory, file, hardlink, image, layer, opaque, symlink, whiteout
@@ -71,7 +71,7 @@ def test_path_narrows():
 
 
 def check_agreement(built: Image, engine: str) -> None:
-    require_layers(built.layers, contents=True)
+    load_layers(built.layers, contents=True)
     rootfs = merge_layers(built.layers, engine=engine)
     blamed = blame(built, engine=engine)
     rows = list(parse_selection("/", recursive=True, match=None, types=None).select(rootfs))

@@ -41,7 +41,7 @@ class BareLayer(NamedTuple):
     entries: Sequence[Entry]
     name: str
     """What errors call it."""
-    limits: Limits = DEFAULT_LIMITS
+    limits: Limits
     blob_refusal: Refused | None = None
     """Why an engine would not unpack the blob, whatever its entries are."""
 

@@ -23,16 +23,16 @@ class StatRow(NamedTuple):
     bytes_removed: int
 
 
-def group_changes(changes: Iterable[FileChange], most: int = _MOST_ROWS) -> list[StatRow]:
-    """Give a row for each file, or where there are more than `most` one for each directory of the greatest depth
+def group_changes(changes: Iterable[FileChange]) -> list[StatRow]:
+    """Give a row for each file, or where there are more than 40 one for each directory of the greatest depth
     at which there are not; sorted by path.
     """
     counted = [(change.path, *_weigh(change)) for change in changes]
-    if len(counted) <= most:
+    if len(counted) <= _MOST_ROWS:
         return [StatRow(path, 1, added, removed) for path, added, removed in counted]
     for depth in range(_DEEPEST, 0, -1):
         labels = [_cut(path, depth) for path, _, _ in counted]
-        if len(set(labels)) <= most:
+        if len(set(labels)) <= _MOST_ROWS:
             break
     rows: dict[str, StatRow] = {}
     for label, (_, added, removed) in zip(labels, counted, strict=True):

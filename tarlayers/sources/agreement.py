@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tarlayers.formats.mediatypes import read_layer_type
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import Limits
 from tarlayers.sources.layout import LAYOUT_FILE, ImageRecord, LayerRecord
 from tarlayers.sources.locate import locate_images
 from tarlayers.sources.names import spell_out
@@ -54,7 +54,7 @@ class _Without(Mapping[str, bytes]):
 
 
 def compare_documents(
-    documents: Mapping[str, bytes], sizes: Mapping[str, int], limits: Limits = DEFAULT_LIMITS
+    documents: Mapping[str, bytes], sizes: Mapping[str, int], limits: Limits
 ) -> Iterator[Disagreement]:
     """Compare an archive's two sets of documents; nothing comes for one that has not both.
 

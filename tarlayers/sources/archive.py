@@ -47,7 +47,7 @@ class Archive:
         """Give the tar alone: nothing is kept of members once it has turned out that none is a blob."""
         return Archive(self.kind, self.path, self.size, MemberTable({}, {}, {}, {}, self.end_mark), self.whole)
 
-    def documents(self, limits: Limits = DEFAULT_LIMITS) -> Documents:
+    def documents(self, limits: Limits) -> Documents:
         """Give the JSON members, read when asked for."""
         return Documents(self.blobs, limits)
 

@@ -18,7 +18,7 @@ from tarlayers.errors import MalformedInput, TarlayersError
 from tarlayers.formats.bolt import Bucket, open_bolt
 from tarlayers.formats.documents import parse_index, parse_manifest
 from tarlayers.formats.json_text import measure_depth, parse_json
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import Limits
 from tarlayers.sources.archive import Archive, looks_like_json
 from tarlayers.sources.blob import Blob
 from tarlayers.sources.dataroot import Fault
@@ -35,7 +35,7 @@ _TYPES = {
 }
 
 
-def read_content_store(tree: FileTree, limits: Limits = DEFAULT_LIMITS) -> tuple[Archive, tuple[Fault, ...]] | None:
+def read_content_store(tree: FileTree, limits: Limits) -> tuple[Archive, tuple[Fault, ...]] | None:
     """Read a store, given as containerd's root or as the content directory; None when the tree is none.
 
     The archive's `index.json` is put together here. Faults say why names are not known.

@@ -22,7 +22,7 @@ from tarlayers.digest import Digest, chain_ids
 from tarlayers.errors import MalformedInput
 from tarlayers.formats.documents import Config, parse_config
 from tarlayers.formats.json_text import parse_json
-from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
+from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.dataroot import (
     STORED_ID,
     ContainerImage,
@@ -50,7 +50,7 @@ _WHOLE_TREES = frozenset(("vfs",))
 _NEVER = "0001-01-01T00:00:00Z"
 
 
-def read_docker_root(tree: FileTree, limits: Limits = DEFAULT_LIMITS) -> DataRoot | None:
+def read_docker_root(tree: FileTree, limits: Limits) -> DataRoot | None:
     """Read a data root; None when the tree is none."""
     drivers = [name for name in tree.names("image") if tree.status(f"image/{name}/layerdb") is not None]
     if not drivers:

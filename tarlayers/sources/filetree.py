@@ -305,7 +305,7 @@ class TarTree:
         return TarTree(self._whole, self._files, self._children, self._at(path))
 
 
-def read_tar_tree(archive: Archive, limits: Limits = DEFAULT_LIMITS) -> TarTree:
+def read_tar_tree(archive: Archive, limits: Limits) -> TarTree:
     """Read the headers of an uncompressed tar of a directory."""
     whole = archive.whole
     if whole is None:

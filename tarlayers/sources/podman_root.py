@@ -22,7 +22,7 @@ from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
 from tarlayers.formats.documents import Config, Manifest, parse_config, parse_manifest
 from tarlayers.formats.json_text import parse_json
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import Limits
 from tarlayers.sources.dataroot import (
     STORED_ID,
     ContainerImage,
@@ -43,7 +43,7 @@ _PLAIN_NAME = re.compile(r"[0-9.a-z]+")
 _IMAGELESS = ImageRecord((), None, None, None, None, None, (), {}, "podman-root")
 
 
-def read_podman_root(tree: FileTree, limits: Limits = DEFAULT_LIMITS) -> DataRoot | None:
+def read_podman_root(tree: FileTree, limits: Limits) -> DataRoot | None:
     """Read a storage root; None when the tree is none."""
     drivers = [
         name.removesuffix("-layers")

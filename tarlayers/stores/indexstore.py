@@ -12,7 +12,7 @@ from tarlayers.errors import ContentAbsent, naming
 from tarlayers.formats.tlx import IndexedLayer, IndexFile, unpack_entries
 from tarlayers.formats.toc import StoredToc
 from tarlayers.layer import ENTRIES, Demand, LayerIndex, LayerScan
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import Limits
 from tarlayers.stores.store import OnRead
 
 NO_CONTENTS = "an index holds no contents; ask the archive that it was made from"
@@ -21,7 +21,7 @@ NO_CONTENTS = "an index holds no contents; ask the archive that it was made from
 class IndexStore:
     """The blobs of the archive that an index was made from. A layer is expanded when it is first asked for."""
 
-    def __init__(self, index: IndexFile, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, index: IndexFile, limits: Limits) -> None:
         self._index = index
         self.limits = limits
         self._indexes: dict[str, LayerIndex] = {}

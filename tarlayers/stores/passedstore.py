@@ -24,7 +24,7 @@ from tarlayers.layer import (
     index_metered,
     scan_metered,
 )
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import Limits
 from tarlayers.sources.archive import looks_like_json, oversized
 from tarlayers.sources.members import IMAGE_MEMBER, Members, clean_name, clean_names, ends_whole, find_top
 from tarlayers.stores.store import WHOLE, OnRead
@@ -41,7 +41,7 @@ _DIGITS = re.compile(r".*/[0-9a-f]{64,128}(\.tar(\.gz)?)?")
 class PassedStore:
     """What one pass over a stream left: documents, what was found in layers, and digests, but no contents."""
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.sizes: dict[str, int] = {}
         self.documents: Mapping[str, bytes] = {}
@@ -154,9 +154,7 @@ class _KeptDocuments(dict[str, bytes]):
         return super().__contains__(name) or name in self.refused
 
 
-def pass_stream(
-    chunks: Iterable[bytes], *, hashed: bool, contents: bool, entries: bool = True, limits: Limits = DEFAULT_LIMITS
-) -> PassedStore:
+def pass_stream(chunks: Iterable[bytes], *, hashed: bool, contents: bool, entries: bool, limits: Limits) -> PassedStore:
     """Read an uncompressed tar once, to its end: keep its documents, and index whatever looks like a layer, or scan it
     where digests alone are needed and no `entries`.
 

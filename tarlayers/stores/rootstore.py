@@ -21,7 +21,7 @@ from tarlayers.formats.crc64 import crc64
 from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.tarsplit import Piece, Record, decode_records, walk_records
 from tarlayers.layer import ENTRIES, Demand, LayerIndex, LayerScan, index_layer
-from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
+from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.blob import Blob
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import resolve_path
@@ -32,7 +32,7 @@ from tarlayers.stores.upperdir import place_entries, read_upper
 class RootStore:
     """A store over a data root."""
 
-    def __init__(self, root: DataRoot, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, root: DataRoot, limits: Limits) -> None:
         self.root = root
         self.limits = limits
         self._indexes: dict[str, LayerIndex] = {}

@@ -30,7 +30,7 @@ from tarlayers.layer import (
     index_layer,
     scan_layer,
 )
-from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.limits import Limits
 from tarlayers.outline import Outline
 from tarlayers.sources.archive import Archive
 from tarlayers.sources.blob import Blob
@@ -122,7 +122,7 @@ def tell_reading(chunks: Iterable[bytes], on_read: OnRead | None) -> Iterator[by
 class SeekStore:
     """A store over random access: everything is read when it is asked for, layers once."""
 
-    def __init__(self, archive: Archive, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, archive: Archive, limits: Limits) -> None:
         self.archive = archive
         self.limits = limits
         self._indexes: dict[str, LayerIndex] = {}

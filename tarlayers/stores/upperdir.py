@@ -15,14 +15,14 @@ from tarlayers.errors import UnsupportedInput
 from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.tar_writer import Fields, encode_header
 from tarlayers.formats.whiteout import OPAQUE, PREFIX
-from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
+from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.filetree import FileStatus, FileTree, join_path, walk_files
 
 _NAMESPACES = ("trusted.overlay.", "user.overlay.", "user.fuseoverlayfs.")
 _FLAGS = {"file": "0", "symlink": "2", "char": "3", "block": "4", "dir": "5", "fifo": "6"}
 
 
-def read_upper(tree: FileTree, base: str, limits: Limits = DEFAULT_LIMITS) -> tuple[Entry, ...]:
+def read_upper(tree: FileTree, base: str, limits: Limits) -> tuple[Entry, ...]:
     """Give what lies below a directory as entries, on-disk whiteouts and opaque flags as markers.
 
     Offsets only number the entries (`place_entries` gives real ones). UnsupportedInput for what refers to other
