@@ -8,7 +8,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
 
     0  errors digest limits threads version
     1  formats
-    2  entry content outline sources
+    2  entry content header outline sources
     3  layer stores windows image recordedimage reference imagearchive
     4  imageindex merging rootfs trace comparison imagepair shipped toc finding
     5  analysis export extract
@@ -22,7 +22,7 @@ Inside a floor these edges are meant, and no others:
     formats.tar_member -> formats.tar_fields
     formats.tar_headers -> formats.tar_fields formats.tar_member
     formats.tar_writer -> formats.tar_fields
-    formats.tar_bytes -> formats.tar_feed formats.tar_headers
+    formats.tar_bytes -> formats.tar_feed formats.tar_fields formats.tar_headers
     formats.tar -> formats.tar_bytes formats.tar_feed formats.tar_fields formats.tar_headers formats.tar_member
     formats.tarsplit -> formats.tar
     formats.assembly -> formats.crc64 formats.tar formats.tarsplit
@@ -38,6 +38,7 @@ Inside a floor these edges are meant, and no others:
     formats.policy -> formats.sizes formats.toml_values
     formats.dive_rules -> formats.policy formats.sizes
     content -> entry
+    header -> entry
     outline -> entry
     sources.* -> sources.archive sources.blob sources.members sources.dataroot sources.filetree
     sources.* -> sources.layout sources.names sources.inventory

@@ -12,14 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from tarlayers.entry import Entry
 from tarlayers.errors import MalformedInput
 from tarlayers.formats.tar import ChunkFeed, Walker
-from tarlayers.formats.tar_writer import END_OF_ARCHIVE, Fields, encode_header, padding
+from tarlayers.formats.tar_writer import END_OF_ARCHIVE, padding
+from tarlayers.header import encode_entry
 from tarlayers.image import Layer
-from tarlayers.rootfs import Node, RootFS, path_key
-
-_FLAGS = {"file": b"0", "symlink": b"2", "char": b"3", "block": b"4", "dir": b"5", "fifo": b"6"}
+from tarlayers.rootfs import Node, RootFS
 
 
 def export_rootfs(rootfs: RootFS, layers: Sequence[Layer], *, mtime: int | None = None) -> Iterator[bytes]:
@@ -36,15 +34,15 @@ def export_rootfs(rootfs: RootFS, layers: Sequence[Layer], *, mtime: int | None 
             directories.append(path)
         elif node.entry.type != "file":
             first = firsts.setdefault((id(node.entry), node.layer), path)
-            yield _header(path, node.entry, mtime) if path == first else _link(path, node, first, mtime)
+            yield encode_entry(path, node.entry, mtime) if path == first else _link(path, node, first, mtime)
     for names, node, content in read_files(rootfs, layers):
-        yield _header(names[0], node.entry, mtime)
+        yield encode_entry(names[0], node.entry, mtime)
         yield from content
         yield padding(node.entry.size)
         for name in names[1:]:
             yield _link(name, node, names[0], mtime)
     for path in reversed(directories):
-        yield _header(path, rootfs[path], mtime)
+        yield encode_entry(path, rootfs[path], mtime)
     yield END_OF_ARCHIVE
 
 
@@ -101,22 +99,4 @@ def _read_layer(
 
 
 def _link(name: str, node: Node, target: str, mtime: int | None) -> bytes:
-    return _header(name, node.entry._replace(type="hardlink", link=target[1:], size=0), mtime)
-
-
-def _header(path: str, entry: Entry, mtime: int | None) -> bytes:
-    name = path_key(path[1:])
-    return encode_header(
-        Fields(
-            name + b"/" if entry.type == "dir" else name,
-            _FLAGS.get(entry.type, b"1"),
-            entry.mode,
-            entry.uid,
-            entry.gid,
-            entry.size,
-            entry.mtime or 0 if mtime is None else mtime,
-            path_key(entry.link or ""),
-            entry.rdev or (0, 0),
-            entry.xattrs,
-        )
-    )
+    return encode_entry(name, node.entry._replace(type="hardlink", link=target, size=0), mtime)

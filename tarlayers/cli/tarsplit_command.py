@@ -201,11 +201,11 @@ def _members(path: str) -> Iterator[tuple[Entry, FileRecord]]:
     from tarlayers.formats.tarsplit import walk_records
 
     limits = current_limits()
-    for step in walk_records(_read_records(path), limits):
-        if step.member is not None and step.record is not None:
-            entry = decode_entry(step.member, limits)
+    for piece in walk_records(_read_records(path), limits):
+        if piece.member is not None and piece.record is not None:
+            entry = decode_entry(piece.member, limits)
             if entry.type != "global":
-                yield entry, step.record
+                yield entry, piece.record
 
 
 # -- bytes out -----------------------------------------------------------------------------------------

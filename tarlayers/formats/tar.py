@@ -22,6 +22,7 @@ from tarlayers.errors import MalformedInput, TarlayersError
 from tarlayers.formats.tar_bytes import TarBytes
 from tarlayers.formats.tar_feed import ChunkFeed, Feed, SeekFeed
 from tarlayers.formats.tar_fields import (
+    BLOCK,
     FieldError,
     ParsedPax,
     TooManyRegions,
@@ -34,7 +35,6 @@ from tarlayers.formats.tar_fields import (
     verify_sum,
 )
 from tarlayers.formats.tar_headers import (
-    BLOCK,
     HEADER_NAME_BYTES,
     ZERO_BLOCK,
     Header,

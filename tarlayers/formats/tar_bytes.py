@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from tarlayers.errors import MalformedInput
 from tarlayers.formats.tar_feed import Feed
-from tarlayers.formats.tar_headers import BLOCK, Header
+from tarlayers.formats.tar_fields import BLOCK
+from tarlayers.formats.tar_headers import Header
 from tarlayers.limits import Limits, limit_exceeded
 
 _HOLE = 1 << 16

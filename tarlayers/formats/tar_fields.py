@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from zlib import adler32
 
+BLOCK = 512
+
 _INT = re.compile(rb"[+-]?[0-9]+")
 _OCTAL = re.compile(rb"[0-7]+")
 _COMMON_OCTAL = re.compile(rb"[ \0]*([0-7]{1,20})(?:\0|[ \0]*\Z)")  # nearly all fields, at half the price

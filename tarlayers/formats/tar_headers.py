@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 from zlib import adler32
 
-from tarlayers.formats.tar_fields import FieldError, check_signed_sum, parse_numeric, parse_octal, sum_bytes
+from tarlayers.formats.tar_fields import BLOCK, FieldError, check_signed_sum, parse_numeric, parse_octal, sum_bytes
 from tarlayers.formats.tar_member import HEADER_ONLY, Member
 
-BLOCK = 512
 ZERO_BLOCK = bytes(BLOCK)
 HEADER_NAME_BYTES = 256
 """The longest name that a header alone can give: 100 bytes, a slash, and a prefix of 155."""

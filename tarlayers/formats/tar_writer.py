@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tarlayers.errors import UnsupportedInput
-from tarlayers.formats.tar_fields import sum_bytes
+from tarlayers.formats.tar_fields import BLOCK, sum_bytes
 
-BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
 
 _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12x")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest
 from tarlayers.errors import ContentAbsent, MalformedInput
 from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.filetree import FileTree, join_path, read_line, read_small
-from tarlayers.sources.layout import BlobClaim, ImageRecord, OtherRecord
+from tarlayers.sources.layout import BlobClaim, ImageRecord, LayerRecord, OnDisk, OtherRecord
 
 STORED_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
 """What an engine names its layers and containers by; anything else may lead out of the root, and is no name."""
@@ -92,8 +93,8 @@ class DataRoot:
     """Images that others are built on and that have no name of their own (`docker images --all`)."""
     layers: Mapping[str, StoredLayer]
     """By name."""
-    uppers: Mapping[str, str]
-    """Names of layers without a tar (a container's own and its init layer), to the directory of each."""
+    uppers: AbstractSet[str]
+    """Layers without a tar (a container's own and its init layer), each by its directory."""
     containers: tuple[ContainerImage, ...]
     documents: Mapping[str, bytes] = field(repr=False)
     """Configurations and manifests by path."""
@@ -119,6 +120,17 @@ class RootDocuments:
         if self._read > self._limits.documents_bytes:
             raise limit_exceeded(self._limits, "documents_bytes", "larger documents than are allowed", place=path)
         return data
+
+
+def sort_images(images: Iterable[ImageRecord]) -> tuple[ImageRecord, ...]:
+    """Sort images by their names, and those without one behind them by their IDs."""
+    return tuple(sorted(images, key=lambda image: (not image.names, image.names, str(image.image_id))))
+
+
+def record_upper(directory: str | None, cache_id: str, role: str, *, merged: bool) -> LayerRecord:
+    """Give a layer that a container has of its own, by the directory that it wrote to, if the copy has one."""
+    on_disk = OnDisk(cache_id, None, role, directory is not None, merged)
+    return LayerRecord(directory, None, None, None, None, {}, (), on_disk)
 
 
 def overlay_directories(

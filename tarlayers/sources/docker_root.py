@@ -34,6 +34,8 @@ from tarlayers.sources.dataroot import (
     as_mapping,
     as_text,
     overlay_directories,
+    record_upper,
+    sort_images,
     unpacked_directory,
 )
 from tarlayers.sources.filetree import FileTree, read_line
@@ -71,7 +73,7 @@ class _Reader:
     layers: dict[str, StoredLayer] = field(default_factory=dict)
     images: dict[str, ImageRecord] = field(default_factory=dict)  # by the driver's directory and the ID
     documents: dict[str, bytes] = field(default_factory=dict)
-    uppers: dict[str, str] = field(default_factory=dict)
+    uppers: set[str] = field(default_factory=set)
     above: set[str] = field(default_factory=set)
     claims: list[BlobClaim] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -97,8 +99,8 @@ class _Reader:
         return DataRoot(
             kind="docker-root",
             tree=self.tree,
-            images=tuple(sorted(listed.values(), key=_image_key)),
-            parents=tuple(sorted(parents, key=_image_key)),
+            images=sort_images(listed.values()),
+            parents=sort_images(parents),
             layers=self.layers,
             uppers=self.uppers,
             containers=containers,
@@ -271,9 +273,8 @@ class _Reader:
         merged = driver in _WHOLE_TREES
         name = None if merged else self._diff(driver, cache_id)
         if name is not None:
-            self.uppers[name] = name
-        on_disk = OnDisk(cache_id, None, role, name is not None, merged)
-        return LayerRecord(name, None, None, None, None, {}, (), on_disk)
+            self.uppers.add(name)
+        return record_upper(name, cache_id, role, merged=merged)
 
 
 _SIZE = re.compile(r"[0-9]{1,19}")
@@ -288,10 +289,6 @@ def make_record(layer: StoredLayer | None, diff_id: Digest | None) -> LayerRecor
     parent = f"sha256:{layer.parent.rpartition('/')[2]}" if layer.parent is not None else None
     on_disk = OnDisk(layer.cache_id, parent, "image", layer.diff is not None)
     return LayerRecord(layer.name, None, layer.claimed_size, None, diff_id, {}, (), on_disk)
-
-
-def _image_key(image: ImageRecord) -> tuple[bool, tuple[str, ...], str]:
-    return not image.names, image.names, str(image.image_id)
 
 
 def _find_home(document: Mapping[str, object], container_id: str) -> str:

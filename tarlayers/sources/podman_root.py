@@ -34,6 +34,8 @@ from tarlayers.sources.dataroot import (
     as_mapping,
     as_text,
     overlay_directories,
+    record_upper,
+    sort_images,
     unpacked_directory,
 )
 from tarlayers.sources.filetree import FileTree
@@ -72,7 +74,7 @@ class _Reader:
     others: list[OtherRecord] = field(default_factory=list)
     documents: dict[str, bytes] = field(default_factory=dict)
     claims: list[BlobClaim] = field(default_factory=list)
-    uppers: dict[str, str] = field(default_factory=dict)
+    uppers: set[str] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
 
     def read_driver(self, driver: str) -> None:
@@ -96,8 +98,8 @@ class _Reader:
         return DataRoot(
             kind="podman-root",
             tree=self.tree,
-            images=tuple(sorted(listed, key=_image_key)),
-            parents=tuple(sorted(parents, key=_image_key)),
+            images=sort_images(listed),
+            parents=sort_images(parents),
             layers=self.layers,
             uppers=self.uppers,
             containers=tuple(self.containers),
@@ -247,10 +249,9 @@ class _Reader:
         below = tuple(self._layer_records(own.parent if own is not None else None, image.config, None))
         upper = own.diff if own is not None and own.only_own else None
         if upper is not None:
-            self.uppers[upper] = upper
+            self.uppers.add(upper)
         cache_ids = [record.on_disk.cache_id for record in below[::-1] if record.on_disk]
-        on_disk = OnDisk(layer_id, None, "container", upper is not None, driver == "vfs")
-        top = LayerRecord(upper, None, None, None, None, {}, (), on_disk)
+        top = record_upper(upper, layer_id, "container", merged=driver == "vfs")
         container = StoredContainer(
             id=container_id,
             name=name,
@@ -277,7 +278,3 @@ def _read_id(value: object, place: str) -> str:
 
 def _texts(value: object) -> Sequence[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def _image_key(image: ImageRecord) -> tuple[bool, tuple[str, ...], str]:
-    return not image.names, image.names, str(image.image_id)

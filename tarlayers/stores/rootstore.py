@@ -18,7 +18,7 @@ from tarlayers.errors import ContentAbsent, MalformedInput, naming
 from tarlayers.formats.assembly import assemble
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.crc64 import crc64
-from tarlayers.formats.tar import BLOCK
+from tarlayers.formats.tar_writer import END_OF_ARCHIVE, padding
 from tarlayers.formats.tarsplit import Piece, Record, decode_records, walk_records
 from tarlayers.layer import ENTRIES, Demand, LayerIndex, LayerScan, index_layer
 from tarlayers.limits import Limits, limit_exceeded
@@ -101,18 +101,16 @@ class RootStore:
         """Yield a document, or a layer's tar as it is put together; of a container's own layer one like a commit's."""
         if name in self.documents:
             return iter((self.documents[name],))
-        upper = self.root.uppers.get(name)
-        return self._assemble(self._layer(name)) if upper is None else self._commit(upper)
+        return self._commit(name) if name in self.root.uppers else self._assemble(self._layer(name))
 
     def open_file(self, name: str, entry: Entry) -> Iterator[bytes]:
         """Yield the content of one file from where it lies unpacked.
 
         MalformedInput when it is not what the layer had, which for the checksum shows at the end.
         """
-        upper = self.root.uppers.get(name)
-        if upper is not None:
+        if name in self.root.uppers:
             if entry.size:  # a marker is no file on disk
-                yield from self.root.tree.blob(f"{upper}{entry.path}").chunks()
+                yield from self.root.tree.blob(f"{name}{entry.path}").chunks()
             return
         layer = self._layer(name)
         self.index(name)
@@ -167,9 +165,8 @@ class RootStore:
         return self.root.tree.blob(f"{directory}/{base}")
 
     def _read(self, name: str, *, hashed: bool, contents: bool) -> LayerIndex:
-        upper = self.root.uppers.get(name)
-        if upper is not None:
-            entries = tuple(entry for _, entry in place_entries(read_upper(self.root.tree, upper, self.limits)))
+        if name in self.root.uppers:
+            entries = tuple(entry for _, entry in place_entries(read_upper(self.root.tree, name, self.limits)))
             size = sum(entry.size for entry in entries)
             return self._make_index(name, entries, size, contents=contents)
         if hashed:
@@ -224,8 +221,8 @@ class RootStore:
             if blob.size != entry.size:
                 raise MalformedInput("has changed while it was read", place=blob.name)
             yield from blob.chunks()
-            yield bytes(-entry.size % BLOCK)
-        yield bytes(2 * BLOCK)
+            yield padding(entry.size)
+        yield END_OF_ARCHIVE
 
     def _records(self, layer: StoredLayer) -> Iterator[Record]:
         if layer.tar_split is None:

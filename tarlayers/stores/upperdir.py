@@ -13,13 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from tarlayers.entry import Entry
 from tarlayers.errors import UnsupportedInput
 from tarlayers.formats.tar import BLOCK
-from tarlayers.formats.tar_writer import Fields, encode_header
 from tarlayers.formats.whiteout import OPAQUE, PREFIX
+from tarlayers.header import TYPEFLAGS, encode_entry
 from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.filetree import FileStatus, FileTree, join_path, walk_files
 
 _NAMESPACES = ("trusted.overlay.", "user.overlay.", "user.fuseoverlayfs.")
-_FLAGS = {"file": "0", "symlink": "2", "char": "3", "block": "4", "dir": "5", "fifo": "6"}
 
 
 def read_upper(tree: FileTree, base: str, limits: Limits) -> tuple[Entry, ...]:
@@ -45,31 +44,10 @@ def place_entries(entries: Iterable[Entry]) -> Iterator[tuple[bytes, Entry]]:
     """
     position = 0
     for entry in entries:
-        blocks = _header(entry)
+        blocks = encode_entry(entry.path, entry)
         position += len(blocks)
         yield blocks, entry._replace(offset=position - BLOCK)
         position += entry.size + -entry.size % BLOCK
-
-
-def _header(entry: Entry) -> bytes:
-    link = (entry.link or "").removeprefix("/" if entry.type == "hardlink" else "")
-    fields = Fields(
-        name=_encode(entry.path[1:] + ("/" if entry.type == "dir" else "")),
-        typeflag=entry.typeflag.encode(),
-        mode=entry.mode,
-        uid=entry.uid,
-        gid=entry.gid,
-        size=entry.size,
-        mtime=entry.mtime or 0,
-        linkname=_encode(link),
-        rdev=entry.rdev or (0, 0),
-        xattrs=entry.xattrs,
-    )
-    return encode_header(fields)
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
 
 
 def _entries(
@@ -90,9 +68,10 @@ def _entries(
         return
     first = inodes.setdefault(status.inode, path) if status.inode is not None else path
     linked = first != path
+    kind = "hardlink" if linked else status.kind
     yield Entry(
         path=path,
-        type="hardlink" if linked else status.kind,
+        type=kind,
         mode=status.mode,
         uid=status.uid,
         gid=status.gid,
@@ -104,7 +83,7 @@ def _entries(
         role="entry",
         name=None,
         offset=number,
-        typeflag="1" if linked else _FLAGS[status.kind],
+        typeflag=TYPEFLAGS[kind],
         sha256=None,
     )
     if status.kind == "dir" and overlay.get("opaque") == b"y":
