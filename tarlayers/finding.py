@@ -1,14 +1,19 @@
-"""What `verify` finds: its codes, which never change their meaning, and one finding. docs/findings.md explains each."""
+"""What `verify` finds: its codes, which never change their meaning, and one finding. docs/findings.md,
+docs/findings-data-roots.md and docs/tar-split.md explain each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-SEVERITIES = {
-    "V001": "error",  # digest of a blob
-    "V002": "error",  # size of a blob
+from tarlayers.severity import rank
+
+CODES: Mapping[str, str] = {
+    # of archives
+    "V001": "error",  # digest of a blob, or of a data root's document
+    "V002": "error",  # size of a blob, or of a data root's document
     "V003": "error",  # diff ID of a layer
     "V004": "error",  # as many layers as diff IDs
     "V005": "error",  # a layer that cannot be read
@@ -31,11 +36,24 @@ SEVERITIES = {
     "V026": "warning",  # what a descriptor embeds against its digest
     "V027": "error",  # images of one name, none of which has all its blobs
     "V028": "error",  # an oci-layout that readers refuse
+    # of contents against tar-split records
+    "V020": "error",  # a content that is missing
+    "V021": "error",  # size of a content
+    "V022": "error",  # CRC-64 of a content
+    "V023": "note",  # a sparse file without its map
+    # of data roots
+    "V101": "error",  # a file that is not what the layer had
+    "V102": "error",  # a file that the layer had and that is gone
+    "V103": "error",  # a file that the layer never had
+    "V104": "error",  # chain ID of a layer
+    "V105": "error",  # recorded size of a layer
+    "V106": "error",  # a description that cannot be read
+    "V107": "error",  # a layer that the root names and lacks
+    "V108": "warning",  # mode or owner of a file
+    "V109": "note",  # a layer whose files, or headers, the copy lacks
+    "V110": "note",  # what the copy has lost
 }
 """Every code and its severity."""
-
-RANK = {"error": 0, "warning": 1, "note": 2}
-"""Of each severity, the worst first."""
 
 
 class Finding(NamedTuple):
@@ -51,9 +69,9 @@ class Finding(NamedTuple):
     message: str
 
 
-def make_finding(code: str, severity: str, place: str, claimed: object, computed: object, message: str) -> Finding:
-    """Make a finding; what is neither a number nor nothing, as a digest, is told as text."""
-    return Finding(code, severity, place, _plain(claimed), _plain(computed), message)
+def make_finding(code: str, place: str, claimed: object, computed: object, message: str) -> Finding:
+    """Make a finding of a code; what is neither a number nor nothing, as a digest, is told as text."""
+    return Finding(code, CODES[code], place, _plain(claimed), _plain(computed), message)
 
 
 def _plain(value: object) -> str | int | None:
@@ -64,7 +82,7 @@ def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Put the worst first, what is said of one place together, and drop what is said twice."""
     distinct = dict.fromkeys(findings)
     order = {place: i for i, place in enumerate(dict.fromkeys(finding.place for finding in distinct))}
-    return tuple(sorted(distinct, key=lambda finding: (RANK[finding.severity], order[finding.place])))
+    return tuple(sorted(distinct, key=lambda finding: (rank(finding.severity), order[finding.place])))
 
 
 class Checked(NamedTuple):
@@ -91,10 +109,13 @@ class CheckedBlob(NamedTuple):
 class VerifyReport:
     """The answer of a verification."""
 
-    ok: bool
-    """No finding is an error."""
     checked: Checked
     findings: tuple[Finding, ...]
     """Errors first, then warnings, then notes; within those by place, in the order of the archive's documents."""
     blobs: tuple[CheckedBlob, ...]
     """Every blob that was read, image by image, then the others."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether no finding is an error."""
+        return all(finding.severity != "error" for finding in self.findings)

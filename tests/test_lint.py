@@ -15,10 +15,11 @@ import zstandard
 from hypothesis import given, settings
 
 import tarlayers
-from tarlayers.analysis.lint.codes import CODES, FAMILIES, REFUSALS, SEVERITIES
+from tarlayers.analysis.lint.codes import CODES, FAMILIES, REFUSALS
 from tarlayers.analysis.lint.report import has_failed, lint_image
 from tarlayers.errors import ContentAbsent
 from tarlayers.rootfs import RootFS
+from tarlayers.severity import SEVERITIES
 from tests.build import (
     OCI,
     Files,

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tarlayers.finding import SEVERITIES
+from tarlayers.finding import CODES
 from tests.build import (
     BLOCK,
     FLAVOURS,
@@ -366,12 +366,12 @@ def test_every_finding_names_its_place(verify: Verify, code: str, place: str, fi
     severities = {finding["severity"] for finding in found.json["findings"]}
     assert any(place in each for each in places), found.stdout
     assert found.code == ("error" in severities)
-    assert SEVERITIES[code] in severities
+    assert CODES[code] in severities
     streams = verify_stream(data), verify_stream(gzip.compress(data))
     assert {each.stdout for each in streams} == {found.stdout}
     text = text_of(verify(data))
     assert max(map(len, text.splitlines())) <= 100
-    assert f"{SEVERITIES[code]:7} {code} " in text
+    assert f"{CODES[code]:7} {code} " in text
 
 
 @pytest.mark.parametrize("spell", [str, lambda text: "\r\n".join((text[:8], text[8:]))], ids=["in one line", "in two"])
@@ -401,11 +401,15 @@ def test_of_two_members_with_one_name_the_last_counts(verify: Verify) -> None:
 
 
 def test_every_code_is_provoked_and_explained() -> None:
-    assert {row[0] for row in PROVOKED} | {"V017", "V019", "V024"} == set(SEVERITIES)
-    text = (ROOT / "docs" / "findings.md").read_text()
-    explained = re.findall(r"^### (V\d{3}) .+ \((error|warning|note)\)\n\n\S", text, re.MULTILINE)
+    pages = {
+        page: re.findall(r"^### (V\d{3}) .+ \((error|warning|note)\)\n\n\S", text, re.MULTILINE)
+        for page in ("findings.md", "tar-split.md", "findings-data-roots.md")
+        for text in [(ROOT / "docs" / page).read_text()]
+    }
+    assert {row[0] for row in PROVOKED} | {"V017", "V019", "V024"} == dict(pages["findings.md"]).keys()
+    explained = [row for rows in pages.values() for row in rows]
     assert len(explained) == len(dict(explained))
-    assert dict(explained) == SEVERITIES
+    assert dict(explained) == CODES
 
 
 # -- tables of contents ----------------------------------------------------------------------------

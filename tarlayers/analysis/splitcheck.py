@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tarlayers.digest import Digest, Meter
 from tarlayers.errors import ContentAbsent
+from tarlayers.finding import CODES
 from tarlayers.formats.assembly import ContentMeter, OpenContent, is_unmapped, store_content
 from tarlayers.formats.tar import HEADER_ONLY, Member
 from tarlayers.formats.tarsplit import FileRecord, Record, show_name, walk_records
@@ -25,7 +26,6 @@ class ContentFault(NamedTuple):
     """`V020` it is missing or cannot be read, `V021` its size is another, `V022` its CRC-64 is; `V023` it is a sparse
     file whose map is not recorded, so that the tar cannot be put together."""
     severity: str
-    """`error`, but `note` for V023."""
     name: str
     claimed: str | int | None
     computed: str | int | None
@@ -95,8 +95,7 @@ def _is_file(member: Member) -> bool:
 def _fault(
     code: str, record: FileRecord, claimed: str | int | None, computed: str | int | None, message: str
 ) -> ContentFault:
-    severity = "note" if code == "V023" else "error"
-    return ContentFault(code, severity, show_name(record.name), claimed, computed, message)
+    return ContentFault(code, CODES[code], show_name(record.name), claimed, computed, message)
 
 
 def _claim(record: FileRecord) -> str | None:

@@ -16,7 +16,7 @@ import orjson
 from tarlayers.analysis.verify_documents import find_document_faults
 from tarlayers.digest import Digest, name_algorithm
 from tarlayers.errors import PassedOver, ReadFailed, TarlayersError
-from tarlayers.finding import SEVERITIES, Checked, CheckedBlob, Finding, VerifyReport, make_finding, sort_findings
+from tarlayers.finding import Checked, CheckedBlob, Finding, VerifyReport, make_finding, sort_findings
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
@@ -96,8 +96,7 @@ class _Verifying:
             self._check_layer_blob(name)
         findings = sort_findings(self._findings)
         checked = Checked(len(todo), len(self._layers), sum(self._stored_size(name) for name in todo))
-        ok = all(finding.severity != "error" for finding in findings)
-        return VerifyReport(ok, checked, findings, tuple(self._list_blobs(todo)))
+        return VerifyReport(checked, findings, tuple(self._list_blobs(todo)))
 
     def _list_blobs(self, names: Iterable[str]) -> Iterator[CheckedBlob]:
         users = dict(self._users)
@@ -117,11 +116,10 @@ class _Verifying:
     def _add(
         self, code: str, place: str, claimed: object = None, computed: object = None, message: str = "", blob: str = ""
     ) -> None:
-        severity = SEVERITIES[code]
-        if blob and severity == "error":
+        finding = make_finding(code, ": ".join(part for part in (place, blob) if part), claimed, computed, message)
+        if blob and finding.severity == "error":
             self._wrong.add(blob)
-        place = ": ".join(part for part in (place, blob) if part)
-        self._findings.append(make_finding(code, severity, place, claimed, computed, message))
+        self._findings.append(finding)
 
     def _user(self, blob: str, claim_place: str = "") -> str:
         """Name what uses a blob, as a user knows it; where nothing does, what claims something of it."""

@@ -13,34 +13,18 @@ from collections.abc import Iterable, Iterator
 from tarlayers.digest import Digest
 from tarlayers.entry import Entry
 from tarlayers.errors import TarlayersError
-from tarlayers.finding import RANK, Checked, CheckedBlob, Finding, VerifyReport, make_finding
+from tarlayers.finding import Checked, CheckedBlob, Finding, VerifyReport, make_finding
 from tarlayers.formats.assembly import ContentMeter, is_unmapped, store_content
 from tarlayers.formats.tarsplit import Piece
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.merging.tree import Effort
 from tarlayers.merging.unpack import LayerTree, unpack_layer
+from tarlayers.severity import rank
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import FileStatus, walk_files
 from tarlayers.stores.losses import Losses, find_losses, is_opaque
 from tarlayers.stores.rootstore import RootStore
 from tarlayers.threads import count_cores, run_threads
-
-SEVERITIES = {
-    "V001": "error",  # digest of a document
-    "V002": "error",  # size of a document
-    "V003": "error",  # diff ID of a layer
-    "V101": "error",  # a file that is not what the layer had
-    "V102": "error",  # a file that the layer had and that is gone
-    "V103": "error",  # a file that the layer never had
-    "V104": "error",  # chain ID of a layer
-    "V105": "error",  # recorded size of a layer
-    "V106": "error",  # a description that cannot be read
-    "V107": "error",  # a layer that the root names and lacks
-    "V108": "warning",  # mode or owner of a file
-    "V109": "note",  # a layer whose files, or headers, the copy lacks
-    "V110": "note",  # what the copy has lost
-}
-"""Every code and its severity."""
 
 
 def verify_root(archive: ImageArchive, *, workers: int | None = None) -> VerifyReport:
@@ -63,25 +47,24 @@ class _Verifying:
         self._users = _name_users(archive)
 
     def run(self, workers: int) -> VerifyReport:
-        findings = [_find("V106", fault.place, None, None, fault.reason) for fault in self._root.faults]
+        findings = [make_finding("V106", fault.place, None, None, fault.reason) for fault in self._root.faults]
         findings += self._check_documents()
         findings += self._check_images()
         losses = self._find_losses()
-        findings += [_find("V110", self._archive.path, None, None, text) for text in losses.describe()]
+        findings += [make_finding("V110", self._archive.path, None, None, text) for text in losses.describe()]
         layers = list(self._root.layers.values())
         checks = [_LayerCheck(self._root, self._store, layer, self._users.get(layer.name), losses) for layer in layers]
         run_threads(_LayerCheck.run, checks, workers=workers)
         for check in checks:
             findings += check.findings
         size = sum(check.size for check in checks)
-        findings.sort(key=lambda finding: RANK[finding.severity])
-        ok = not any(finding.severity == "error" for finding in findings)
+        findings.sort(key=lambda finding: rank(finding.severity))
         checked = Checked(len(self._root.documents) + len(layers), len(layers), size)
         blobs = [
             CheckedBlob(layer.name, self._users.get(layer.name, ""), check.size, check.ok)
             for layer, check in zip(layers, checks, strict=True)
         ]
-        return VerifyReport(ok, checked, tuple(findings), tuple(blobs))
+        return VerifyReport(checked, tuple(findings), tuple(blobs))
 
     def _find_losses(self) -> Losses:
         try:
@@ -93,15 +76,15 @@ class _Verifying:
         for claim in self._root.claims:
             data = self._root.documents.get(claim.blob or "")
             if data is None:
-                yield _find("V106", claim.place, claim.digest, None, f"a {claim.role} that the root lacks")
+                yield make_finding("V106", claim.place, claim.digest, None, f"a {claim.role} that the root lacks")
                 continue
             if claim.digest is not None and claim.digest.algorithm == "sha256" and claim.digest != Digest.of(data):
                 computed = Digest.of(data)
-                yield _find(
+                yield make_finding(
                     "V001", claim.place, claim.digest, computed, "the document has another digest than its name"
                 )
             if claim.size is not None and claim.size != len(data):
-                yield _find("V002", claim.place, claim.size, len(data), "the document has another size")
+                yield make_finding("V002", claim.place, claim.size, len(data), "the document has another size")
 
     def _check_images(self) -> Iterator[Finding]:
         said: set[Digest | None] = set()
@@ -111,7 +94,9 @@ class _Verifying:
                 if layer.unreadable == "absent" and not own and chain_id not in said:
                     said.add(chain_id)
                     message = f"the root has no such layer (chain ID {chain_id})"
-                    yield _find("V107", f"{image.name}: layer {layer.index}", layer.claimed_diff_id, None, message)
+                    yield make_finding(
+                        "V107", f"{image.name}: layer {layer.index}", layer.claimed_diff_id, None, message
+                    )
 
 
 class _LayerCheck:
@@ -157,7 +142,7 @@ class _LayerCheck:
         return self
 
     def _add(self, code: str, place: str, claimed: object, computed: object, message: str) -> None:
-        self.findings.append(_find(code, place, claimed, computed, message))
+        self.findings.append(make_finding(code, place, claimed, computed, message))
 
     def _add_file(self, code: str, path: str, claimed: object, computed: object, message: str) -> None:
         self._add(code, f"{self._user}{self._layer.diff}{path}", claimed, computed, message)
@@ -324,10 +309,6 @@ def _disk_size(tree: LayerTree) -> int:
     inodes = {id(entry): entry for children in tree.dirs.values() for entry in children.values()}.values()
     links = [os.fsencode(entry.link or "") for entry in inodes if entry.type == "symlink"]
     return sum(entry.size for entry in inodes if entry.type == "file") + sum(map(len, links))
-
-
-def _find(code: str, place: str, claimed: object, computed: object, message: str) -> Finding:
-    return make_finding(code, SEVERITIES[code], place, claimed, computed, message)
 
 
 def _name_users(archive: ImageArchive) -> dict[str, str]:

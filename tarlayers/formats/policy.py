@@ -19,12 +19,10 @@ from typing import NamedTuple
 
 from tarlayers.formats.sizes import parse_size
 from tarlayers.formats.toml_values import TomlDocument, TomlValue
+from tarlayers.severity import SEVERITIES
 
 EXPIRED = "P090"
 """The code of an exception whose time is over."""
-
-SEVERITIES = ("error", "warning", "note")
-"""The worst first."""
 
 _LAYERS = re.compile(r"-?[0-9]{1,6}|(-?[0-9]{1,6})?:(-?[0-9]{1,6})?|(sha256:)?[0-9a-f]{12,64}")
 

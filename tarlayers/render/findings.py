@@ -10,6 +10,7 @@ from typing import Any
 from tarlayers.finding import CheckedBlob, Finding, VerifyReport
 from tarlayers.render.escape import escape_text
 from tarlayers.render.values import count_noun, human_size
+from tarlayers.severity import SEVERITIES
 
 _WIDE = 100  # columns
 _INDENT = " " * 8
@@ -92,6 +93,6 @@ def _finding_lines(finding: Finding, said: str) -> Iterator[str]:
 def tally_severities(severities: Iterable[str]) -> str:
     """`2 errors, 1 note`; nothing where there is nothing."""
     found: Sequence[str] = list(severities)
-    counts = [count_noun(found.count(severity), severity) for severity in ("error", "warning", "note")]
+    counts = [count_noun(found.count(severity), severity) for severity in SEVERITIES]
     shown = [count for count in counts if not count.startswith("0 ")]
     return ", ".join(shown)

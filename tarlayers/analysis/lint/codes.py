@@ -11,9 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-SEVERITIES = ("error", "warning", "note")
-"""The worst first."""
-
 FAMILIES = ("containerd", "overlay2", "podman", "in-place", "umoci")
 """containerd and Docker 29 as it comes; Docker's overlay2 graph driver; podman, buildah, CRI-O (containers/storage
 overlay); what unpacks onto a copy of the layers below (vfs drivers, containerd's native snapshotter); umoci.

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tarlayers.analysis.lint.blobs import find_blob_faults, find_unreadable
-from tarlayers.analysis.lint.codes import CODES, REFUSALS, SEVERITIES, LintFinding, found
+from tarlayers.analysis.lint.codes import CODES, REFUSALS, LintFinding, found
 from tarlayers.analysis.lint.inodes import find_inode_faults
 from tarlayers.analysis.lint.links import find_hard_link_faults
 from tarlayers.analysis.lint.markers import find_marker_faults
@@ -23,6 +23,7 @@ from tarlayers.errors import MalformedInput, ReadFailed
 from tarlayers.image import Image, Layer, load_layers
 from tarlayers.merging.engine import BareLayer, Stratum, visit_layers
 from tarlayers.rootfs import path_key
+from tarlayers.severity import as_bad_as, rank
 from tarlayers.stores.store import OnRead
 
 _RULES: tuple[Callable[[Stratum], Iterator[LintFinding]], ...] = (
@@ -65,7 +66,7 @@ def lint_image(image: Image, *, ignore: Collection[str] = (), on_read: OnRead | 
 
 def has_failed(report: LintReport, severity: str) -> bool:
     """Say whether there is a finding as bad as `severity`, or worse."""
-    bad = SEVERITIES[: SEVERITIES.index(severity) + 1]
+    bad = as_bad_as(severity)
     return any(finding.severity in bad for finding in report.findings)
 
 
@@ -97,4 +98,4 @@ def _look(stratum: Stratum) -> Iterator[LintFinding]:
 
 
 def _order(finding: LintFinding) -> tuple[int, str, int, bytes]:
-    return SEVERITIES.index(finding.severity), finding.code, finding.layer, path_key(finding.path or "")
+    return rank(finding.severity), finding.code, finding.layer, path_key(finding.path or "")

@@ -5,12 +5,8 @@ from __future__ import annotations
 from tarlayers.analysis.policy.evidence import Evidence
 from tarlayers.analysis.policy.exceptions import Exceptions
 from tarlayers.analysis.policy.verdict import Hit, Outcome
-from tarlayers.formats.policy import SEVERITIES, Rule
-
-
-def _counted(rule: Rule) -> tuple[str, ...]:
-    """The severity of the rule and all that are worse."""
-    return SEVERITIES[: SEVERITIES.index(str(rule.setting)) + 1]
+from tarlayers.formats.policy import Rule
+from tarlayers.severity import as_bad_as
 
 
 def judge_lint(rule: Rule, evidence: Evidence, exceptions: Exceptions) -> Outcome:
@@ -23,7 +19,7 @@ def judge_lint(rule: Rule, evidence: Evidence, exceptions: Exceptions) -> Outcom
             ignore=exceptions.for_text(finding.code) or exceptions.for_path(finding.path or "/"),
         )
         for finding in evidence.lint.findings
-        if finding.severity in _counted(rule)
+        if finding.severity in as_bad_as(str(rule.setting))
     )
     return Outcome(hits=hits)
 
@@ -37,6 +33,6 @@ def judge_verification(rule: Rule, evidence: Evidence, exceptions: Exceptions) -
             ignore=exceptions.for_text(finding.code, finding.place),
         )
         for finding in evidence.verification.findings
-        if finding.severity in _counted(rule)
+        if finding.severity in as_bad_as(str(rule.setting))
     )
     return Outcome(hits=hits)
