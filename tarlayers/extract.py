@@ -20,13 +20,12 @@ from tarlayers.entry import Entry
 from tarlayers.errors import DestinationRefused
 from tarlayers.export import distinct_inodes, read_files
 from tarlayers.image import Layer
+from tarlayers.linux import MAX_TIME, SET_ID
 from tarlayers.rootfs import Node, RootFS
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_DEVICE = (1 << 32) - 1
-_MAX_TIME = (1 << 63) - 1  # nanoseconds; headers may say more, and Python refuses it
-_SPECIAL = 0o6000  # set-uid and set-gid; the sticky bit takes rights away
 
 
 class Skipped(NamedTuple):
@@ -243,13 +242,13 @@ class _Extraction:
     # -- attributes --------------------------------------------------------------------------------
 
     def _mode(self, entry: Entry) -> int:
-        return entry.mode if self._privileged else entry.mode & ~_SPECIAL
+        return entry.mode if self._privileged else entry.mode & ~SET_ID
 
     def _apply(self, descriptor: int, path: str, entry: Entry) -> None:
         """Owner first: changing it clears set-uid bits and capabilities."""
         if self._privileged:
             os.fchown(descriptor, entry.uid, entry.gid)
-        elif entry.mode & _SPECIAL and entry.type == "file":
+        elif entry.mode & SET_ID and entry.type == "file":
             self._skipped.append(Skipped(path, "its set-uid or set-gid bit"))
         os.fchmod(descriptor, self._mode(entry))
         for name, value in (entry.xattrs or {}).items():
@@ -271,6 +270,6 @@ def _add_directories(needed: set[str], directory: str) -> None:
 
 
 def _times(mtime: int) -> tuple[int, int]:
-    """Access and modification time as the kernel takes them."""
-    time = max(-_MAX_TIME, min(mtime, _MAX_TIME))
+    """Access and modification time as the kernel takes them; headers may say more, and Python refuses it."""
+    time = max(1 - MAX_TIME, min(mtime, MAX_TIME - 1))
     return time, time

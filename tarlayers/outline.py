@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from tarlayers.entry import Entry
-from tarlayers.formats.whiteout import INVALID, NAME_MAX, clean_path, is_too_long, whiteout_target
+from tarlayers.formats.whiteout import INVALID, clean_path, is_too_long, whiteout_target
+from tarlayers.linux import SHORT_NAME, SHORT_PATH
 
-_SHORT_NAME = NAME_MAX // 4  # letters, below which it need not be looked at how many bytes they are
-_SHORT_LINK = 4096 // 4  # letters, below which a target is not too long, however many bytes they are
 # What a device has to have for mknod(2) not to make a whiteout of it, which 0:0 is.
 _MAJORS = range(1, 1 << 12)
 _ORDINARY = frozenset(("file", "dir", "symlink", "hardlink", "char", "block", "fifo"))
@@ -85,7 +84,7 @@ def tie_entries(entries: Sequence[Entry]) -> Ties | None:
         if not path:  # the root: engines make it, and set nothing of it
             continue
         parent, _, base = path.rpartition("/")
-        if (parent != last and parent not in directories) or (len(base) > _SHORT_NAME and is_too_long(base)):
+        if (parent != last and parent not in directories) or (len(base) > SHORT_NAME and is_too_long(base)):
             return None
         last = parent
         if entry.role == "entry":
@@ -120,7 +119,7 @@ def _is_ordinary(entry: Entry) -> bool:
     """Say whether engines make just what the entry says."""
     kind = entry.type
     if kind == "symlink":
-        return 0 < len(entry.link or "") < _SHORT_LINK
+        return 0 < len(entry.link or "") < SHORT_PATH
     if kind == "char":
         return entry.rdev is not None and entry.rdev[0] in _MAJORS
     return kind in _ORDINARY and entry.typeflag not in ("7", "S")

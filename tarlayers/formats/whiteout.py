@@ -11,10 +11,11 @@ Facts (image-spec layer.md "Whiteouts", and what containerd does, pkg/archive/ta
 
 from __future__ import annotations
 
+from tarlayers.linux import NAME_MAX, SHORT_NAME
+
 PREFIX = ".wh."
 OPAQUE = ".wh..wh..opq"
 INVALID = frozenset((".wh.", ".wh..", ".wh..."))
-NAME_MAX = 255  # bytes of one component on every Linux file system
 
 
 def clean_path(name: str) -> str:
@@ -39,7 +40,7 @@ def clean_slashed(whole: str) -> str:
 
 def is_too_long(base: str) -> bool:
     """Say whether a component has more bytes than a file system takes."""
-    return len(base) > NAME_MAX // 4 and len(base.encode("utf-8", "surrogateescape")) > NAME_MAX
+    return len(base) > SHORT_NAME and len(base.encode("utf-8", "surrogateescape")) > NAME_MAX
 
 
 def role_of(base: str) -> str:

@@ -10,13 +10,10 @@ from collections.abc import Mapping
 
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
+from tarlayers.linux import CAPABILITY, MAX_TIME, PATH_MAX, SHORT_PATH
 
-PATH_MAX = 4096  # bytes of a link's target, with the NUL at its end
-SET_GID = 0o2000
 _MAJOR, _MINOR = (1 << 12) - 1, (1 << 20) - 1
 _MAX_ID = (1 << 32) - 1
-_MAX_TIME = 1 << 63
-_CAPABILITY = "security.capability"
 _ACLS = frozenset(("system.posix_acl_access", "system.posix_acl_default"))
 
 
@@ -24,7 +21,7 @@ def check_target(link: str) -> None:
     """Refused for what symlink(2) does not take as a target: nothing, and too much."""
     if not link:
         raise Refused("not-found", "a symlink to nothing", "X10")
-    if len(link) >= PATH_MAX // 4 and len(link.encode("utf-8", "surrogateescape")) >= PATH_MAX:
+    if len(link) >= SHORT_PATH and len(link.encode("utf-8", "surrogateescape")) >= PATH_MAX:
         raise Refused("name-too-long", f"a symlink's target of {PATH_MAX} bytes or more", "X10")
 
 
@@ -42,7 +39,7 @@ def cut_owner(number: int) -> int:
 def normalize(entry: Entry) -> Entry:
     """Give an entry as the engine's inode has it (X2, X3, X7, X9)."""
     mtime = entry.mtime
-    if mtime is not None and not 0 <= mtime < _MAX_TIME:
+    if mtime is not None and not 0 <= mtime < MAX_TIME:
         mtime = 0
     return entry._replace(
         mode=0o777 if entry.type == "symlink" else entry.mode,
@@ -77,7 +74,7 @@ def link_metadata(target: Entry, link: Entry) -> Entry:
     xattrs = link.xattrs or {}
     if target.type != "file":
         xattrs = {key: value for key, value in xattrs.items() if not key.startswith("user.")}
-    kept = {key: value for key, value in (target.xattrs or {}).items() if key != _CAPABILITY}
+    kept = {key: value for key, value in (target.xattrs or {}).items() if key != CAPABILITY}
     return target._replace(
         mode=target.mode if symlink else link.mode,
         uid=link.uid,

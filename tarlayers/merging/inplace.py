@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, OPAQUE, PREFIX, clean_path, is_too_long
-from tarlayers.merging.inode import SET_GID, check_target, cut_device, cut_owner
+from tarlayers.linux import SET_GID
+from tarlayers.merging.inode import check_target, cut_device, cut_owner
 from tarlayers.merging.tree import Node, Refusal, Tree, implied_directory
 
 OnChange = Callable[[str, Node | None, str, str], object]

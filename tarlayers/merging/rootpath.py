@@ -17,9 +17,8 @@ from posixpath import normpath
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import clean_path, is_too_long
+from tarlayers.linux import MAX_SYMLINKS
 from tarlayers.merging.tree import MAX_LINKS, PAGE, Tree
-
-_KERNEL_LINKS = 40  # ELOOP of Linux
 
 
 def name_of(entry: Entry) -> str:
@@ -152,7 +151,7 @@ class _RootPath:
                 at = here
                 continue
             links += 1
-            if links > _KERNEL_LINKS:
+            if links > MAX_SYMLINKS:
                 raise Refused("loop", "too many links", "P4")
             target = entry.link or ""
             if target.startswith("/"):

@@ -15,16 +15,15 @@ from operator import attrgetter
 
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
-from tarlayers.formats.whiteout import INVALID, NAME_MAX, PREFIX, is_too_long
-from tarlayers.merging.inode import PATH_MAX, SET_GID, check_target, cut_device, link_metadata, normalize
+from tarlayers.formats.whiteout import INVALID, PREFIX, is_too_long
+from tarlayers.linux import SET_GID, SHORT_NAME, SHORT_PATH
+from tarlayers.merging.inode import check_target, cut_device, link_metadata, normalize
 from tarlayers.merging.lower import LowerTrees
 from tarlayers.merging.rootpath import find_link_target, find_root_path, name_of
 from tarlayers.merging.tree import Directory, Effort, Node, Refusal, Tree, implied_directory
 
 _ROLE = attrgetter("role")
 _NO_PARENT = "?"  # no path's directory: they are empty or start with a slash
-_SHORT = NAME_MAX // 4  # characters of a component that need no look at how many bytes they are
-_SHORT_LINK = PATH_MAX // 4
 _SIMPLE = frozenset(("file", "symlink", "char", "block", "fifo"))
 
 
@@ -99,10 +98,10 @@ class _Unpacking:
             if (
                 siblings is not None
                 # Twice as fast as a look-up. A symlink always has this mode (X3).
-                and (flag == "0" or flag == "5" or (flag == "2" and link and mode == 0o777 and len(link) < _SHORT_LINK))
+                and (flag == "0" or flag == "5" or (flag == "2" and link and mode == 0o777 and len(link) < SHORT_PATH))
                 and role == "entry"
                 and path not in siblings
-                and 0 < len(base) <= _SHORT
+                and 0 < len(base) <= SHORT_NAME
             ):
                 # Numbers that are those of the entry before have been looked at: layers share them.
                 if mtime is not time or uid is not owner or gid is not group or xattrs is not None:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import orjson
 
 from tarlayers.entry import Entry
+from tarlayers.linux import SET_GID, SET_UID, STICKY
 from tarlayers.render.escape import escape_path, raw_base64, spell_base64
 from tarlayers.render.rows import Rows
 
@@ -59,7 +60,7 @@ def format_mode(mode: int) -> str:
 def mode_string(kind: str, mode: int) -> str:
     """The ten letters of `ls -l`."""
     text = ""
-    for shift, special, letter in ((6, 0o4000, "s"), (3, 0o2000, "s"), (0, 0o1000, "t")):
+    for shift, special, letter in ((6, SET_UID, "s"), (3, SET_GID, "s"), (0, STICKY, "t")):
         bits = mode >> shift
         last = "x" if bits & 1 else "-"
         if mode & special:

@@ -21,11 +21,9 @@ from tarlayers.formats.assembly import OpenContent
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.magic import SNIFF_BYTES, sniff
 from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.linux import MAX_SYMLINKS
 from tarlayers.sources.blob import CHUNK, read_file_at, read_stream
 from tarlayers.sources.members import clean_name, clean_names
-
-_LINK_HOPS = 40  # ELOOP of Linux
-
 
 # -- directories ---------------------------------------------------------------------------------------
 
@@ -114,7 +112,7 @@ def _open_parent(root: int, path: bytes) -> int:
                     entered.append(os.open(part, flags, dir_fd=entered[-1]))
                     continue
                 hops += 1
-                if hops > _LINK_HOPS:
+                if hops > MAX_SYMLINKS:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
                 while target.startswith(b"/") and len(entered) > 1:
                     os.close(entered.pop())

@@ -15,10 +15,10 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar
 from tarlayers.formats import tar
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.limits import Limits, limit_exceeded
+from tarlayers.linux import MAX_SYMLINKS
 from tarlayers.sources.blob import Blob
 
 T = TypeVar("T")
-_LINK_HOPS = 40  # ELOOP of Linux
 
 IMAGE_MEMBER = (
     r"blobs/sha(256|512)/[0-9a-f]{64,}$|[0-9a-f]{64}/(layer\.tar|json)$|(sha256:)?[0-9a-f]{64}(\.json|\.tar(\.gz)?)?$"
@@ -70,7 +70,7 @@ class Members(Generic[T]):
         found: dict[str, str] = {}
         for name in links:
             at: str | None = name
-            for _ in range(_LINK_HOPS):
+            for _ in range(MAX_SYMLINKS):
                 if at is None or at in files:
                     break
                 at = next((t for t in links.get(at, ()) if t in files or t in links), None)

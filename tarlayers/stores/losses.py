@@ -12,10 +12,9 @@ from typing import NamedTuple
 from tarlayers.entry import Entry
 from tarlayers.errors import ContentAbsent
 from tarlayers.formats.whiteout import OPAQUE, PREFIX
+from tarlayers.linux import OVERLAY_NAMESPACES
 from tarlayers.sources.filetree import FileStatus, FileTree, resolve_path
 from tarlayers.stores.rootstore import RootStore
-
-OPAQUE_ATTRIBUTES = ("trusted.overlay.opaque", "user.overlay.opaque", "user.fuseoverlayfs.opaque")
 
 
 class Losses(NamedTuple):
@@ -119,4 +118,4 @@ def is_opaque(tree: FileTree, path: str) -> bool:
         xattrs = tree.xattrs(path)
     except ContentAbsent:
         return False
-    return any(xattrs.get(name) == b"y" for name in OPAQUE_ATTRIBUTES) or OPAQUE in tree.names(path)
+    return any(xattrs.get(f"{prefix}opaque") == b"y" for prefix in OVERLAY_NAMESPACES) or OPAQUE in tree.names(path)

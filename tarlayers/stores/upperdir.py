@@ -16,9 +16,8 @@ from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.whiteout import OPAQUE, PREFIX
 from tarlayers.header import TYPEFLAGS, encode_entry
 from tarlayers.limits import Limits, limit_exceeded
+from tarlayers.linux import OVERLAY_NAMESPACES
 from tarlayers.sources.filetree import FileStatus, FileTree, join_path, walk_files
-
-_NAMESPACES = ("trusted.overlay.", "user.overlay.", "user.fuseoverlayfs.")
 
 
 def read_upper(tree: FileTree, base: str, limits: Limits) -> tuple[Entry, ...]:
@@ -101,7 +100,7 @@ def _split_xattrs(xattrs: Mapping[str, bytes]) -> tuple[dict[str, bytes], dict[s
     own: dict[str, bytes] = {}
     overlay: dict[str, bytes] = {}
     for name, value in xattrs.items():
-        state = next((name.removeprefix(prefix) for prefix in _NAMESPACES if name.startswith(prefix)), None)
+        state = next((name.removeprefix(prefix) for prefix in OVERLAY_NAMESPACES if name.startswith(prefix)), None)
         if state is None:
             own[name] = value
         else:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from tarlayers.analysis.lint.codes import LintFinding, found
 from tarlayers.entry import Entry
+from tarlayers.linux import MAX_TIME
 from tarlayers.merging.engine import Stratum
 from tarlayers.merging.inode import cut_device
 
-_MAX_TIME = 1 << 63  # nanoseconds: April 2262
 _OPAQUE = "trusted.overlay.opaque"
 _KNOWN = ("user.", "security.", "trusted.", "system.posix_acl_")
 
@@ -20,7 +20,7 @@ def find_inode_faults(stratum: Stratum) -> Iterator[LintFinding]:
     for entry in stratum.entries:
         if entry.xattrs and entry.role == "entry":
             yield from _find_xattr_faults(layer, entry)
-        if entry.mtime is None or not 0 <= entry.mtime < _MAX_TIME:
+        if entry.mtime is None or not 0 <= entry.mtime < MAX_TIME:
             message = "a time before 1970 or after 2262: containerd sets 1970, umoci does not"
             yield found("L060", layer, entry.path, message)
         if entry.type == "char" and cut_device(entry.rdev) == (0, 0) and entry.role == "entry":

@@ -9,10 +9,9 @@ from tarlayers.analysis.lint.codes import LintFinding, found
 from tarlayers.analysis.lint.names import climbs
 from tarlayers.entry import Entry
 from tarlayers.formats.whiteout import clean_path
+from tarlayers.linux import MAX_SYMLINKS
 from tarlayers.merging.engine import Stratum
 from tarlayers.merging.tree import MAX_LINKS, Tree
-
-_KERNEL_LINKS = 40  # MAXSYMLINKS of Linux, beyond which open(2) says ELOOP
 
 
 def find_parent_faults(stratum: Stratum) -> Iterator[LintFinding]:
@@ -115,8 +114,8 @@ def _find_links(stratum: Stratum, parents: dict[str, Entry], births: _Births) ->
         way = None if parent in stratum.unpacked.dirs else _follow(stratum.unpacked, parent, entry.offset)
         if way is None or not way.links:
             continue
-        if way.links > _KERNEL_LINKS:
-            message = f"reached through {way.links} symlinks; overlay2 and podman follow no more than {_KERNEL_LINKS}"
+        if way.links > MAX_SYMLINKS:
+            message = f"reached through {way.links} symlinks; overlay2 and podman follow no more than {MAX_SYMLINKS}"
             yield found("L037", stratum.layer, entry.path, message)
         if way.leaves:
             message = "reached through a symlink that climbs above the root, which Docker 29's graph drivers refuse"

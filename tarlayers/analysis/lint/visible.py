@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from tarlayers.analysis.lint.codes import LintFinding, found
 from tarlayers.entry import Entry
+from tarlayers.linux import CAPABILITY, SET_GID, SET_ID, SET_UID, STICKY
 from tarlayers.rootfs import RootFS, path_key
 
-_SET_ID, _STICKY, _OTHERS_WRITE = 0o6000, 0o1000, 0o002
+_OTHERS_WRITE = 0o002
 _NAMES = 3  # of one inode that a message spells out
 
 
@@ -21,7 +22,7 @@ def find_visible_faults(rootfs: RootFS) -> Iterator[LintFinding]:
         entry = node.entry
         if not path.isascii() and _is_not_text(path):
             yield found("L080", node.layer, path, "the name is not UTF-8")
-        if entry.mode & (_SET_ID | _OTHERS_WRITE) or entry.xattrs:
+        if entry.mode & (SET_ID | _OTHERS_WRITE) or entry.xattrs:
             inode = id(entry), node.layer
             if inode not in named:
                 yield from _find_risks(rootfs, path, entry, node.layer)
@@ -33,16 +34,14 @@ def _find_risks(rootfs: RootFS, path: str, entry: Entry, layer: int) -> Iterator
     owner = f"{entry.mode:04o} {entry.uid}:{entry.gid}"
     also = _name_links(rootfs.links_of(path))
     if entry.type == "file":
-        if entry.mode & _SET_ID:
-            bits = " and ".join(name for bit, name in ((0o4000, "set-uid"), (0o2000, "set-gid")) if entry.mode & bit)
+        if entry.mode & SET_ID:
+            bits = " and ".join(name for bit, name in ((SET_UID, "set-uid"), (SET_GID, "set-gid")) if entry.mode & bit)
             yield found("L070", layer, path, f"{bits} file ({owner}){also}")
-        if entry.xattrs and "security.capability" in entry.xattrs:
-            yield found(
-                "L071", layer, path, f"file with capabilities ({entry.xattrs['security.capability'].hex()}){also}"
-            )
-        if entry.mode & _OTHERS_WRITE and not _parent_mode(rootfs, path) & _STICKY:
+        if entry.xattrs and CAPABILITY in entry.xattrs:
+            yield found("L071", layer, path, f"file with capabilities ({entry.xattrs[CAPABILITY].hex()}){also}")
+        if entry.mode & _OTHERS_WRITE and not _parent_mode(rootfs, path) & STICKY:
             yield found("L072", layer, path, f"everybody may write this file ({owner}){also}")
-    elif entry.type == "dir" and entry.mode & _OTHERS_WRITE and not entry.mode & _STICKY:
+    elif entry.type == "dir" and entry.mode & _OTHERS_WRITE and not entry.mode & STICKY:
         yield found("L073", layer, path, f"everybody may write and replace what is in this directory ({owner})")
 
 

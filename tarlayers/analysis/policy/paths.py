@@ -12,9 +12,8 @@ from tarlayers.analysis.secrets import Secret
 from tarlayers.formats.glob import match_glob
 from tarlayers.formats.policy import Hidden, Rule, Touch
 from tarlayers.image import Image
+from tarlayers.linux import SET_ID
 from tarlayers.trace import Event
-
-_SET_ID = 0o6000
 
 
 def _globs(rule: Rule) -> tuple[str, ...]:
@@ -94,7 +93,7 @@ def judge_setuid(rule: Rule, evidence: Evidence, exceptions: Exceptions) -> Outc
             ignore=exceptions.for_path(path),
         )
         for path, node in evidence.rootfs.sorted_nodes()
-        if node.entry.type == "file" and node.entry.mode & _SET_ID and _first_fit(_globs(rule), path) is None
+        if node.entry.type == "file" and node.entry.mode & SET_ID and _first_fit(_globs(rule), path) is None
     )
     return Outcome(hits=hits)
 
