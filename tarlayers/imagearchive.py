@@ -26,6 +26,7 @@ from tarlayers.sources.blob import read_file_at, read_stream
 from tarlayers.sources.layout import LAYOUT_FILE, Layout
 from tarlayers.sources.locate import locate_images
 from tarlayers.sources.members import has_image_member
+from tarlayers.stdio import STANDARD
 from tarlayers.stores.store import SeekStore, tell_reading
 
 # What only some archives need is imported where it is met: a short command on a small image is all start-up.
@@ -137,7 +138,7 @@ def open_images(
     if isinstance(source, str | os.PathLike):
         return _open_path(os.fspath(source), needs, limits)
     _require_binary(source)
-    found = _open_stream("-", _read_stream(source), needs, limits)
+    found = _open_stream(STANDARD, _read_stream(source), needs, limits)
     if _is_passed_root(found):
         raise UnsupportedInput("a data root cannot be read as it passes: give it as a file", place=called)
     return replace(found, called=called)
@@ -224,7 +225,7 @@ def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limits) -> ImageArchive:
-    name = needs.called if path == "-" else path
+    name = needs.called if path == STANDARD else path
     stored = Meter(hashed=False)
     head, plain = _peek(stored.watch(tell_reading(chunks, needs.on_read)))
     if not head:

@@ -26,6 +26,7 @@ from tarlayers.cli.output import require_output, write_bytes, write_file, write_
 from tarlayers.cli.policy_file import load_policy, place_in_repository, uri_of
 from tarlayers.cli.words import STREAM_MARK
 from tarlayers.cli.words import Command as WordCommand
+from tarlayers.stdio import STANDARD, name_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -145,7 +146,7 @@ def command(
         return
     if not images:
         raise typer.BadParameter("name an image", param_hint="IMAGE")
-    if baseline == "-" and "-" in images:
+    if baseline == STANDARD and STANDARD in images:
         raise typer.BadParameter("is the image itself; of a stream with two name both: -#v2 --baseline -#v1")
     reports = pair_reports(format or [], output or [], ctx.meta.get(_ORDER, []))
     day = datetime.now(UTC).date() if today is None else today.date()
@@ -174,7 +175,7 @@ def pair_reports(formats: Sequence[ReportFormat], outputs: Sequence[str], order:
             reports.append(Report(next(left_formats), None))
         elif i and order[i - 1] == "format":
             path = next(left_outputs)
-            reports[-1] = Report(reports[-1].format, None if path == "-" else path)
+            reports[-1] = Report(reports[-1].format, None if path == STANDARD else path)
         else:
             raise typer.BadParameter("stands behind the --format that it is for", param_hint="--output")
     shown = [report for report in reports if report.path is None]
@@ -208,7 +209,9 @@ def _check_images(policy: Policy, images: Sequence[str], baseline: str | None, d
         warn(f"no rule of {policy.name} needs the baseline", quiet=how.quiet)
     old = None
     if baseline is not None and reading.baseline:
-        shared = split_reference(baseline)[0] == "-" and any(split_reference(each)[0] == "-" for each in images)
+        shared = split_reference(baseline)[0] == STANDARD and any(
+            split_reference(each)[0] == STANDARD for each in images
+        )
         old = _gather(baseline, reading if shared else reading._replace(hashed=False, again=False), how)
     return CheckReport(
         policy=policy.name,
@@ -248,12 +251,12 @@ def _gather(argument: str, reading: Reading, how: Opening, baseline: Evidence | 
 def _open(argument: str, reading: Reading, how: Opening) -> tuple[ImageArchive, str | None]:
     """Open an image's archive, standard input once for all."""
     path, reference = split_reference(argument)
-    if path == "-" and how.stream:
+    if path == STANDARD and how.stream:
         return how.stream[0], reference
     archive, reference = open_archive(
         argument, quiet=how.quiet, verbose=how.verbose, hashed=reading.hashed, keep=reading.again, cache=how.cache
     )
-    if path == "-":
+    if path == STANDARD:
         how.stream.append(archive)
     return archive, reference
 
@@ -261,7 +264,7 @@ def _open(argument: str, reading: Reading, how: Opening) -> tuple[ImageArchive, 
 def _path_of(argument: str) -> str:
     """What errors call an image's archive: there may be several."""
     path, _ = split_reference(argument)
-    return "standard input" if path == "-" else path
+    return name_input(path)
 
 
 def _render(report: CheckReport, shown: ReportFormat, *, every: bool) -> str:

@@ -21,14 +21,15 @@ from tarlayers.cli.options import (
     split_reference,
     warn_refused,
 )
-from tarlayers.cli.output import require_output, write_bytes, write_file
+from tarlayers.cli.output import require_output, write_output
+from tarlayers.stdio import STANDARD
 
 
 def command(
     image: ImageArgument,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to write the tar; - is standard output.")
-    ] = "-",
+    ] = STANDARD,
     at: AtOption = None,
     mtime: Annotated[
         str | None,
@@ -47,7 +48,7 @@ def command(
     """
     from tarlayers.export import export_rootfs
 
-    if output == "-" and sys.stdout.isatty():
+    if output == STANDARD and sys.stdout.isatty():
         raise typer.BadParameter("a tar is not for a terminal: give --output FILE, or a pipe")
     require_output(output, [split_reference(image)[0]])
     if strip_mtime and mtime is not None:
@@ -57,10 +58,7 @@ def command(
     rootfs = merge_chosen(chosen, engine=engine, quiet=quiet, at=at)
     warn_refused(rootfs.refused, quiet=quiet)
     chunks = export_rootfs(rootfs, chosen.layers, mtime=time)
-    if output == "-":
-        write_bytes(chunks)
-    else:
-        write_file(output, chunks)
+    write_output(output, chunks)
 
 
 def parse_time(text: str) -> int:

@@ -15,8 +15,9 @@ from tarlayers.cli.options import (
     open_archive,
     split_reference,
 )
-from tarlayers.cli.output import require_output, write_bytes, write_file
+from tarlayers.cli.output import require_output, write_output
 from tarlayers.cli.progress import watch_reading
+from tarlayers.stdio import STANDARD
 
 
 def command(
@@ -31,7 +32,7 @@ def command(
     ],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to write the index; - is standard output.")
-    ] = "-",
+    ] = STANDARD,
     digests: Annotated[
         bool, typer.Option("--digests/--no-digests", help="Digests of files' contents, which diff compares by.")
     ] = True,
@@ -49,7 +50,7 @@ def command(
     """
     from tarlayers.imageindex import write_index
 
-    if output == "-" and sys.stdout.isatty():
+    if output == STANDARD and sys.stdout.isatty():
         raise typer.BadParameter("an index is not for a terminal: give --output FILE, or a pipe")
     require_output(output, [split_reference(image)[0]])
     archive, reference = open_archive(image, quiet=quiet, verbose=verbose, contents=digests)
@@ -60,7 +61,4 @@ def command(
     )
     with watch_reading(archive.size, quiet=quiet) as on_read:
         chunks = write_index(archive, chosen, contents=digests, on_read=on_read)
-        if output == "-":
-            write_bytes(chunks)
-        else:
-            write_file(output, chunks)
+        write_output(output, chunks)

@@ -14,6 +14,7 @@ import typer
 from tarlayers.cli.bounds import current_limits
 from tarlayers.cli.progress import watch_reading
 from tarlayers.cli.words import STREAM_MARK
+from tarlayers.stdio import STANDARD, STANDARD_INPUT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -144,17 +145,17 @@ def open_archive(
     path, reference = split_reference(argument)
     if not path:
         raise typer.BadParameter("names no path", param_hint="IMAGE")
-    if path == "-" and sys.stdin.isatty():
+    if path == STANDARD and sys.stdin.isatty():
         raise typer.BadParameter("standard input is a terminal; pipe an archive into it", param_hint="IMAGE")
     source: BinaryIO | str = path
-    if path != "-" and not os.path.exists(path):  # noqa: PTH110 # a path is text here until it is opened
+    if path != STANDARD and not os.path.exists(path):  # noqa: PTH110 # a path is text here until it is opened
         _refuse_absent(path)
-    if path == "-":
+    if path == STANDARD:
         source = sys.stdin.buffer
         _widen_pipe(source)
     total = os.path.getsize(path) if os.path.isfile(path) else None  # noqa: PTH202, PTH113 # as above
     tell = complain if verbose else None
-    layers = open_cache(tell) if cache or (cache is None and path != "-") else None
+    layers = open_cache(tell) if cache or (cache is None and path != STANDARD) else None
     with watch_reading(total, quiet=quiet) as on_read:
         archive = open_images(
             source,
@@ -167,7 +168,7 @@ def open_archive(
             cache=layers,
             limits=current_limits(),
             on_read=on_read,
-            called="standard input",
+            called=STANDARD_INPUT,
         )
     if verbose:
         _tell_archive(archive)
@@ -189,7 +190,7 @@ def _tell_archive(archive: ImageArchive) -> None:
     from tarlayers.cli.outcome import complain
     from tarlayers.render.values import count_noun, human_size
 
-    in_place = archive.kind != "index" and archive.path != "-" and archive.compression == "none"
+    in_place = archive.kind != "index" and archive.path != STANDARD and archive.compression == "none"
     how = ", read in place" if in_place else ""  # of all else it was said before
     images = count_noun(len(archive.images), "image")
     complain(f"{archive.name}: {archive.kind} of {images}, {human_size(archive.size)}{how}")
@@ -266,7 +267,7 @@ def open_two(
     cache: bool | None = None,
 ) -> tuple[Image, Image]:
     """Open the two images that are meant; an archive that holds both is opened, and a stream read, once."""
-    if old == new == "-":
+    if old == new == STANDARD:
         raise typer.BadParameter("standard input can be one side alone; of an archive with two name both: -#v1 -#v2")
     first, old_reference = open_archive(old, quiet=quiet, verbose=verbose, contents=contents, keep=keep, cache=cache)
     path, new_reference = split_reference(new)

@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 
 import typer
 
+from tarlayers.stdio import STANDARD
+
 _BATCH = 1 << 16
 
 
@@ -68,6 +70,14 @@ def write_bytes(chunks: Iterable[bytes]) -> None:
     out.flush()
 
 
+def write_output(path: str, chunks: Iterable[bytes]) -> None:
+    """Write chunks where an --output leads: to a file, or to standard output."""
+    if path == STANDARD:
+        write_bytes(chunks)
+    else:
+        write_file(path, chunks)
+
+
 def write_file(path: str, chunks: Iterable[bytes]) -> None:
     """Write chunks to a file that gets its name when all of them are there: a failure leaves no half of it."""
     with replacing(path) as out:
@@ -88,9 +98,9 @@ def require_output(path: str, inputs: Iterable[str | None]) -> None:
         raise typer.BadParameter("names no file", param_hint="--output")
     out = _identify(path, "stdout")
     if out is not None and any(out == _identify(each, "stdin") for each in inputs if each):
-        name = "standard output" if path == "-" else path
+        name = "standard output" if path == STANDARD else path
         raise typer.BadParameter(f"{name}: input file is output file", param_hint="--output")
-    if path != "-":
+    if path != STANDARD:
         _require_place(path)
 
 
@@ -119,7 +129,7 @@ def _find_parent(target: Path, path: str) -> Path:
 def _identify(path: str, stream: str) -> tuple[int, int] | None:
     """Give device and inode of a regular file, or of the one that a standard stream is; else None."""
     try:
-        status = os.stat(path) if path != "-" else os.fstat(getattr(sys, stream).fileno())  # noqa: PTH116 # it is text
+        status = os.stat(path) if path != STANDARD else os.fstat(getattr(sys, stream).fileno())  # noqa: PTH116 # it is text
     except (OSError, ValueError):  # it is not there; ValueError: what stands for a stream is no file
         return None
     return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None

@@ -15,8 +15,9 @@ import typer
 from tarlayers.cli.bounds import current_limits
 from tarlayers.cli.options import Format, FormatOption, ListFormat, ListFormatOption, QuietOption, VerboseOption
 from tarlayers.cli.outcome import answer_no, complain, warn
-from tarlayers.cli.output import require_output, write_bytes, write_file, write_json, write_json_list, write_lines
+from tarlayers.cli.output import require_output, write_bytes, write_json, write_json_list, write_lines, write_output
 from tarlayers.cli.words import Command
+from tarlayers.stdio import STANDARD, name_input
 
 if TYPE_CHECKING:
     from tarlayers.entry import Entry
@@ -59,7 +60,7 @@ def list_members(
     from tarlayers.render.tarsplit import member_document, member_rows
     from tarlayers.render.values import dump_ndjson
 
-    with naming(_place(file)):
+    with naming(name_input(file)):
         members = _members(file)
         if format is ListFormat.text:
             rows = member_rows(members)
@@ -90,16 +91,16 @@ def disassemble_tar(
     from tarlayers.formats.compression import compress_gzip, open_plain
     from tarlayers.formats.tarsplit import encode_record
 
-    if output == "-" and not no_stdout:
+    if output == STANDARD and not no_stdout:
         raise typer.BadParameter("the records and the tar cannot both go to standard output", param_hint="--output")
     require_output(output, [tar])
-    with naming(_place(tar)):
+    with naming(name_input(tar)):
         limits = current_limits()
         plain = open_plain(_read_chunks(tar), limits)
         if not no_stdout and not sys.stdout.isatty():
             plain = _pass_on(plain)
         records = _watch_names(disassemble(plain, limits), quiet=quiet)
-        _write_output(output, compress_gzip(map(encode_record, records)), verbose=verbose)
+        _write_told(output, compress_gzip(map(encode_record, records)), verbose=verbose)
     sys.stdout.flush()
 
 
@@ -108,7 +109,7 @@ def assemble_tar(
     input: Annotated[str, typer.Option("--input", metavar="FILE", help="The tar-split file.")] = _DEFAULT_FILE,  # noqa: A002 # the option's name
     path: PathOption = None,
     layer: LayerOption = None,
-    output: Annotated[str, typer.Option("--output", metavar="TAR", help="Where the tar goes.")] = "-",
+    output: Annotated[str, typer.Option("--output", metavar="TAR", help="Where the tar goes.")] = STANDARD,
     compress: Annotated[bool, typer.Option("--compress", help="Gzip the tar.")] = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
@@ -122,12 +123,12 @@ def assemble_tar(
     from tarlayers.formats.compression import compress_gzip
 
     source = _content_source(path, layer)
-    if output == "-" and sys.stdout.isatty():
+    if output == STANDARD and sys.stdout.isatty():
         raise typer.BadParameter("standard output is a terminal: redirect it, or give --output", param_hint="--output")
     require_output(output, [input, layer])
-    with source as open_content, naming(_place(input)):
+    with source as open_content, naming(name_input(input)):
         chunks = assemble(_read_records(input), open_content, current_limits())
-        _write_output(output, compress_gzip(chunks) if compress else chunks, verbose=verbose)
+        _write_told(output, compress_gzip(chunks) if compress else chunks, verbose=verbose)
 
 
 @command.command("verify", cls=Command)
@@ -147,7 +148,7 @@ def verify_split(
     from tarlayers.errors import naming
     from tarlayers.render.tarsplit import check_document, check_lines
 
-    with _content_source(path, layer) as open_content, naming(_place(file)):
+    with _content_source(path, layer) as open_content, naming(name_input(file)):
         report = verify_contents(_read_records(file), open_content, current_limits())
     if format is Format.json:
         write_json("tarsplit-verify", check_document(report))
@@ -160,14 +161,10 @@ def verify_split(
 # -- bytes in ------------------------------------------------------------------------------------------
 
 
-def _place(path: str) -> str:
-    return "standard input" if path == "-" else path
-
-
 def _read_chunks(path: str) -> Iterator[bytes]:
     from tarlayers.sources.blob import read_stream
 
-    if path == "-":
+    if path == STANDARD:
         yield from read_stream(getattr(sys.stdin.buffer, "read1", sys.stdin.buffer.read))
         return
     with Path(path).open("rb", buffering=0) as stream:
@@ -192,7 +189,7 @@ def _content_source(path: str | None, layer: str | None) -> AbstractContextManag
     if path is not None and layer is None:
         return open_unpacked(path)
     if layer is not None and path is None:
-        return open_layer("/dev/stdin" if layer == "-" else layer, current_limits())
+        return open_layer("/dev/stdin" if layer == STANDARD else layer, current_limits())
     raise typer.BadParameter("give one of them: where the contents are", param_hint="--path, --layer")
 
 
@@ -211,12 +208,9 @@ def _members(path: str) -> Iterator[tuple[Entry, FileRecord]]:
 # -- bytes out -----------------------------------------------------------------------------------------
 
 
-def _write_output(path: str, chunks: Iterable[bytes], *, verbose: bool) -> None:
-    if path == "-":
-        write_bytes(chunks)
-        return
-    write_file(path, chunks)
-    if verbose:
+def _write_told(path: str, chunks: Iterable[bytes], *, verbose: bool) -> None:
+    write_output(path, chunks)
+    if verbose and path != STANDARD:
         complain(f"{path}: {Path(path).stat().st_size} bytes")
 
 

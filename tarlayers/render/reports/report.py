@@ -11,6 +11,7 @@ from tarlayers.formats.policy import EXPIRED, Hidden, Ignore, Rule, Touch
 from tarlayers.render.escape import escape_text
 from tarlayers.render.steps import brief_step
 from tarlayers.render.values import count_noun, human_size
+from tarlayers.stdio import name_input
 
 STEP_WIDTH = 60  # of an instruction beside a path
 _SHARED_PATHS = frozenset(("P005", "P006"))  # whose shares are paths; other shares are layers
@@ -187,8 +188,8 @@ def describe_verdict(verdict: Verdict) -> str:
 def title_of(verdict: Verdict) -> str:
     """The image as it was asked for, and its name where that says more."""
     argument = escape_text(verdict.argument)
-    if argument.partition("#")[0] == "-":
-        argument = f"standard input{argument[1:]}"
+    path, hash_sign, reference = argument.partition("#")
+    argument = f"{name_input(path)}{hash_sign}{reference}"
     name = escape_text(verdict.name)
     return argument if name in argument or not name else f"{argument} ({name})"
 
