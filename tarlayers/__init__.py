@@ -9,7 +9,7 @@ The house has floors, and a module imports from lower floors only; `tests/test_f
     0  errors digest limits linux severity stdio threads version
     1  formats
     2  entry content header outline sources
-    3  layer stores windows image recordedimage reference imagearchive
+    3  layer stores windows image recordedimage reference imagearchive opening
     4  imageindex merging rootfs trace comparison imagepair shipped toc finding
     5  analysis export extract
     6  render
@@ -53,7 +53,8 @@ Inside a floor these edges are meant, and no others:
     image -> layer stores.store windows
     recordedimage -> image stores.store
     reference -> image
-    imagearchive -> image recordedimage reference stores.*
+    imagearchive -> image recordedimage stores.*
+    opening -> image imagearchive reference stores.*
     merging.* -> merging.tree
     merging.unpack -> merging.inode merging.lower merging.rootpath
     merging.inplace -> merging.inode
@@ -114,11 +115,11 @@ if TYPE_CHECKING:
     from tarlayers.image import find_layer as find_layer
     from tarlayers.image import load_layers as load_layers
     from tarlayers.imagearchive import ImageArchive as ImageArchive
-    from tarlayers.imagearchive import open_image as open_image
-    from tarlayers.imagearchive import open_images as open_images
     from tarlayers.layer import index_layer as index_layer
     from tarlayers.limits import Limits as Limits
     from tarlayers.merging.engine import merge_layers as merge_layers
+    from tarlayers.opening import open_image as open_image
+    from tarlayers.opening import open_images as open_images
     from tarlayers.reference import choose_image as choose_image
     from tarlayers.rootfs import RootFS as RootFS
     from tarlayers.shipped import trace_files as trace_files
@@ -146,11 +147,12 @@ _HOME = {
     "UnsupportedInput",
     "formats.policy": "parse_policy",
     "image": "Image Layer find_layer load_layers",
-    "imagearchive": "ImageArchive open_image open_images",
+    "imagearchive": "ImageArchive",
     "layer": "index_layer",
     "limits": "Limits",
     "reference": "choose_image",
     "merging.engine": "merge_layers",
+    "opening": "open_image open_images",
     "rootfs": "RootFS",
     "shipped": "trace_files",
     "sources.layercache": "LayerCache",

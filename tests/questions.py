@@ -33,8 +33,9 @@ from tarlayers.formats.assembly import disassemble
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.tarsplit import decode_records, encode_record, walk_records
 from tarlayers.image import Image
-from tarlayers.imagearchive import ImageArchive, open_images
+from tarlayers.imagearchive import ImageArchive
 from tarlayers.limits import Limits
+from tarlayers.opening import open_images
 from tarlayers.render import blame, changes, diff, findings, hidden, images, lint, log, values, waste
 from tarlayers.render.diff_markdown import markdown_lines
 from tarlayers.render.listing import list_long, list_tree

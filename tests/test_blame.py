@@ -14,8 +14,8 @@ from tarlayers.analysis.listing import parse_selection
 from tarlayers.analysis.log import trace_path
 from tarlayers.errors import NoSuchPath
 from tarlayers.image import Image, load_layers
-from tarlayers.imagearchive import open_images
 from tarlayers.merging.engine import ENGINES, merge_layers
+from tarlayers.opening import open_images
 from tests.build import archive, directory, file, hardlink, image, layer, opaque, symlink, whiteout
 from tests.paths import CASES, needs_shared
 from tests.run import run

@@ -25,9 +25,9 @@ from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
 from tarlayers.formats.compression import Decompressor
 from tarlayers.image import Image
-from tarlayers.imagearchive import open_images
 from tarlayers.layer import Demand, index_layer
 from tarlayers.limits import Limits
+from tarlayers.opening import open_images
 from tarlayers.render.values import human_size
 from tarlayers.sources.blob import Blob, Origin
 from tarlayers.sources.layercache import VERSION, LayerCache

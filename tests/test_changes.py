@@ -16,9 +16,9 @@ from tarlayers.analysis.changes import Change, fold_events, list_changes
 from tarlayers.entry import Entry
 from tarlayers.errors import TarlayersError
 from tarlayers.image import Image
-from tarlayers.imagearchive import open_images
 from tarlayers.layer import LayerIndex, index_layer
 from tarlayers.merging.engine import ENGINES, merge_layers
+from tarlayers.opening import open_images
 from tarlayers.trace import trace_layers
 from tests.build import (
     Member,

@@ -16,8 +16,8 @@ from tarlayers.analysis.changes import list_changes
 from tarlayers.analysis.log import trace_path
 from tarlayers.errors import MalformedInput
 from tarlayers.image import Image, Layer
-from tarlayers.imagearchive import open_image, open_images
 from tarlayers.merging.engine import ENGINES
+from tarlayers.opening import open_image, open_images
 from tarlayers.render.changes import changes_document
 from tarlayers.render.log import log_document
 from tarlayers.rootfs import sort_paths

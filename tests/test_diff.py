@@ -628,7 +628,7 @@ def test_two_images_of_one_archive_open_it_once(
     expected = diff(*ends, "--only", "files,config", "-f", "json").json
     calls: list[object] = []
     real = open_images
-    monkeypatch.setattr("tarlayers.imagearchive.open_images", lambda *a, **k: calls.append(a) or real(*a, **k))
+    monkeypatch.setattr("tarlayers.opening.open_images", lambda *a, **k: calls.append(a) or real(*a, **k))
     found = diff(f"{both}#v1", f"{both}#v2", "--only", "files,config", "-f", "json").json
     assert (found, len(calls)) == (expected, 1)
 

@@ -20,7 +20,7 @@ import pytest
 
 import tarlayers
 from tarlayers.errors import MalformedInput, TarlayersError
-from tarlayers.imagearchive import open_images
+from tarlayers.opening import open_images
 from tests.build import BLOCK, FLAVOURS, archive, directory, file, image, layer, unpack
 from tests.paths import ROOT
 from tests.run import run
@@ -376,5 +376,5 @@ def test_in_process_interrupts_have_their_code(monkeypatch: pytest.MonkeyPatch, 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tarlayers.imagearchive.open_images", interrupt)
+    monkeypatch.setattr("tarlayers.opening.open_images", interrupt)
     assert run("ls", small).code == 130

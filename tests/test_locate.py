@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tarlayers.analysis.verify import verify_archive
 from tarlayers.errors import TarlayersError
-from tarlayers.imagearchive import open_images
 from tarlayers.limits import Limits
+from tarlayers.opening import open_images
 from tarlayers.render.images import inspect_document, inspect_lines
 from tarlayers.render.values import dump_json
 from tarlayers.sources.locate import locate_images

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tarlayers import merge_layers
 from tarlayers.analysis.log import PathLog, trace_path
 from tarlayers.errors import NoSuchPath
-from tarlayers.imagearchive import open_images
 from tarlayers.merging.engine import ENGINES
+from tarlayers.opening import open_images
 from tests.build import Member, archive, directory, file, hardlink, image, layer, opaque, symlink, whiteout
 from tests.run import run
 from tests.strategies import LAYERS

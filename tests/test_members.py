@@ -15,8 +15,9 @@ from tarlayers.analysis.verify import verify_archive
 from tarlayers.digest import Meter
 from tarlayers.errors import LimitExceeded
 from tarlayers.formats.tar import ChunkFeed, Walker
-from tarlayers.imagearchive import ImageArchive, open_images
+from tarlayers.imagearchive import ImageArchive
 from tarlayers.limits import DEFAULT_LIMITS
+from tarlayers.opening import open_images
 from tarlayers.sources.blob import Blob
 from tarlayers.sources.members import Members, Place, clean_name, read_members
 from tests.build import (

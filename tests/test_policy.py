@@ -20,7 +20,7 @@ from tarlayers.formats.dive_rules import DIVE_KINDS, parse_dive_rules
 from tarlayers.formats.policy import EXPIRED, KINDS, find_policy, parse_policy
 from tarlayers.formats.sizes import parse_size
 from tarlayers.formats.toml_lines import locate_keys
-from tarlayers.imagearchive import open_images
+from tarlayers.opening import open_images
 from tests.build import archive, directory, file, image, layer, opaque, symlink, tar, whiteout
 from tests.paths import ROOT
 

@@ -13,7 +13,7 @@ import pytest
 from tarlayers.analysis.policy.evaluation import check_image
 from tarlayers.analysis.policy.evidence import Evidence
 from tarlayers.formats.policy import parse_policy
-from tarlayers.imagearchive import open_images
+from tarlayers.opening import open_images
 from tarlayers.render.reports.document import render_json
 from tarlayers.render.reports.github import render_github
 from tarlayers.render.reports.junit import render_junit

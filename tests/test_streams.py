@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tarlayers.imagearchive import open_images
+from tarlayers.opening import open_images
 from tests.build import (
     END,
     FLAVOURS,

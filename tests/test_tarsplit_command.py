@@ -16,7 +16,7 @@ import zstandard
 
 from tarlayers.formats.assembly import disassemble
 from tarlayers.formats.tarsplit import decode_records, encode_record
-from tarlayers.imagearchive import open_images
+from tarlayers.opening import open_images
 from tests.build import END, directory, file, layer, sha256, symlink
 from tests.paths import SHARED
 from tests.run import run as run_command

@@ -29,9 +29,9 @@ from tarlayers.formats.tlx import (
     unpack_entries,
     write_tlx,
 )
-from tarlayers.imagearchive import open_images
 from tarlayers.imageindex import write_index
 from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.opening import open_images
 from tests.paths import ROOT, TESTDATA
 
 HEADER = struct.Struct("<8sIQQQ")

@@ -23,9 +23,9 @@ from tarlayers.digest import Meter
 from tarlayers.errors import ContentAbsent, LimitExceeded, MalformedInput, TarlayersError
 from tarlayers.formats.compression import Decompressor
 from tarlayers.formats.toc import TOC_END_BYTES, may_have_toc, parse_toc, read_behind, read_toc_claims
-from tarlayers.imagearchive import open_images
 from tarlayers.layer import Demand, LayerIndex, LayerScan, index_layer, index_metered, scan_layer, scan_metered
 from tarlayers.limits import Limits
+from tarlayers.opening import open_images
 from tests.build import END, FLAVOURS, directory, file, image, layer, member_blocks, pack
 from tests.edit import with_layers
 from tests.lazy import LazyLayer, estargz, skippable, zstd_chunked

@@ -140,7 +140,7 @@ def open_archive(
     """
     from tarlayers.cli.cache import open_cache
     from tarlayers.cli.outcome import complain
-    from tarlayers.imagearchive import open_images
+    from tarlayers.opening import open_images
 
     path, reference = split_reference(argument)
     if not path:

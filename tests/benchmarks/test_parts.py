@@ -14,9 +14,9 @@ import zstandard
 from tarlayers.analysis.diff import diff_images
 from tarlayers.formats import tar
 from tarlayers.formats.compression import Decompressor
-from tarlayers.imagearchive import open_image
 from tarlayers.layer import LayerIndex, index_layer
 from tarlayers.merging.engine import merge_layers
+from tarlayers.opening import open_image
 from tarlayers.render.values import dump_json, entry_dict
 from tests.benchmarks.images import small_files, text
 from tests.build import Image, archive
@@ -82,7 +82,7 @@ def test_diff(benchmark: Benchmark, small: Image, tmp_path: Path) -> None:
 
 
 def diff_both(path: str) -> bool:
-    from tarlayers.imagearchive import open_images  # noqa: PLC0415 # as a user's program would
+    from tarlayers.opening import open_images  # noqa: PLC0415 # as a user's program would
 
     old, new = open_images(path).images
     return bool(diff_images(old, new).files)

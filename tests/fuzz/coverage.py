@@ -19,8 +19,8 @@ from tarlayers.formats import documents
 from tarlayers.formats.assembly import disassemble
 from tarlayers.formats.compression import open_plain
 from tarlayers.formats.tarsplit import decode_records, walk_records
-from tarlayers.imagearchive import open_images
 from tarlayers.layer import index_layer
+from tarlayers.opening import open_images
 from tests.build import COMPRESS, pack
 from tests.mutations import BASE, seeds
 from tests.questions import LIMITS
