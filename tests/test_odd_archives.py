@@ -70,7 +70,6 @@ def absent(*platforms: str) -> list[dict[str, Any]]:
 
 
 LISTED = ["/bin", "/etc", "/srv", "/usr"]
-NO_HISTORY = {"history": []}
 
 ODD: dict[str, tuple[Files, dict[str, Any]]] = {
     # What the archive is: {what is answered}. `ls` is a listing, or the exit code and words of the error.
