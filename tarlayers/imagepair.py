@@ -123,10 +123,6 @@ def _load_pair(pair: ImagePair, on_read: OnRead | None, *, outlined: bool = Fals
     own = {layer.source: layer for stack in above for layer in stack}
     shared = [layer for layer in layers.values() if layer.source not in own]
 
-    def check(layer: Layer) -> None:
-        with naming(places[layer.source]):
-            layer.require_readable()
-
     def load(layer: Layer) -> None:
         with naming(places[layer.source]):
             layer.read(contents=layer.source in hashed, on_read=on_read)
@@ -140,7 +136,8 @@ def _load_pair(pair: ImagePair, on_read: OnRead | None, *, outlined: bool = Fals
                 layer.read(wanted=wanted, on_read=on_read)
 
     for layer in layers.values():
-        check(layer)
+        with naming(places[layer.source]):
+            layer.require_readable()
     run_each(list(own.values()), load, workers=count_hoppers(own.values()))
     wanted = find_rivals(*above) if pair.contents and shared else None
     run_each(shared, load_shared, workers=count_hoppers(shared))
