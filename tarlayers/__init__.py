@@ -86,77 +86,112 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tarlayers.analysis.blame import ImageBlame as ImageBlame
     from tarlayers.analysis.blame import blame_paths as blame_paths
+    from tarlayers.analysis.changes import ImageChanges as ImageChanges
     from tarlayers.analysis.changes import list_changes as list_changes
+    from tarlayers.analysis.diff import ImageDiff as ImageDiff
     from tarlayers.analysis.diff import diff_images as diff_images
+    from tarlayers.analysis.filediff import FileChange as FileChange
+    from tarlayers.analysis.hidden import HiddenFile as HiddenFile
     from tarlayers.analysis.hidden import list_hidden as list_hidden
+    from tarlayers.analysis.lint.report import LintReport as LintReport
     from tarlayers.analysis.lint.report import lint_image as lint_image
+    from tarlayers.analysis.log import PathLog as PathLog
     from tarlayers.analysis.log import trace_path as trace_path
+    from tarlayers.analysis.patch import patch_file as patch_file
     from tarlayers.analysis.policy.evaluation import check_image as check_image
     from tarlayers.analysis.policy.evidence import Evidence as Evidence
+    from tarlayers.analysis.policy.verdict import Verdict as Verdict
+    from tarlayers.analysis.secrets import Secret as Secret
     from tarlayers.analysis.secrets import find_secrets as find_secrets
     from tarlayers.analysis.verify import verify_archive as verify_archive
     from tarlayers.analysis.verify_root import verify_root as verify_root
+    from tarlayers.analysis.waste import Waste as Waste
     from tarlayers.analysis.waste import measure_waste as measure_waste
     from tarlayers.digest import Digest as Digest
     from tarlayers.digest import chain_ids as chain_ids
     from tarlayers.entry import Entry as Entry
     from tarlayers.errors import ContentAbsent as ContentAbsent
+    from tarlayers.errors import DestinationRefused as DestinationRefused
     from tarlayers.errors import LimitExceeded as LimitExceeded
     from tarlayers.errors import MalformedInput as MalformedInput
+    from tarlayers.errors import MalformedPolicy as MalformedPolicy
     from tarlayers.errors import NoSuchImage as NoSuchImage
     from tarlayers.errors import NoSuchLayer as NoSuchLayer
     from tarlayers.errors import NoSuchPath as NoSuchPath
+    from tarlayers.errors import ReadFailed as ReadFailed
     from tarlayers.errors import TarlayersError as TarlayersError
     from tarlayers.errors import UnsupportedInput as UnsupportedInput
+    from tarlayers.export import export_rootfs as export_rootfs
+    from tarlayers.export import read_files as read_files
+    from tarlayers.extract import extract_paths as extract_paths
+    from tarlayers.finding import Finding as Finding
+    from tarlayers.finding import VerifyReport as VerifyReport
+    from tarlayers.formats.documents import Config as Config
+    from tarlayers.formats.documents import Platform as Platform
+    from tarlayers.formats.policy import Policy as Policy
     from tarlayers.formats.policy import parse_policy as parse_policy
     from tarlayers.image import Image as Image
     from tarlayers.image import Layer as Layer
     from tarlayers.image import find_layer as find_layer
     from tarlayers.image import load_layers as load_layers
     from tarlayers.imagearchive import ImageArchive as ImageArchive
+    from tarlayers.layer import LayerIndex as LayerIndex
     from tarlayers.layer import index_layer as index_layer
+    from tarlayers.limits import NO_LIMITS as NO_LIMITS
     from tarlayers.limits import Limits as Limits
     from tarlayers.merging.engine import merge_layers as merge_layers
+    from tarlayers.opening import Source as Source
     from tarlayers.opening import open_image as open_image
     from tarlayers.opening import open_images as open_images
     from tarlayers.reference import choose_image as choose_image
+    from tarlayers.rootfs import Node as Node
     from tarlayers.rootfs import RootFS as RootFS
+    from tarlayers.shipped import Shipment as Shipment
     from tarlayers.shipped import trace_files as trace_files
     from tarlayers.sources.layercache import LayerCache as LayerCache
+    from tarlayers.trace import LayerTrace as LayerTrace
     from tarlayers.trace import trace_layers as trace_layers
 
     __version__: str
 
 _HOME = {
-    "analysis.blame": "blame_paths",
-    "analysis.changes": "list_changes",
-    "analysis.diff": "diff_images",
-    "analysis.hidden": "list_hidden",
-    "analysis.lint.report": "lint_image",
-    "analysis.log": "trace_path",
+    "analysis.blame": "blame_paths ImageBlame",
+    "analysis.changes": "ImageChanges list_changes",
+    "analysis.diff": "diff_images ImageDiff",
+    "analysis.filediff": "FileChange",
+    "analysis.hidden": "HiddenFile list_hidden",
+    "analysis.lint.report": "lint_image LintReport",
+    "analysis.log": "PathLog trace_path",
+    "analysis.patch": "patch_file",
     "analysis.policy.evaluation": "check_image",
     "analysis.policy.evidence": "Evidence",
+    "analysis.policy.verdict": "Verdict",
+    "analysis.secrets": "find_secrets Secret",
     "analysis.verify": "verify_archive",
     "analysis.verify_root": "verify_root",
-    "analysis.secrets": "find_secrets",
-    "analysis.waste": "measure_waste",
+    "analysis.waste": "measure_waste Waste",
     "digest": "Digest chain_ids",
     "entry": "Entry",
-    "errors": "TarlayersError ContentAbsent LimitExceeded MalformedInput NoSuchImage NoSuchLayer NoSuchPath "
-    "UnsupportedInput",
-    "formats.policy": "parse_policy",
+    "errors": "ContentAbsent DestinationRefused LimitExceeded MalformedInput MalformedPolicy NoSuchImage "
+    "NoSuchLayer NoSuchPath ReadFailed TarlayersError UnsupportedInput",
+    "export": "export_rootfs read_files",
+    "extract": "extract_paths",
+    "finding": "Finding VerifyReport",
+    "formats.documents": "Config Platform",
+    "formats.policy": "parse_policy Policy",
     "image": "Image Layer find_layer load_layers",
     "imagearchive": "ImageArchive",
-    "layer": "index_layer",
-    "limits": "Limits",
-    "reference": "choose_image",
+    "layer": "index_layer LayerIndex",
+    "limits": "Limits NO_LIMITS",
     "merging.engine": "merge_layers",
-    "opening": "open_image open_images",
-    "rootfs": "RootFS",
-    "shipped": "trace_files",
+    "opening": "open_image open_images Source",
+    "reference": "choose_image",
+    "rootfs": "Node RootFS",
+    "shipped": "Shipment trace_files",
     "sources.layercache": "LayerCache",
-    "trace": "trace_layers",
+    "trace": "LayerTrace trace_layers",
 }
 """The public names, by the module that defines each."""
 

@@ -6,8 +6,9 @@ why. Mistakes of the calling code stay ValueError and TypeError.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 
 class TarlayersError(Exception):
@@ -28,6 +29,10 @@ class TarlayersError(Exception):
         if self.offset is not None:
             where = f"{where} at offset {self.offset}" if where else f"offset {self.offset}"
         return f"{where}: {self.reason}" if where else self.reason
+
+    def __reduce__(self) -> tuple[Callable[..., TarlayersError], tuple[object, ...]]:
+        """Cross to another process, which an exception does by its positional arguments alone unless told."""
+        return partial(type(self), place=self.place, offset=self.offset), (self.reason,)
 
     def inside(self, outer: str) -> TarlayersError:
         """Give the same error with `outer` put in front of its place, for the caller who knows more."""
@@ -57,6 +62,10 @@ class LimitExceeded(TarlayersError):
     def __init__(self, reason: str, *, limit: str, place: str = "", offset: int | None = None) -> None:
         super().__init__(reason, place=place, offset=offset)
         self.limit = limit
+
+    def __reduce__(self) -> tuple[Callable[..., TarlayersError], tuple[object, ...]]:
+        make, arguments = super().__reduce__()
+        return partial(make, limit=self.limit), arguments
 
     def inside(self, outer: str) -> LimitExceeded:
         """As for every error; it goes on naming the bound."""

@@ -7,14 +7,16 @@ image.layers[0].diff_id, image.chain_ids, image.history
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tarlayers.content import Wanted, read_heads
 from tarlayers.digest import Digest, chain_ids
 from tarlayers.entry import Entry
-from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError, naming
+from tarlayers.errors import ContentAbsent, NoSuchLayer, Refused, TarlayersError, join_places, naming
 from tarlayers.formats.mediatypes import containerd_refusal
 from tarlayers.formats.toc import read_toc_claims
 from tarlayers.layer import Demand, LayerIndex
@@ -50,7 +52,7 @@ class Layer:
     claimed_size: int | None
     created_by: str | None
     """The build step that made it, where the history can be matched to the layers."""
-    annotations: Mapping[str, str]
+    annotations: Mapping[str, str] = field(hash=False)
     urls: tuple[str, ...]
     blob: str | None
     """Its name in the archive."""
@@ -71,6 +73,11 @@ class Layer:
         """What to call it in messages: `layer 2 (sha256:0123456789ab)`."""
         identity = self.claimed_diff_id or self.claimed_digest
         return f"layer {self.index}" + (f" ({str(identity)[:19]})" if identity else "")
+
+    @property
+    def place(self) -> str:
+        """Where errors say that it is: the archive, and its name."""
+        return join_places(self._store.called, self.name)
 
     @property
     def is_container(self) -> bool:
@@ -141,7 +148,7 @@ class Layer:
 
         ContentAbsent where the blob is absent or encrypted; MalformedInput names the layer and the offset.
         """
-        with naming(self.name):
+        with naming(self.place):
             blob = self._readable_blob()
             return self._store.index(blob, Demand(hashed, contents, wanted), on_read)
 
@@ -149,14 +156,14 @@ class Layer:
         """Give what the layer's entries are about where that is kept apart from them (in the layer cache), so that they
         can be had one by one. None for a layer that has to be read, and for one that is not orderly.
         """
-        with naming(self.name):
+        with naming(self.place):
             return self._store.find_outline(self._readable_blob(), on_read)
 
     def hash_files(self, offsets: Collection[int]) -> Mapping[int, bytes]:
         """Give the sha256 of some of the layer's files, by the offsets that their entries have. Files that are
         not asked for are not hashed. ContentAbsent where the bytes have passed and were not hashed then.
         """
-        with naming(self.name):
+        with naming(self.place):
             return self._store.hash_files(self._readable_blob(), frozenset(offsets))
 
     def open_plain(self, on_read: OnRead | None = None) -> Iterator[bytes]:
@@ -166,13 +173,33 @@ class Layer:
         return open_plain(tell_reading(self._store.open(self._readable_blob()), on_read), self.limits)
 
     def open_content(self, entry: Entry) -> Iterator[bytes]:
-        """Yield the bytes of one of this layer's files."""
-        with naming(self.name):
-            yield from self._store.open_file(self._readable_blob(), entry)
+        """Yield the bytes of one of this layer's files. ValueError for an entry of another layer, and for what is no
+        file: a hard link has its content where its target is, as `merge_layers` shows it.
+
+        A compressed layer is decompressed up to the file, each time: `read_files` gives many files in one pass.
+        """
+        with naming(self.place):
+            blob = self._readable_blob()
+            if entry.type != "file":
+                raise ValueError(f"{entry.path} is no file: {entry.type}")
+            if not self._holds(entry):
+                raise ValueError(f"{entry.path} is no entry of {self.place}")
+            yield from self._store.open_file(blob, entry)
+
+    def _holds(self, entry: Entry) -> bool:
+        """Say whether an entry is one of this layer's: by what no hard link to it changes, and `show_files` only at
+        the front.
+        """
+        entries = self.read().entries
+        at = bisect_left(entries, entry.offset, key=attrgetter("offset"))
+        own = entries[at] if at < len(entries) else None
+        return (
+            own is not None and (own.offset, own.size) == (entry.offset, entry.size) and own.path.endswith(entry.path)
+        )
 
     def open_heads(self, size: int, wanted: Wanted, on_read: OnRead | None = None) -> Iterator[tuple[Entry, bytes]]:
         """Yield each wanted file of this layer with its first `size` bytes, in one pass."""
-        with naming(self.name):
+        with naming(self.place):
             yield from read_heads(self.open_plain(on_read), size, wanted, self.limits)
 
     @property
@@ -193,7 +220,7 @@ class Layer:
                 why = f"the copy lacks the files of this {self.on_disk.role} layer ({self.on_disk.cache_id}/diff)"
                 if self.on_disk.merged:
                     why = f"vfs does not keep the files of this {self.on_disk.role} layer apart from those below"
-            raise ContentAbsent(why, place=self.name)
+            raise ContentAbsent(why, place=self.place)
         return self.blob
 
 
@@ -214,12 +241,12 @@ class Image:
     manifest_digest: Digest | None
     platform: Platform | None
     """What the configuration says; without one what the index does."""
-    config: Config | None
+    config: Config | None = field(hash=False)
     config_blob: str | None
     layers: tuple[Layer, ...]
     history: tuple[HistoryRow, ...]
     """Oldest first, as the configuration has it."""
-    annotations: Mapping[str, str]
+    annotations: Mapping[str, str] = field(hash=False)
     container: StoredContainer | None = None
     """The container that this is, with its own layer on top; None for an image."""
     claimed_platform: Platform | None = None

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
-from tarlayers.digest import Meter
+from tarlayers.digest import Digest, Meter
 from tarlayers.errors import ContentAbsent, MalformedInput, UnsupportedInput, naming
 from tarlayers.formats.magic import SNIFF_BYTES, is_tlx, sniff
 from tarlayers.imagearchive import ImageArchive, assemble_archive, find_root, make_store
@@ -36,30 +36,43 @@ if TYPE_CHECKING:
 
 _LAYOUT_FILES = frozenset(("index.json", LAYOUT_FILE, "manifest.json"))
 
-Source = str | os.PathLike[str] | BinaryIO
+
+class Readable(Protocol):
+    """A binary stream: whatever gives at most so many bytes when it is asked, and none at its end."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Give the next bytes. None, as of a stream that does not wait for them, is ReadFailed."""
+
+
+Source = str | os.PathLike[str] | Readable
 
 
 def open_image(
     source: Source,
     *,
-    reference: str | None = None,
+    reference: str | Digest | None = None,
     platform: str | None = None,
+    contents: bool = False,
     keep: bool = False,
+    cache: LayerCache | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Image:
     """Open an archive and give the one image that is meant.
 
     `source` is a path or a binary stream. Of a path only the documents are read now, and each layer when it is first
-    asked for. A stream is read to its end, once, and its files' contents can be read later with `keep` alone, which
-    spools it to an unnamed temporary file.
+    asked for. A stream, and an archive that is compressed as a whole, is read to its end, once: questions that compare
+    files (`diff_images`, `trace_path`, `list_changes`) need `contents` then, and what files hold can be read later with
+    `keep` alone, which spools it to an unnamed temporary file.
 
     `reference` (a tag, a digest, an image ID or `@N`) and `platform` (`os/arch[/variant]`) choose one of several
     images, as for `choose_image`. NoSuchImage lists what there is when none or several fit; ContentAbsent when what is
     meant is named but not there. MalformedInput, UnsupportedInput and LimitExceeded say what is wrong with the
-    archive, and where; also that there is no such file.
+    archive, and where; also that there is no such file. `cache` and `limits` are those of `open_images`.
     """
-    archive = open_images(source, keep=keep, limits=limits)
-    return choose_image(archive.images, reference, platform, archive.others, unlisted=archive.unlisted)
+    archive = open_images(source, contents=contents, keep=keep, cache=cache, limits=limits)
+    wanted = str(reference) if isinstance(reference, Digest) else reference
+    with naming(archive.name):
+        return choose_image(archive.images, wanted, platform, archive.others, unlisted=archive.unlisted)
 
 
 def open_images(
@@ -101,6 +114,8 @@ def open_images(
 def _require_binary(source: object) -> None:
     if isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
         raise TypeError(f"a path or a binary stream is needed, not {type(source).__name__}")
+    if isinstance(source, io.IOBase) and not source.readable():
+        raise ValueError("the stream is not open for reading")
 
 
 class _Needs(NamedTuple):
@@ -118,7 +133,7 @@ class _Needs(NamedTuple):
 
 
 def _open_path(path: str, needs: _Needs, limits: Limits) -> ImageArchive:
-    if Path(path).is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 # Path.is_dir raises where a directory above may not be entered
         with naming(path):
             return _open_directory(path, needs, limits)
     try:
@@ -165,7 +180,7 @@ def _passes(head: bytes) -> bool:
     return sniff(head) != "none" or is_tlx(head)
 
 
-def _read_stream(stream: BinaryIO) -> Iterator[bytes]:
+def _read_stream(stream: Readable) -> Iterator[bytes]:
     return read_stream(getattr(stream, "read1", stream.read))
 
 
@@ -190,7 +205,12 @@ def _open_stream(path: str, chunks: Iterator[bytes], needs: _Needs, limits: Limi
 
             needs.tell(f"{name} is read in one pass, nothing is kept on disk")
             store = pass_stream(
-                plain, hashed=needs.hashed, contents=needs.contents, entries=needs.entries, limits=limits
+                plain,
+                hashed=needs.hashed,
+                contents=needs.contents,
+                entries=needs.entries,
+                limits=limits,
+                called=name,
             )
         return assemble_archive(path, stored.size, compression, store, limits)
 
@@ -218,7 +238,7 @@ def _open_index(
         if len(data) > limits.index_bytes:
             raise limit_exceeded(limits, "index_bytes", "a larger index than is allowed")
     index = parse_tlx(bytes(data), limits)
-    store = IndexStore(index, limits)
+    store = IndexStore(index, limits, needs.called if path == STANDARD else path)
     archive = assemble_archive(path, stored.size, compression, store, limits)
     if index.chosen is not None:
         archive = _leave_out(archive, index.chosen, store)

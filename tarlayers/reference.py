@@ -53,16 +53,17 @@ def choose_image(
 def select_images(
     images: Sequence[Image],
     reference: str | None,
+    platform: str | None = None,
     others: Sequence[OtherRecord] = (),
     *,
     unlisted: Sequence[Image] = (),
 ) -> Mapping[int, Image]:
-    """Give all images that `reference` means, by their numbers; all there are without one. The errors are those of
-    `choose_image`, but that several may fit.
+    """Give all images that `reference` and `platform` mean, by their numbers; all there are without them. The errors
+    are those of `choose_image`, but that several may fit.
     """
-    fitting = _find_images(images, reference, None, unlisted)
-    if reference is not None and not fitting:
-        raise _complain_of_none(images, reference, None, others)
+    fitting = _find_images(images, reference, platform, unlisted)
+    if not fitting and (reference, platform) != (None, None):
+        raise _complain_of_none(images, reference, platform, others)
     return fitting
 
 

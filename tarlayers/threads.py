@@ -19,11 +19,13 @@ def count_cores() -> int:
 
 
 def run_threads(work: Callable[[Item], object], items: Iterable[Item], *, workers: int) -> None:
-    """Do the work on each item, `workers` at a time, in this order.
+    """Do the work on each item, `workers` at a time, in this order. ValueError for fewer than one.
 
     What one of them raises is raised here at once, and so is Ctrl-C: what has not begun is dropped, and what has is not
     waited for (a layer of gigabytes takes its time), not even when the process ends.
     """
+    if workers < 1:
+        raise ValueError(f"work takes at least one worker, not {workers}")
     # Not concurrent.futures, which brings logging along: together 3 ms, a twentieth of what starting costs.
     todo = deque(items)
     ended = Semaphore(0)

@@ -215,6 +215,21 @@ def test_a_full_standard_output_is_one_line(small: Path, words: list[str]) -> No
     assert ran.stderr.decode() == "tarlayers: output: No space left on device\n"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize(
+    ("words", "code"), [(["ls", "nope"], 3), (["ls", "--bad"], 2), (["ls", "-v"], 0), ([], 2), (["ls", "/nope"], 1)]
+)
+def test_a_full_standard_error_changes_no_exit_code(small: Path, words: list[str], code: int) -> None:
+    """1 would be the answer of `verify` and of `diff --exit-code`."""
+    arguments = [*words[:1], small, *words[1:]] if words and "nope" not in words else words
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [*PROGRAM, *map(str, arguments)], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=full, timeout=60,
+            check=False,
+        )  # fmt: skip
+    assert (ran.returncode, bool(ran.stdout)) == (code, code == 0)
+
+
 @pytest.mark.parametrize("size", [0, 1, 4096, 100_000, 20 << 20])
 def test_a_full_disk_leaves_no_half_export(large: Path, tmp_path: Path, size: int) -> None:
     target = tmp_path / "out.tar"

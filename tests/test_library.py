@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import doctest
+import gzip
 import io
+import pickle
 import re
 import subprocess
 import sys
+import tarfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,11 +18,15 @@ from typing import Any
 import pytest
 
 import tarlayers
-from tests.build import FLAVOURS, file, image, layer, unpack
+from tests.build import FLAVOURS, archive, file, image, layer, unpack
 from tests.paths import ROOT, TESTDATA
 
 SHOP = TESTDATA / "shop-v1.oci.tar"
 USER_SCRIPT = """
+import gzip
+import io
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import assert_type
 
@@ -33,8 +41,16 @@ assert_type(rootfs, RootFS)
 for path, entry in rootfs.items():
     assert_type(path, str)
     assert_type(entry, Entry)
+saved = subprocess.Popen(["docker", "save", "app"], stdout=subprocess.PIPE).stdout
+tarlayers.open_image(gzip.open("app.tar.gz"), contents=True)
+tarlayers.open_image(io.BytesIO())
+tarlayers.open_image(tempfile.SpooledTemporaryFile())
+if saved is not None:
+    tarlayers.open_image(saved)
+def compare(old: Image, new: Image) -> tarlayers.ImageDiff:
+    return tarlayers.diff_images(old, new)
 try:
-    changes = tarlayers.diff_images(image, image).files
+    changes = compare(image, image).files
 except tarlayers.NoSuchPath as error:
     assert_type(error.offset, int | None)
 """
@@ -110,7 +126,7 @@ def test_the_causes_of_an_error_come_to_an_end(tmp_path: Path) -> None:
     assert read.blob is not None
     (root / read.blob).unlink()
     absent = re.escape(str(root / read.blob))
-    with pytest.raises(tarlayers.ContentAbsent, match=f"^layer 0 .*: {absent}: No such file") as told:
+    with pytest.raises(tarlayers.ContentAbsent, match=f"layer 0 .*: {absent}: No such file") as told:
         read.read()
     seen: list[BaseException] = []
     error: BaseException | None = told.value
@@ -183,3 +199,143 @@ def test_an_empty_stream_is_no_standard_input() -> None:
 
 def test_the_version() -> None:
     assert tarlayers.__version__ == version("tarlayers")
+
+
+def test_an_error_crosses_to_another_process() -> None:
+    """What cannot be pickled there ends a pool of processes, and not the task alone."""
+    for error in (
+        tarlayers.MalformedInput("cut short", place="app.tar: layer 1", offset=512),
+        tarlayers.LimitExceeded("too many", limit="entries", place="app.tar"),
+        tarlayers.NoSuchImage("none"),
+    ):
+        for copied in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):  # ours
+            assert (type(copied), str(copied), vars(copied)) == (type(error), str(error), vars(error))
+
+
+def test_errors_of_a_layer_name_the_archive(tmp_path: Path) -> None:
+    data = archive("oci-gzip", image(layer(file("a", b"x" * 5000))))
+    path = tmp_path / "app.tar"
+    path.write_bytes(data.replace(b"\x1f\x8b\x08", b"\x1f\x8b\x09"))
+    for opened, called in (
+        (tarlayers.open_image(path), str(path)),
+        (tarlayers.open_image(io.BytesIO(path.read_bytes())), "the stream"),
+        (tarlayers.open_image(io.BytesIO(path.read_bytes()), keep=True), "the stream"),
+    ):
+        with pytest.raises(tarlayers.TarlayersError, match=f"^{called}: layer 0 "):
+            tarlayers.merge_layers(opened.layers)
+
+
+def test_a_reference_that_fits_nothing_names_the_archive() -> None:
+    with pytest.raises(tarlayers.NoSuchImage, match=f"^{SHOP}: no image fits #v3"):
+        tarlayers.open_image(SHOP, reference="v3")
+
+
+def test_an_id_is_a_reference() -> None:
+    image_id = tarlayers.open_image(SHOP).image_id
+    assert tarlayers.open_image(SHOP, reference=image_id).image_id == image_id
+
+
+def test_a_content_is_given_for_the_entries_of_the_layer_alone() -> None:
+    layers = tarlayers.open_image(SHOP).layers
+    rootfs = tarlayers.merge_layers(layers)
+    asked = 0
+    for path, entry in rootfs.items():
+        if entry.type != "file":
+            with pytest.raises(ValueError, match="is no file"):
+                list(layers[rootfs.layer_of(path)].open_content(entry))
+            continue
+        for one in layers:
+            if one.index == rootfs.layer_of(path):
+                assert len(b"".join(one.open_content(entry))) == entry.size
+            else:
+                asked += 1
+                with pytest.raises(ValueError, match="is no entry of"):
+                    list(one.open_content(entry))
+    assert asked > 20
+
+
+def test_all_files_come_in_one_pass() -> None:
+    layers = tarlayers.open_image(SHOP).layers
+    rootfs = tarlayers.merge_layers(layers)
+    contents = {names[0]: b"".join(content) for names, _, content in tarlayers.read_files(rootfs, layers)}
+    assert contents["/srv/app/run.sh"] == b"".join(layers[3].open_content(rootfs["/srv/app/run.sh"]))
+    assert sum(map(len, contents.values())) == sum(len(contents[names[0]]) for names in _files(rootfs))
+
+
+def _files(rootfs: tarlayers.RootFS) -> set[tuple[str, ...]]:
+    files = (path for path, entry in rootfs.items() if entry.type == "file")
+    return {tuple(sorted((path, *rootfs.links_of(path)))) for path in files}
+
+
+def test_layers_and_images_are_keys() -> None:
+    opened = tarlayers.open_image(SHOP)
+    assert {opened: 1, opened.layers[0]: 2}[tarlayers.open_image(SHOP)] == 1
+
+
+@pytest.mark.parametrize("flavour", ["oci-dir", "docker-root"])
+def test_a_directory_stays_where_it_was(flavour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path, of which layers are read later, is one of then."""
+    made = FLAVOURS["oci-gzip"]([image(layer(file("a")))])
+    root = unpack(made, tmp_path / "root") if flavour == "oci-dir" else _unpack_shop_root(tmp_path)
+    monkeypatch.chdir(root.parent)
+    opened = tarlayers.open_image(root.name, reference=None if flavour == "oci-dir" else "@0")
+    monkeypatch.chdir("/")
+    assert len(tarlayers.merge_layers(opened.layers)) > 0
+
+
+def _unpack_shop_root(tmp_path: Path) -> Path:
+    with tarfile.open(TESTDATA / "shop.dataroot.tar") as root:
+        root.extractall(tmp_path / "root", filter="tar")
+    return tmp_path / "root"
+
+
+def test_a_compressed_archive_can_be_compared(tmp_path: Path) -> None:
+    packed = tmp_path / "shop.tar.gz"
+    packed.write_bytes(gzip.compress(SHOP.read_bytes()))
+    other = tarlayers.open_image(TESTDATA / "shop-v2.oci.tar")
+    with pytest.raises(tarlayers.ContentAbsent, match=r"\(contents=True computes them\)"):
+        tarlayers.diff_images(tarlayers.open_image(packed), other)
+    whole = tarlayers.diff_images(tarlayers.open_image(SHOP), other)
+    compared = tarlayers.diff_images(tarlayers.open_image(packed, contents=True), other)
+    assert [change.path for change in compared.files] == [change.path for change in whole.files]
+    with gzip.open(packed) as stream:
+        assert tarlayers.open_image(stream).layers[0].diff_id == tarlayers.open_image(SHOP).layers[0].diff_id
+
+
+def test_a_stream_that_fails_is_an_error_of_ours(tmp_path: Path) -> None:
+    cut = io.BytesIO(gzip.compress(SHOP.read_bytes())[:-40])
+    with pytest.raises(tarlayers.ReadFailed, match="cannot be read: Compressed file ended"):
+        tarlayers.open_image(gzip.open(cut))  # noqa: SIM115 # over bytes
+    halting = _Halting(SHOP.read_bytes())
+    with pytest.raises(tarlayers.ReadFailed, match="does not wait"):
+        tarlayers.open_image(halting)
+    with (tmp_path / "out").open("wb") as output, pytest.raises(ValueError, match="not open for reading"):
+        tarlayers.open_image(output)
+
+
+class _Halting(io.BytesIO):
+    """What a pipe that does not block is once nothing has come yet."""
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        found = super().read1(size if self.tell() == 0 and size is not None else 0)[:1024]
+        return found or None  # type: ignore[return-value] # as a raw stream may
+
+
+def test_one_glob_in_place_of_several_is_refused() -> None:
+    image = tarlayers.open_image(SHOP)
+    with pytest.raises(TypeError, match="are several texts"):
+        tarlayers.diff_images(image, image, ignore="*.pyc")
+
+
+@pytest.mark.parametrize("path", ["", "x" * 5000, "/etc/passwd/x"])
+def test_a_path_that_no_file_can_have_is_no_file(path: str) -> None:
+    with pytest.raises(tarlayers.MalformedInput):
+        tarlayers.open_image(path)
+
+
+def test_work_needs_a_worker() -> None:
+    archive = tarlayers.open_images(SHOP)
+    with pytest.raises(ValueError, match="at least one worker"):
+        tarlayers.verify_archive(archive, workers=-1)
+    with pytest.raises(ValueError, match="at least one worker"):
+        tarlayers.load_layers(archive.images[0].layers, workers=-1)

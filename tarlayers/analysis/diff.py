@@ -92,10 +92,13 @@ def diff_images(
     it to one place; with `mtime` a file whose time alone differs counts too; `on_read` hears of progress.
 
     NoSuchPath when neither image has `path`; ContentAbsent when a layer cannot be read that has to be, or when an
-    image came as a stream that was opened without `contents`; ValueError for a section that is none of SECTIONS.
+    image came as a stream that was opened without `contents`; ValueError for a section that is none of SECTIONS,
+    TypeError for one glob in place of several.
     """
     if isinstance(only, str) or not set(only) <= set(SECTIONS):
         raise ValueError(f"sections to compare are some of {', '.join(SECTIONS)}, not {only!r}")
+    if isinstance(ignore, str):
+        raise TypeError(f"globs to ignore are several texts, not {ignore!r}")
     pair = pair_images(old, new, contents="files" in only)
     files: Sequence[FileChange] = ()
     refused: tuple[tuple[Refusal, ...], tuple[Refusal, ...]] = ((), ())

@@ -115,7 +115,12 @@ def command(
     ] = None,
     explain: Annotated[
         str | None,
-        typer.Option("--explain", metavar="CODE", help="Say what a code (P010, L032, V001) means.", show_default=False),
+        typer.Option(
+            "--explain",
+            metavar="CODE",
+            help="Say what a code (P010, L032, V001) or a rule (max_size) means.",
+            show_default=False,
+        ),
     ] = None,
     today: Annotated[
         datetime | None,
@@ -286,9 +291,10 @@ def _render(report: CheckReport, shown: ReportFormat, *, every: bool) -> str:
 
 
 def _explain(code: str) -> None:
-    from tarlayers.cli.explanations import explain_code
+    from tarlayers.cli.explanations import explain_code, list_rules
 
-    text = explain_code(code.upper())
+    text = explain_code(code)
     if text is None:
-        raise typer.BadParameter(f"no such code: {code}", param_hint="--explain")
+        there = f"there are the rules {', '.join(list_rules())}, and the codes that lint (L) and verify (V) print"
+        raise typer.BadParameter(f"no such code or rule: {code}; {there}", param_hint="--explain")
     write_lines(text.splitlines())

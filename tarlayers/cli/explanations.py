@@ -6,18 +6,24 @@ import re
 from pathlib import Path
 
 _PAGES = {"P": ("policy.md",), "L": ("lint.md",), "V": ("findings.md", "findings-data-roots.md", "tar-split.md")}
-_HEADING = re.compile(r"^#{2,4} ([PLV]\d{3})\b", re.MULTILINE)
+_HEADING = re.compile(r"^#{2,4} ([PLV]\d{3})\b ?(.*)$", re.MULTILINE)
+_NEXT = re.compile(r"^#{1,4} ", re.MULTILINE)
 
 
 def explain_code(code: str) -> str | None:
-    """Give the section about a code, None for a code that there is not."""
-    text = "\n".join(_read_page(page) for page in _PAGES.get(code[:1], ()))
-    headings = list(_HEADING.finditer(text))
-    for heading in headings:
-        if heading[1] == code:
-            end = re.compile(r"^#{1,4} ", re.MULTILINE).search(text, heading.end())
-            return text[heading.start() : end.start() if end else None].lstrip("# ").strip()
+    """Give the section about a code, or about the rule of a policy that is called so; None where there is none."""
+    pages = _PAGES.get(code[:1].upper(), ()) if code[1:].isdigit() else _PAGES["P"]
+    for text in map(_read_page, pages):
+        for heading in _HEADING.finditer(text):
+            if code.upper() == heading[1] or code == heading[2]:
+                end = _NEXT.search(text, heading.end())
+                return text[heading.start() : end.start() if end else None].lstrip("# ").strip()
     return None
+
+
+def list_rules() -> list[str]:
+    """Give the rules of a policy, each with its code."""
+    return [f"{heading[1]} {heading[2]}" for page in _PAGES["P"] for heading in _HEADING.finditer(_read_page(page))]
 
 
 def _read_page(name: str) -> str:

@@ -214,13 +214,15 @@ def open_chosen(
     return choose_in(archive, reference, platform, quiet=quiet, contents=contents)
 
 
-def select_meant(archive: ImageArchive, reference: str | None) -> Mapping[int, Image]:
-    """Give all images of an archive, or those that #REF means, by their numbers; an error says in which archive."""
+def select_meant(archive: ImageArchive, reference: str | None, platform: str | None = None) -> Mapping[int, Image]:
+    """Give all images of an archive, or those that #REF and --platform mean, by their numbers; an error says in which
+    archive.
+    """
     from tarlayers.errors import naming
     from tarlayers.reference import select_images
 
     with naming(archive.name):
-        return select_images(archive.images, reference, archive.others, unlisted=archive.unlisted)
+        return select_images(archive.images, reference, platform, archive.others, unlisted=archive.unlisted)
 
 
 def choose_in(
@@ -232,9 +234,20 @@ def choose_in(
 
     with naming(archive.name):
         image = choose_image(archive.images, reference, platform, archive.others, unlisted=archive.unlisted)
+    warn_of_cut(archive, quiet=quiet)
     if archive.root is not None and not quiet:
         _warn_of_losses(archive, image, contents=contents)
     return image
+
+
+def warn_of_cut(archive: ImageArchive, *, quiet: bool) -> None:
+    """Say that an archive may be less than was written: what is left of a stream that broke off between two members is
+    a tar, and engines take it. `verify` does not.
+    """
+    from tarlayers.cli.outcome import warn
+
+    if not archive.store.end_mark:
+        warn(f"{archive.name}: ends without its end-of-archive mark: it may be cut short", quiet=quiet)
 
 
 def _warn_of_losses(archive: ImageArchive, image: Image, *, contents: bool) -> None:

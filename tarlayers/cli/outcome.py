@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import typer
 
@@ -105,25 +105,25 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except _UsageError as error:
         if type(error).__name__.startswith("NoArgsIsHelp"):  # `tarlayers` alone
-            sys.stderr.write(f"{error.format_message()}\n")
+            _tell(error.format_message())
             return CALL_WRONG
         command = error.ctx.command_path if error.ctx is not None else "tarlayers"
         complain(f"{error.format_message()} (see {command} --help)")
         return CALL_WRONG
     except BrokenPipeError:
-        _forget_output()
+        _forget(sys.stdout)
         return 0
     except SystemExit as error:
         # What typer makes of a closed pipe, with exit 1; and that means: the answer is no.
         if not isinstance(error.__context__, BrokenPipeError):
             raise
-        _forget_output()
+        _forget(sys.stdout)
         return 0
     except TarlayersError as error:
         complain(f"{error}{_hint(error)}")
         return exit_code(error)
     except OSError as error:
-        _forget_output()
+        _forget(sys.stdout)
         # Of the calls that name no file only the one for the current directory finds that something is not there.
         place = "current directory" if isinstance(error, FileNotFoundError) else "output"
         # What stands for a stream that was closed has no number and says what it cannot do: `write`.
@@ -140,10 +140,10 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _forget_output() -> None:
-    """Python would flush standard output once more at exit, and complain where that cannot be written."""
+def _forget(stream: TextIO) -> None:
+    """Python would flush a standard stream once more at exit, and complain where that cannot be written."""
     with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _hint(error: TarlayersError) -> str:
@@ -163,7 +163,16 @@ def complain(message: str) -> None:
     """Write one line about a failure, with nothing in it that could drive a terminal."""
     from tarlayers.render.escape import escape_text
 
-    sys.stderr.write(f"tarlayers: {escape_text(message)}\n")
+    _tell(f"tarlayers: {escape_text(message)}")
+
+
+def _tell(line: str) -> None:
+    """Write to standard error. Where that cannot be written nobody hears of it, and the exit code still tells."""
+    try:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+    except OSError:
+        _forget(sys.stderr)
 
 
 def warn(message: str, *, quiet: bool) -> None:

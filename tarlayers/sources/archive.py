@@ -118,7 +118,7 @@ def open_directory(path: str) -> Archive:
     what a layout has is there and may not be looked at: it is not absent.
     """
     blobs: dict[str, Blob] = {}
-    root = Path(path)
+    root, absolute = Path(path), Path(path).absolute()
     total = 0
 
     def refuse(error: OSError) -> None:
@@ -136,7 +136,7 @@ def open_directory(path: str) -> Archive:
             if not deep and (name in _LINKED_DIRECTORIES or not (Path(directory) / name).is_symlink())
         )
         for name in sorted(files):
-            blob = _file_blob(str(below / name), Path(directory) / name)
+            blob = _file_blob(str(below / name), Path(directory) / name, absolute / below / name)
             if blob is not None:
                 blobs[blob.name] = blob
                 total += blob.size
@@ -147,7 +147,8 @@ def _forbid(error: OSError) -> ReadFailed:
     return ReadFailed(f"cannot be read: {error.strerror}", place=str(error.filename))
 
 
-def _file_blob(name: str, path: Path) -> Blob | None:
+def _file_blob(name: str, path: Path, absolute: Path) -> Blob | None:
+    """Give a file's blob. Errors name its `path`, which is read later, where this process may be elsewhere."""
     try:
         status = path.stat()
     except OSError as error:  # else it is a link that leads nowhere
@@ -160,7 +161,7 @@ def _file_blob(name: str, path: Path) -> Blob | None:
     def read_at(offset: int, count: int) -> bytes:
         # Opened anew each time, for 7 microseconds: a layout may have more blobs than a process may have descriptors.
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(absolute, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 return os.pread(descriptor, count, offset)
             finally:
@@ -168,4 +169,4 @@ def _file_blob(name: str, path: Path) -> Blob | None:
         except OSError as error:
             raise ContentAbsent(error.strerror or str(error), place=str(path)) from error
 
-    return Blob(name, status.st_size, read_at, path.stat)
+    return Blob(name, status.st_size, read_at, absolute.stat)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -70,13 +71,17 @@ def read_file_at(descriptor: int, offset: int, count: int, place: str) -> bytes:
         raise ReadFailed(f"cannot be read: {error.strerror or error}", place=place, offset=offset) from error
 
 
-def read_stream(read: Callable[[int], bytes]) -> Iterator[bytes]:
+def read_stream(read: Callable[[int], bytes | None]) -> Iterator[bytes]:
     """Yield a stream in chunks, as they come; ReadFailed where it cannot be read on."""
     while True:
         try:
             chunk = read(CHUNK)
         except OSError as error:
             raise ReadFailed(f"cannot be read: {error.strerror or error}") from error
+        except (EOFError, zlib.error) as error:  # of a stream that decompresses, as gzip.open gives
+            raise ReadFailed(f"cannot be read: {error}") from error
+        if chunk is None:
+            raise ReadFailed("cannot be read: the stream does not wait for what is not there yet")
         if not chunk:
             return
         yield chunk

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from tarlayers.entry import check_names, find_xattrs
@@ -157,12 +158,18 @@ def walk_files(tree: FileTree, base: str) -> Iterator[tuple[str, FileStatus]]:
 
 
 class DirectoryTree:
-    """A directory of this machine."""
+    """A directory of this machine, wherever this process goes meanwhile."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, absolute: str | None = None) -> None:
         self.path = path
+        self._absolute = absolute or str(Path(path).absolute())  # as it is written: `..` may lead out of a symlink
 
     def _at(self, path: str) -> str:
+        """Give where a path is read."""
+        return f"{self._absolute}/{path}" if path else self._absolute
+
+    def _place(self, path: str) -> str:
+        """Give what errors call a path."""
         return f"{self.path}/{path}" if path else self.path
 
     def names(self, path: str) -> tuple[str, ...]:
@@ -172,7 +179,7 @@ class DirectoryTree:
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
-            raise ContentAbsent(error.strerror or str(error), place=self._at(path)) from error
+            raise ContentAbsent(error.strerror or str(error), place=self._place(path)) from error
 
     def status(self, path: str) -> FileStatus | None:
         """Ask lstat."""
@@ -182,7 +189,7 @@ class DirectoryTree:
             return None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise ContentAbsent(reason, place=self._at(path)) from error
+            raise ContentAbsent(reason, place=self._place(path)) from error
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "socket")
         device = kind in ("char", "block")
         return FileStatus(
@@ -201,7 +208,7 @@ class DirectoryTree:
         try:
             return os.readlink(self._at(path))  # noqa: PTH115 # text with surrogates, as it stands
         except OSError as error:
-            raise ContentAbsent(error.strerror or str(error), place=self._at(path)) from error
+            raise ContentAbsent(error.strerror or str(error), place=self._place(path)) from error
 
     def xattrs(self, path: str) -> Mapping[str, bytes]:
         """Read what this user may see; file systems without attributes have none."""
@@ -216,18 +223,18 @@ class DirectoryTree:
         found = self.status(path)
         if found is None or found.kind != "file":
             raise ContentAbsent("not there" if found is None else f"is a {found.kind}, not a file", place=path)
-        return Blob(path, found.size, _read_file(self._at(path)))
+        return Blob(path, found.size, _read_file(self._at(path), self._place(path)))
 
     def below(self, path: str) -> DirectoryTree:
         """Give the tree of a subdirectory."""
-        return DirectoryTree(self._at(path))
+        return DirectoryTree(self._place(path), self._at(path))
 
 
 def _list_xattrs(path: str) -> list[str]:
     return os.listxattr(path, follow_symlinks=False)
 
 
-def _read_file(path: str) -> Callable[[int, int], bytes]:
+def _read_file(path: str, place: str) -> Callable[[int, int], bytes]:
     """Read a file that is opened for each read: a root has more files than a process may hold open."""
 
     def read_at(offset: int, count: int) -> bytes:
@@ -239,7 +246,7 @@ def _read_file(path: str) -> Callable[[int, int], bytes]:
             finally:
                 os.close(opened)
         except OSError as error:
-            raise ContentAbsent(error.strerror or str(error), place=path) from error
+            raise ContentAbsent(error.strerror or str(error), place=place) from error
 
     return read_at
 

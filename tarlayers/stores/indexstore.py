@@ -21,9 +21,10 @@ NO_CONTENTS = "an index holds no contents; ask the archive that it was made from
 class IndexStore:
     """The blobs of the archive that an index was made from. A layer is expanded when it is first asked for."""
 
-    def __init__(self, index: IndexFile, limits: Limits) -> None:
+    def __init__(self, index: IndexFile, limits: Limits, called: str) -> None:
         self._index = index
         self.limits = limits
+        self.called = called
         self._indexes: dict[str, LayerIndex] = {}
         self._lock = Lock()
         self.sizes = index.sizes

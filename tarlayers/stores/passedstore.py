@@ -34,15 +34,17 @@ _ARCHIVE_NAMES = re.compile(IMAGE_MEMBER)
 # Documents and layers are never deeper than `blobs/sha256/<hex>`, or that in a directory of several layouts. The
 # JSON and gzip files of a root file system mostly are: none of them need be kept or looked into.
 _DEPTH = 3
-_NOT_HASHED = "digests were not computed while the stream passed"
+_NOT_HASHED = "digests were not computed while the stream passed (hashed=True computes them)"
+_NO_DIGESTS = "digests of files were not computed while the stream passed (contents=True computes them)"
 _DIGITS = re.compile(r".*/[0-9a-f]{64,128}(\.tar(\.gz)?)?")
 
 
 class PassedStore:
     """What one pass over a stream left: documents, what was found in layers, and digests, but no contents."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, called: str) -> None:
         self.limits = limits
+        self.called = called
         self.sizes: dict[str, int] = {}
         self.documents: Mapping[str, bytes] = {}
         self.aliases: Mapping[str, str] = {}
@@ -58,7 +60,7 @@ class PassedStore:
 
     def as_layer(self) -> PassedStore:
         """Give what is known of the stream as a layer."""
-        store = PassedStore(self.limits)
+        store = PassedStore(self.limits, self.called)
         store.end_mark = self.end_mark
         store.scans[WHOLE] = self.scans[WHOLE]
         if WHOLE in self.digests:
@@ -75,7 +77,7 @@ class PassedStore:
         if not isinstance(found, LayerIndex):
             raise ContentAbsent("entries were not kept while the stream passed", place=name)
         if demand.contents and not found.contents:
-            raise ContentAbsent(_NOT_HASHED, place=name)
+            raise ContentAbsent(_NO_DIGESTS, place=name)
         return found
 
     def find_outline(self, name: str, on_read: OnRead | None = None) -> None:
@@ -130,7 +132,7 @@ class PassedStore:
 
     def open(self, name: str) -> Iterator[bytes]:
         """Refuse: the bytes are gone."""
-        raise ContentAbsent("the stream has passed; its contents were not kept", place=name)
+        raise ContentAbsent("the stream has passed; its contents were not kept (keep=True keeps them)", place=name)
 
     def open_file(self, name: str, _entry: Entry) -> Iterator[bytes]:
         """Refuse, as `open` does."""
@@ -154,25 +156,28 @@ class _KeptDocuments(dict[str, bytes]):
         return super().__contains__(name) or name in self.refused
 
 
-def pass_stream(chunks: Iterable[bytes], *, hashed: bool, contents: bool, entries: bool, limits: Limits) -> PassedStore:
+def pass_stream(
+    chunks: Iterable[bytes], *, hashed: bool, contents: bool, entries: bool, limits: Limits, called: str
+) -> PassedStore:
     """Read an uncompressed tar once, to its end: keep its documents, and index whatever looks like a layer, or scan it
     where digests alone are needed and no `entries`.
 
     The tar itself is indexed as a bare layer under the name WHOLE, for it may turn out to be one.
     """
     scanned = hashed and not contents and not entries
-    return _Pass(hashed=hashed, contents=contents, scanned=scanned, limits=limits).run(chunks)
+    store = PassedStore(limits, called)
+    return _Pass(store, hashed=hashed, contents=contents, scanned=scanned, limits=limits).run(chunks)
 
 
 class _Pass:
     """The state of one pass."""
 
-    def __init__(self, *, hashed: bool, contents: bool, scanned: bool, limits: Limits) -> None:
+    def __init__(self, store: PassedStore, *, hashed: bool, contents: bool, scanned: bool, limits: Limits) -> None:
         self._hashed = hashed
         self._contents = contents
         self._scanned = scanned
         self.limits = limits
-        self._store = PassedStore(limits)
+        self._store = store
         self._caches = tar.HeaderCaches()
         self._members: Members[int] = Members()
         self._documents = _KeptDocuments(limits)

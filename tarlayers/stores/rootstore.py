@@ -35,6 +35,7 @@ class RootStore:
     def __init__(self, root: DataRoot, limits: Limits) -> None:
         self.root = root
         self.limits = limits
+        self.called = root.tree.path
         self._indexes: dict[str, LayerIndex] = {}
         self._checksums: dict[str, dict[int, int]] = {}
         self._parents: dict[str, tuple[str, str | None]] = {}

@@ -49,6 +49,10 @@ class Store(Protocol):
     """The blobs of one archive, by name."""
 
     @property
+    def called(self) -> str:
+        """What messages call the archive."""
+
+    @property
     def sizes(self) -> Mapping[str, int]:
         """The stored size of every regular member."""
 
@@ -125,6 +129,7 @@ class SeekStore:
     def __init__(self, archive: Archive, limits: Limits) -> None:
         self.archive = archive
         self.limits = limits
+        self.called = archive.path
         self._indexes: dict[str, LayerIndex] = {}
         self._digests: dict[str, Digest] = {}
         self._lock = Lock()
@@ -160,7 +165,7 @@ class SeekStore:
         if known is not None and demand.is_met(known):
             return known
         blob = self._blob(name)
-        with naming(name or self.archive.path):
+        with naming(name):
             if known is not None and (known.contents or not demand.contents) and _is_hashed_alone(name, known):
                 index = _hash_layer(known, tell_reading(blob.chunks(), on_read))
             elif not demand.hashed and not demand.contents and sniff(blob.read_at(0, SNIFF_BYTES)) == "none":
@@ -238,7 +243,7 @@ class SeekStore:
 
     def _read_files(self, name: str, offsets: AbstractSet[int]) -> Mapping[int, bytes]:
         blob = self._blob(name)
-        with naming(name or self.archive.path):
+        with naming(name):
             if self.compression(name) == "none":
                 return self._hash_stored(blob, self.index(name), offsets)
             from tarlayers.formats.compression import open_plain  # noqa: PLC0415 # decoders
