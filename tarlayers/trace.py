@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tarlayers.errors import NoSuchPath
 from tarlayers.merging.difference import name_differences
 from tarlayers.merging.engine import HasEntries, LayerNotes, Merging
 from tarlayers.merging.tree import Directory, Tree
 from tarlayers.rootfs import Node, Refusal, RootFS, sort_paths
+
+_HINTS = 3
 
 
 class Event(NamedTuple):
@@ -145,3 +148,16 @@ def trace_layers(layers: Sequence[HasEntries], *, engine: str = "containerd") ->
     """
     for step in follow_layers(layers, engine=engine):
         yield LayerTrace(step.layer, tuple(step.events()), step.refused, tuple(step.lost()))
+
+
+def deny_path(layers: Sequence[HasEntries], path: str, *, place: str, count: int | None = None) -> NoSuchPath:
+    """Make the error for a path that none of these layers ever showed; it names paths that end as this one does.
+
+    `place` is the path as it was asked for; `count` is how many layers the image has, where these may not be all.
+    """
+    base = path[path.rindex("/") :]
+    names = (entry.path for layer in layers for entry in layer.entries if entry.path.endswith(base))
+    found = sort_paths(set(names))[:_HINTS]
+    which = "no layer" if count in (None, len(layers)) else f"no layer up to {len(layers) - 1}"
+    hint = f"; there is {', '.join(found)}" if found else ""
+    return NoSuchPath(f"{which} ever had it{hint}", place=place)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tarlayers.analysis.changes import Change, fold_events, list_changes
 from tarlayers.entry import Entry
-from tarlayers.errors import TarlayersError
+from tarlayers.errors import NoSuchPath, TarlayersError
 from tarlayers.image import Image
 from tarlayers.layer import LayerIndex, index_layer
 from tarlayers.merging.engine import ENGINES, merge_layers
@@ -161,7 +161,37 @@ def test_path_leads_where_symlinked_parents_do():
     assert letters(changes_of(file("d/f", b"new"), path="/link/f")) == ["C /d/f"]
     assert letters(changes_of(whiteout("d/s"), path="/link/s/g")) == ["D /d/s/g"]
     assert letters(changes_of(file("d/f", b"new"), path="/link")) == []
-    assert letters(changes_of(file("d/f", b"new"), path="/nowhere")) == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("path", ["/nowhere", "/link/nowhere", "/d/f/below"])
+def test_a_path_that_never_was_is_an_error(path, engine):
+    with pytest.raises(NoSuchPath, match="no layer ever had it"):
+        changes_of(file("d/f", b"new"), path=path, engine=engine)
+
+
+def test_a_path_that_was_there_once_has_nothing_to_tell_of_later_layers():
+    built = open_built(BASE, layer(whiteout("d/s")), layer(file("new")))
+    for path in ("/d/s/g", "/link/s/g", "/d/f", "/link"):
+        assert not list_changes(built, layer=2, path=path).layers[0].changes
+
+
+def test_of_a_lower_layer_only_what_is_at_and_below_it_is_known():
+    built = open_built(BASE, layer(file("n/f")), layer(file("new")))
+    with pytest.raises(NoSuchPath, match="no layer up to 1 ever had it"):
+        list_changes(built, layer=1, path="/new")
+    with pytest.raises(NoSuchPath, match=r"no layer ever had it; there is /d/f, /n/f$"):
+        list_changes(built, path="/x/f")
+
+
+def test_a_path_that_never_was_is_exit_1_in_every_format(tmp_path):
+    target = tmp_path / "app.tar"
+    target.write_bytes(archive("docker-25", image(BASE, layer(file("new")))))
+    for options in ((), ("-f", "json"), ("--layer", "1"), ("--all", "-l")):
+        ran = run("changes", target, "/nowhere", *options)
+        assert (ran.code, ran.stdout, ran.stderr) == (1, b"", "tarlayers: /nowhere: no layer ever had it\n")
+    for path in ("/", "//", ".", "/d/f"):
+        assert run("changes", target, path, "--layer", "1").code == 0
 
 
 def test_everything_in_the_first_layer_is_new():

@@ -23,7 +23,7 @@ from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer
 from tarlayers.merging.engine import merge_layers
 from tarlayers.rootfs import Node, Refusal
-from tarlayers.trace import Event, follow_layers
+from tarlayers.trace import Event, deny_path, follow_layers
 
 
 class Change(NamedTuple):
@@ -125,20 +125,19 @@ def list_changes(
     """List what every layer did, or the one of index `layer`, at and below `path`.
 
     With `noise` also what was written again without a change, and directories whose time alone changed. A `path`
-    that none of them touched is looked for once more where the last view's symlinks lead; there need be none.
-    Reads the layers up to the last that is asked for; files are hashed where a path is written again with the same
-    size. NoSuchLayer when there is no such index; ContentAbsent when a layer cannot be read.
+    that none of them touched is looked for once more where the last view's symlinks lead. Reads the layers up to the
+    last that is asked for; files are hashed where a path is written again with the same size. NoSuchLayer when there
+    is no such index; NoSuchPath when none of the layers that are read ever showed `path`; ContentAbsent when one
+    cannot be read.
     """
     if layer is not None and not 0 <= layer < len(image.layers):
         raise NoSuchLayer(f"no layer {layer}: the image has {len(image.layers)}", place=image.name)
     layers = image.layers if layer is None else image.layers[: layer + 1]
     load_comparable(layers)
-    top = clean_path(path)
     wanted = range(len(layers)) if layer is None else (layer,)
-    traces = _trace_below(layers, top, engine, wanted)
-    if top and not any(trace.paths for trace in traces):
-        elsewhere = merge_layers(layers, engine=engine).resolve_parents(top)
-        traces = _trace_below(layers, elsewhere, engine, wanted) if elsewhere != top else traces
+    traces = _trace_asked(layers, clean_path(path), engine, wanted)
+    if traces is None:
+        raise deny_path(layers, clean_path(path), place=path, count=len(image.layers))
     contents = Contents(layers)
     contents.fetch_open((event.before, event.after) for trace in traces for event in trace.events)
     return ImageChanges(
@@ -186,6 +185,21 @@ class _Trace(NamedTuple):
     added: list[Entry | None]
     """What is new at each path; None for what `events` has."""
     events: list[Event]
+
+
+def _trace_asked(layers: Sequence[Layer], path: str, engine: str, wanted: Container[int]) -> list[_Trace] | None:
+    """Trace what is at and below a path, or where symlinks lead it; None if no layer ever showed either."""
+    traces = _trace_below(layers, path, engine, wanted)
+    if not path or any(trace.paths for trace in traces):
+        return traces
+    view = merge_layers(layers, engine=engine)
+    elsewhere = view.resolve_parents(path)
+    if elsewhere != path:
+        traces = _trace_below(layers, elsewhere, engine, wanted)
+    if any(trace.paths for trace in traces) or path in view or elsewhere in view:
+        return traces
+    steps = follow_layers(layers, engine=engine)
+    return traces if any(step.event(path) or step.event(elsewhere) for step in steps) else None
 
 
 def _trace_below(layers: Sequence[Layer], path: str, engine: str, wanted: Container[int]) -> list[_Trace]:

@@ -7,7 +7,6 @@ it has below; and when it changes the inode through another name (a hard link's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,10 +16,8 @@ from tarlayers.errors import NoSuchPath
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import Image, Layer, require_layers
 from tarlayers.merging.engine import merge_layers
-from tarlayers.rootfs import Node, Refusal, path_key, sort_paths
-from tarlayers.trace import Event, Step, follow_layers
-
-_HINTS = 3
+from tarlayers.rootfs import Node, Refusal, sort_paths
+from tarlayers.trace import Event, Step, deny_path, follow_layers
 
 
 class LogEvent(NamedTuple):
@@ -74,7 +71,7 @@ def trace_path(image: Image, path: str, *, engine: str = "containerd") -> PathLo
         if elsewhere != wanted:
             log = _follow(image, elsewhere, engine)
     if not log.events:
-        raise NoSuchPath("no layer ever had it" + _hint(image, wanted), place=path)
+        raise deny_path(image.layers, wanted, place=path)
     return log
 
 
@@ -124,13 +121,3 @@ def _tell(layer: Layer, event: Event, links: tuple[str, ...], contents: Contents
     if after is not None and after.entry.type == "file":
         after = after._replace(entry=after.entry._replace(sha256=contents.digest(0, after)))
     return LogEvent(layer, event.kind, what, event.cause, event.by, after, links)
-
-
-def _hint(image: Image, path: str) -> str:
-    """Name paths of any layer that end as this one does."""
-    base = path[path.rindex("/") :]
-    names: Iterator[str] = (
-        entry.path for layer in image.layers for entry in layer.entries if entry.path.endswith(base)
-    )
-    found = sorted(set(names), key=path_key)[:_HINTS]
-    return f"; there is {', '.join(found)}" if found else ""

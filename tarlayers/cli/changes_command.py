@@ -49,7 +49,8 @@ def command(
     first layer everything is A. Directories whose time alone changed are left out, and what was written again as
     it was: --all shows them, and then a committed layer has the lines of docker diff. More than one layer: a line
     that starts with # says whose changes follow. What changed is told by --long: of an A its size, of a C the
-    aspects, of a D the cause, and how many paths went with a directory. Of a container of a data root
+    aspects, of a D the cause, and how many paths went with a directory. For a PATH that no layer ever had the exit
+    code is 1; of one that none of them changed nothing is printed. Of a container of a data root
     (ROOT#container:NAME) these are the changes of its own layer: with --all, docker diff without a daemon.
 
     Example: tarlayers changes app.tar /etc --layer 3
