@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tarlayers.cli.app import COMMANDS
-from tarlayers.cli.words import spell_help
+from tarlayers.cli.words import find_joined_help, spell_help
 from tests.build import file, layer
 from tests.paths import ROOT, TESTDATA
 from tests.run import run
@@ -160,6 +160,46 @@ def test_the_version_of_code_that_is_not_installed_is_not_known(monkeypatch: pyt
     assert re.fullmatch(rb"tarlayers \d+\.\d+\.\d+\n", run("--version").stdout)
     monkeypatch.setattr("tarlayers.version.version", fail)
     assert run("--version").stdout == b"tarlayers unknown\n"
+
+
+DOTS = "names that begin with a dot are always listed"
+SIZES = "-l has sizes in bytes, --du rounds them"
+HABITS = {
+    "ls -la": f"No such option: -a; {DOTS} (see tarlayers ls --help)",
+    "ls --all": f"No such option: --all; {DOTS} (Possible options: --at) (see tarlayers ls --help)",
+    "ls -lh": f"-lh: -h is --help and stands alone; {SIZES} (see tarlayers ls --help)",
+    "changes -hl": "-hl: -h is --help and stands alone (see tarlayers changes --help)",
+    "diff -u": "No such option: -u; --patch PATH has the lines of a file (see tarlayers diff --help)",
+    "tarsplit ls -a": "No such option: -a (see tarlayers tarsplit ls --help)",
+}
+
+
+@pytest.mark.parametrize(("words", "said"), HABITS.items(), ids=HABITS)
+def test_an_option_of_a_program_of_the_same_name_gets_a_hint(words: str, said: str) -> None:
+    done = run(*words.split(), SHOP, SHOP)
+    assert (done.code, done.stdout, done.stderr) == (2, b"", f"tarlayers: {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "joined"),
+    [
+        ("-h", None),
+        ("--help", None),
+        ("-lh", "-lh"),
+        ("x -hR y", "-hR"),
+        ("-oh", None),
+        ("-loh", None),
+        ("-hol", "-hol"),
+        ("-o -lh", None),
+        ("-- -lh", None),
+        ("--match", None),
+        ("-1h", None),
+        ("-", None),
+        ("-ll", None),
+    ],
+)
+def test_help_is_joined_with_nothing(words: str, joined: str | None) -> None:
+    assert find_joined_help(words.split(), {"-o", "--output"}) == joined
 
 
 @pytest.mark.parametrize("words", ["ls", "check", "cache info", "tarsplit ls"])

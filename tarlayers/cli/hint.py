@@ -1,4 +1,4 @@
-"""What was meant by a path that is not there: other tools name images in other ways."""
+"""What was meant by a path or an option that is not there: other tools name images, and options, in other ways."""
 
 from __future__ import annotations
 
@@ -9,6 +9,33 @@ import re
 _TRANSPORT = re.compile(r"(?:docker-archive|oci-archive|oci-dir|oci|dir|docker|podman):(?://)?")
 _IMAGE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(?:(?::\d+)?/[a-z0-9._-]+)*(?::\w[\w.-]*)?(?:@sha256:[0-9a-f]{64})?")
 _FILE_ENDINGS = (".tar", ".gz", ".tgz", ".zst", ".xz", ".bz2", ".tlx", ".json")
+
+_DOTS = "names that begin with a dot are always listed"
+_SIZES = "-l has sizes in bytes, --du rounds them"
+# By command: options of the programs that have its name, and what stands for them here.
+_HABITS = {
+    "ls": {
+        "-a": _DOTS,
+        "-A": _DOTS,
+        "--all": _DOTS,
+        "--almost-all": _DOTS,
+        "-h": _SIZES,
+        "--human-readable": _SIZES,
+        "-1": "there is one path a line",
+        "-S": "--du has the largest first",
+        "-d": "--match PATH lists a directory itself",
+    },
+    "diff": {
+        "-u": "--patch PATH has the lines of a file",
+        "-p": "--patch PATH has the lines of a file",
+        "-r": "all that is below is compared",
+    },
+}
+
+
+def hint_option(command: str, option: str) -> str | None:
+    """Say what stands for an option that people know from elsewhere."""
+    return _HABITS.get(command, {}).get(option)
 
 
 def hint_archive(path: str) -> str | None:
