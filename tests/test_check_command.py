@@ -317,6 +317,17 @@ def test_explain_ignores_case_and_refuses_the_rest() -> None:
         assert run("check", "--explain", code).code == 2
 
 
+def test_explain_gives_markdown_and_nothing_else():
+    shown = run("check", "--explain", "P010").stdout
+    for name in ("text", "markdown"):
+        assert run("check", "--explain", "P010", "-f", name).stdout == shown
+    for words in (["-f", "json"], ["-f", "sarif"], ["-f", "text", "-f", "json"], ["-f", "json", "-o", "x"]):
+        done = run("check", "--explain", "P010", *words)
+        option = "--output" if "-o" in words else "--format"
+        assert (done.code, done.stdout) == (2, b"")
+        assert done.stderr.startswith(f"tarlayers: Invalid value for {option}: does not go with --explain ")
+
+
 def raised_codes() -> list[str]:
     """Every code that the sources speak of, those of `tarsplit verify` and of data roots too."""
     package = Path(tarlayers.__file__).parent

@@ -18,6 +18,7 @@ from tarlayers.cli.options import (
     choose_in,
     load_chosen,
     open_archive,
+    refuse_together,
     split_reference,
     warn_refused,
 )
@@ -147,6 +148,8 @@ def command(
     Example: tarlayers check app.tar --baseline old.tar --format sarif --output check.sarif
     """
     if explain is not None:
+        others = {*(format or ())} - {ReportFormat.text, ReportFormat.markdown}  # it is both
+        refuse_together({"--explain": True, "--output": bool(output), "--format": bool(others)})
         _explain(explain)
         return
     if not images:
