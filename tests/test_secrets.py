@@ -192,7 +192,7 @@ def test_a_step_is_masked_once_for_all_that_it_hides(as_json: bool, monkeypatch:
         rows = list(render.hidden_document(hidden, [], (), None)["hidden"])
         assert {(row["created_by"], row["hidden_by_step"]) for row in rows} == {("masked one", "masked two")}
     else:
-        assert {cells[-1] for cells in render.hidden_cells(hidden, masked=True)} == {"1 masked two"}
+        assert {cells[-1] for cells in map(render.row_teller(masked=True), hidden)} == {"1 masked two"}
     assert len(texts) == len(set(texts))
 
 
@@ -433,6 +433,28 @@ def test_a_repository_is_one_line_of_text(tmp_path: Path, run: Any) -> None:
     assert [line.split() for line in lines if line.startswith("git-")] == [
         ["git-repository", "/a/.git/", "visible", "0"]
     ]
+
+
+def test_what_was_asked_for_is_not_below_thousands_of_hidden_files(tmp_path: Path, run: Any) -> None:
+    path = tmp_path / "many.tar"
+    many = [file(f"d/{number:02}", b"x") for number in range(30)]
+    path.write_bytes(archive("docker-25", image(layer(file("root/.netrc", b"x"), *many), layer(whiteout("d")))))
+    words = ("hidden", path, "--secrets")
+    lines = run(*words).decode().splitlines()
+    rows = [line for line in lines if " /d/" in line]
+    assert len(rows) == 20
+    assert lines[21:25] == [
+        "... and 10 more (--top 0 shows all)",
+        "",
+        "30 hidden files, 30B; read one with cat --only LAYER",
+        "",
+    ]
+    assert lines[-1] == "looks like a secret: 1 in visible files"
+    for top, shown in ((0, 30), (5, 5)):
+        lines = run(*words, "--top", top).decode().splitlines()
+        assert sum(" /d/" in line for line in lines) == shown
+    assert len(json.loads(run(*words, "-f", "json"))["hidden"]) == 30
+    assert run("hidden", path).count(b" /d/") == 30
 
 
 def test_the_rules_are_documented() -> None:

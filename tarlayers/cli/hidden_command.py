@@ -21,7 +21,7 @@ from tarlayers.cli.options import (
     open_chosen,
     warn_refused,
 )
-from tarlayers.cli.output import write_json, write_lines, write_table
+from tarlayers.cli.output import FEW_ROWS, write_first, write_json, write_lines, write_table
 from tarlayers.cli.progress import watch_reading
 
 
@@ -44,7 +44,8 @@ def command(
 ) -> None:
     """Files that a lower layer still ships though a later one overwrote or deleted them.
 
-    Any of them can be read: tarlayers cat IMAGE PATH --only LAYER. Values of secrets are shown masked.
+    Any of them can be read: tarlayers cat IMAGE PATH --only LAYER. With --secrets text shows the 20 largest, and all
+    that looks like a secret, its value masked; else it shows all, and so does JSON, unless --top says otherwise.
 
     Example: tarlayers hidden --secrets app.tar
     """
@@ -71,8 +72,9 @@ def command(
         write_json("hidden", document)
         return
     if hidden:
-        write_table(render.HEADER, render.hidden_cells(hidden[: top or None], masked=secrets), render.ALIGN)
-        write_lines([""])
+        cells = render.row_teller(masked=secrets)
+        limit = FEW_ROWS if secrets and top is None else top or 0
+        write_first(render.HEADER, hidden, cells, render.ALIGN, limit)
     write_lines(render.total_lines(hidden))
     if found is not None:
         write_lines([""])

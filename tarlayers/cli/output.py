@@ -7,16 +7,19 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import typer
 
 from tarlayers.stdio import STANDARD
 
+FEW_ROWS = 20  # that text shows unless told otherwise, where they are not all of the answer: what fits a terminal
+
 _BATCH = 1 << 16
+_Row = TypeVar("_Row")
 
 
 def write_json(command: str, document: Mapping[str, Any]) -> None:
@@ -186,3 +189,13 @@ def write_table(
         header, list(rows), align=align, terminal=terminal, width=width, color=color, cut=cut, spare=spare
     )
     write_lines(table.splitlines())
+
+
+def write_first(
+    header: Sequence[str], rows: Sequence[_Row], cells: Callable[[_Row], Sequence[str]], align: str, limit: int
+) -> None:
+    """Write a table's first rows, all with a limit of 0, how many more there are, and an empty line."""
+    shown = rows[: limit or None]
+    write_table(header, map(cells, shown), align)
+    more = len(rows) - len(shown)
+    write_lines([f"... and {more} more (--top 0 shows all)", ""] if more else [""])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
@@ -22,10 +21,7 @@ from tarlayers.cli.options import (
     open_chosen,
     warn_refused,
 )
-from tarlayers.cli.output import write_json, write_lines, write_table
-
-_Row = TypeVar("_Row")
-_TOP = 20  # rows that text shows unless told otherwise: what fits a terminal
+from tarlayers.cli.output import FEW_ROWS, write_first, write_json, write_lines
 
 
 def command(
@@ -63,18 +59,8 @@ def command(
         write_json("waste", document)
         return
     if waste.paths:
-        limit = _TOP if top is None else top
+        limit = FEW_ROWS if top is None else top
         by_size = sorted((row for row in waste.by_layer if row.bytes), key=lambda row: -row.bytes)
-        _write_rows(render.PATH_HEADER, waste.paths, render.path_cells, render.PATH_ALIGN, limit)
-        _write_rows(render.LAYER_HEADER, by_size, render.layer_cells, render.LAYER_ALIGN, limit)
+        write_first(render.PATH_HEADER, waste.paths, render.path_cells, render.PATH_ALIGN, limit)
+        write_first(render.LAYER_HEADER, by_size, render.layer_cells, render.LAYER_ALIGN, limit)
     write_lines(render.total_lines(waste, score))
-
-
-def _write_rows(
-    header: Sequence[str], rows: Sequence[_Row], cells: Callable[[_Row], Sequence[str]], align: str, limit: int
-) -> None:
-    """Write a table's first rows, how many more there are, and an empty line."""
-    shown = rows[: limit or None]
-    write_table(header, map(cells, shown), align)
-    more = len(rows) - len(shown)
-    write_lines([f"... and {more} more (--top 0 shows all)", ""] if more else [""])

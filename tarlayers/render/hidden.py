@@ -88,10 +88,10 @@ def _secret_row(secret: Secret) -> dict[str, Any]:
 # -- text ------------------------------------------------------------------------------------------
 
 
-def hidden_cells(hidden: Sequence[HiddenFile], *, masked: bool) -> list[tuple[str, ...]]:
-    """The table of hidden files."""
-    brief = cache(lambda step: brief_step(_mask(step) if masked else step, _STEP))
-    return [_cells(row, brief(row.hidden_by_step)) for row in hidden]
+def row_teller(*, masked: bool) -> Callable[[HiddenFile], tuple[str, ...]]:
+    """Give what makes a row of the table of hidden files."""
+    brief = cache(lambda step: brief_step(_mask(step) if masked else step, _STEP))  # thousands of files, a few steps
+    return lambda row: _cells(row, brief(row.hidden_by_step))
 
 
 def _cells(row: HiddenFile, step: str) -> tuple[str, ...]:
