@@ -153,6 +153,22 @@ def test_a_file_that_shrinks_is_no_finding_of_a_layer(
         ask(opened)
 
 
+def test_verify_names_the_archive_and_the_blob_that_shrank(tmp_path: Path) -> None:
+    path = tmp_path / "image.tar"
+    path.write_bytes(PLAIN)
+    opened = open_images(str(path))
+    with path.open("r+b") as stream:
+        stream.truncate(0)
+    with pytest.raises(MalformedInput, match=f"^{path}: blobs/sha256/[0-9a-f]{{64}} at offset 0: the source ends"):
+        tarlayers.verify_archive(opened)
+    root = unpack(FLAVOURS["oci-gzip"]([image(layer(file("a")))]), tmp_path / "image")
+    opened = open_images(root)
+    for blob in (root / "blobs/sha256").iterdir():
+        blob.unlink()
+    with pytest.raises(TarlayersError, match=f"^{root}/blobs/sha256/[0-9a-f]{{64}}: No such file"):
+        tarlayers.verify_archive(opened)
+
+
 @pytest.mark.parametrize("at", ["", "blobs", "blobs/sha256"])
 def test_a_directory_that_may_not_be_read_is_not_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str

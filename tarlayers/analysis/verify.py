@@ -15,7 +15,7 @@ import orjson
 
 from tarlayers.analysis.verify_documents import find_document_faults
 from tarlayers.digest import Digest, name_algorithm
-from tarlayers.errors import PassedOver, ReadFailed, TarlayersError
+from tarlayers.errors import PassedOver, ReadFailed, TarlayersError, naming
 from tarlayers.finding import Checked, CheckedBlob, Finding, VerifyReport, make_finding, sort_findings
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
@@ -49,7 +49,8 @@ def verify_archive(archive: ImageArchive, *, workers: int | None = None, on_read
     that ends without its end mark is cut short, whatever else it claims: MalformedInput.
     """
     archive.require_whole()
-    return _Verifying(archive).run(workers or count_cores(), on_read)
+    with naming(archive.name):
+        return _Verifying(archive).run(workers or count_cores(), on_read)
 
 
 class _Computed(NamedTuple):
