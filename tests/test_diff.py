@@ -690,6 +690,8 @@ def test_ignore_mtime_path_and_engine(diff: Command, ends: tuple[Path, Path]) ->
     assert diff(*ends, "--engine", "oci", "--only", "files").out == diff(*ends, "--only", "files").out
     done = diff(*ends, "/nope")
     assert (done.code, done.out, done.err) == (1, "", "tarlayers: /nope: in neither image\n")
+    assert diff(ends[0], ends[0], "/nope") == done
+    assert diff(ends[0], ends[0], "/text").out.startswith("identical: ")
 
 
 def test_platform(diff: Command, tmp_path: Path) -> None:

@@ -91,9 +91,9 @@ def diff_images(
     """Compare two images. `ignore` holds globs of paths to leave out, with all that is below them, `path` narrows
     it to one place; with `mtime` a file whose time alone differs counts too; `on_read` hears of progress.
 
-    NoSuchPath when neither image has `path`; ContentAbsent when a layer cannot be read that has to be, or when an
-    image came as a stream that was opened without `contents`; ValueError for a section that is none of SECTIONS,
-    TypeError for one glob in place of several.
+    NoSuchPath when neither image has `path`, for which the layers are read even where all are the same; ContentAbsent
+    when a layer cannot be read that has to be, or when an image came as a stream that was opened without `contents`;
+    ValueError for a section that is none of SECTIONS, TypeError for one glob in place of several.
     """
     if isinstance(only, str) or not set(only) <= set(SECTIONS):
         raise ValueError(f"sections to compare are some of {', '.join(SECTIONS)}, not {only!r}")
@@ -102,8 +102,8 @@ def diff_images(
     pair = pair_images(old, new, contents="files" in only)
     files: Sequence[FileChange] = ()
     refused: tuple[tuple[Refusal, ...], tuple[Refusal, ...]] = ((), ())
-    if "files" in only and not pair.same_layers:
-        place = clean_path(path)
+    place = clean_path(path)
+    if "files" in only and (place or not pair.same_layers):
         roots = merge_pair(pair, engine=engine, whole=place != "", on_read=on_read)  # links may lead to it
         files = diff_files(pair, roots, PathFilter(roots, place, ignore), mtime=mtime)
         refused = roots[0].refused, roots[1].refused
