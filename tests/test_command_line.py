@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -13,7 +14,7 @@ import pytest
 
 from tarlayers.cli.app import COMMANDS
 from tarlayers.cli.words import find_joined_help, spell_help
-from tests.build import file, layer
+from tests.build import directory, file, layer
 from tests.paths import ROOT, TESTDATA
 from tests.run import run
 
@@ -268,3 +269,41 @@ def test_names_as_other_tools_have_them_are_understood(
         wanted = f"tarlayers: {path}: No such file or directory"
         assert (ran.code, ran.stdout) == (3, b"")
         assert ran.stderr.startswith(f"{wanted} ({hint}") if hint else ran.stderr == f"{wanted}\n"
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\udcff",
+        "\udcffb",
+        "new\nline",
+        "\x1b[2J",
+        "\x7f",
+        "\u0085c1",
+        "\u00ad",
+        "\u202ertl",
+        "\U000e0001t",
+        "it's\udcfe",
+        "a\\b\udcff",
+        "\t'\\",
+    ],
+)
+def test_a_path_that_was_copied_as_it_was_printed_gets_a_hint_with_which_it_is_found(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "app.tar"
+    path.write_bytes(layer(directory("d"), file(f"d/{name}", b"found")))
+    printed = run("ls", path, "/d").stdout.decode().removesuffix("\n")
+    for words in (["ls", path], ["cat", path], ["log", path], ["blame", path], ["changes", path], ["diff", path, path]):
+        ran = run(*words, printed)
+        assert (ran.code, ran.stdout) == (1, b"")
+        assert ran.stderr.startswith(f"tarlayers: {printed}: ")
+    (word,) = re.findall(r" \(if it was printed like this, a shell writes it (\$'.*')\)\n", ran.stderr)
+    given = subprocess.run(
+        ["bash", "-c", f"printf %s {word}"], env={"LC_ALL": "C.UTF-8"}, capture_output=True, check=True
+    )
+    assert run("cat", path, os.fsdecode(given.stdout)).stdout == b"found"
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/with\\backslash", "/\\xZZ", "/\udcff", "/\\u12"])
+def test_other_paths_that_are_not_there_get_no_hint(path: str) -> None:
+    assert "shell" not in run("ls", f"{SHOP}#v1", path).stderr

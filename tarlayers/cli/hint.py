@@ -1,4 +1,6 @@
-"""What was meant by a path or an option that is not there: other tools name images, and options, in other ways."""
+"""What was meant by an archive, an option or a path that is not there: other tools have other names for the first two,
+and a path may have been copied as it was printed.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,8 @@ _TRANSPORT = re.compile(r"(?:docker-archive|oci-archive|oci-dir|oci|dir|docker|p
 _IMAGE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(?:(?::\d+)?/[a-z0-9._-]+)*(?::\w[\w.-]*)?(?:@sha256:[0-9a-f]{64})?")
 _FILE_ENDINGS = (".tar", ".gz", ".tgz", ".zst", ".xz", ".bz2", ".tlx", ".json")
 
+# As `render.escape` has them, which is as shells read them between $' and '.
+_ESCAPE = r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})"
 _DOTS = "names that begin with a dot are always listed"
 _SIZES = "-l has sizes in bytes, --du rounds them"
 # By command: options of the programs that have its name, and what stands for them here.
@@ -36,6 +40,14 @@ _HABITS = {
 def hint_option(command: str, option: str) -> str | None:
     """Say what stands for an option that people know from elsewhere."""
     return _HABITS.get(command, {}).get(option)
+
+
+def hint_path(path: str) -> str | None:
+    r"""Say how a shell is given a path that was printed as `path`, where that has an escape such as `\xff`."""
+    if not re.search(_ESCAPE, path):
+        return None
+    word = re.sub(rf"(?!{_ESCAPE})[\\']", r"\\\g<0>", path)
+    return f"if it was printed like this, a shell writes it $'{word}'"
 
 
 def hint_archive(path: str) -> str | None:

@@ -147,7 +147,14 @@ def _forget(stream: TextIO) -> None:
 
 
 def _hint(error: TarlayersError) -> str:
-    return f": raise it with --limit {error.limit}=..., or --no-limits" if isinstance(error, LimitExceeded) else ""
+    if isinstance(error, LimitExceeded):
+        return f": raise it with --limit {error.limit}=..., or --no-limits"
+    if isinstance(error, NoSuchPath):
+        from tarlayers.cli.hint import hint_path
+
+        hint = hint_path(error.place)
+        return f" ({hint})" if hint else ""
+    return ""
 
 
 def exit_code(error: TarlayersError) -> int:

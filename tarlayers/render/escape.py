@@ -22,7 +22,10 @@ _MARKDOWN = r"([\\`*_\[\]<>|~&]|^[#+=-])"
 
 
 def escape_text(text: str) -> str:
-    r"""Show what is unsafe on a terminal as `\xNN` (bytes and controls) or `\uNNNN`; the rest stays."""
+    r"""Show what is unsafe on a terminal as `\xNN` or `\uNNNN`, which shells read between `$'` and `'`; the rest stays.
+
+    `\xff` is a byte that is not UTF-8, `\u00ff` would be the character.
+    """
     return re.sub(_UNSAFE, _number, text) if not text.isprintable() or "\u00ad" in text else text
 
 
@@ -34,10 +37,8 @@ def escape_texts(texts: Sequence[str]) -> Sequence[str]:
 
 def _number(match: re.Match[str]) -> str:
     code = ord(match[0])
-    if 0xDC80 <= code <= 0xDCFF:
-        code -= 0xDC00
-    if code < 0x100:
-        return f"\\x{code:02x}"
+    if code < 0x80 or 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code & 0xFF:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
