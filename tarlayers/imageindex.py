@@ -128,7 +128,7 @@ def _find_documents(archive: ImageArchive, numbers: Collection[int]) -> tuple[di
     if layout.kind != archive.layout.kind or not all(record in found for record in archive.layout.images):
         raise UnsupportedInput(f"an index is made of archives, not of a {archive.kind}", place=archive.name)
     records = [archive.layout.images[number] for number in numbers]
-    wanted = {*noting.noted, LAYOUT_FILE, *(name for name in store.duplicates if name in store.documents)}
+    wanted = {*noting.noted, *(name for name in (LAYOUT_FILE, *store.duplicates) if name in store.documents)}
     documents = {name: store.documents[name] for name in store.sizes if name in wanted}
     return documents, None if len(records) == len(found) else tuple(map(found.index, records))
 

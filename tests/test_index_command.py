@@ -284,6 +284,16 @@ def test_what_was_wrong_stays_wrong(tmp_path: Path) -> None:
     assert [each["code"] for each in found.json["findings"]] == ["V028", "V019"]
 
 
+def test_a_layout_file_that_is_no_document_is_left_out(tmp_path: Path) -> None:
+    """Also where an index has none, as older ones: another is made of it all the same."""
+    for number, version in enumerate((b"no JSON", b"")):
+        files = {**FLAVOURS["oci-gzip"]([APP]), "oci-layout": version}
+        index = make_index(save(tmp_path / f"{number}.tar", pack(files)), tmp_path / f"{number}.tlx")
+        assert make_index(index, tmp_path / "again.tlx").read_bytes() == index.read_bytes()
+    old = TESTDATA / "shop-v1.tlx"
+    assert ask("ls -R {}", make_index(old, tmp_path / "new.tlx")) == ask("ls -R {}", old)
+
+
 def test_verify_notes_what_cannot_be_checked(shop: Path) -> None:
     found = run("verify", shop, "-f", "json")
     [note] = found.json["findings"]
