@@ -72,6 +72,27 @@ WRONG = {
         "Invalid value for --at: is about the merged view",
     ),
     "a tree with sizes": (["ls", "--du", "--tree", SHOP], "Invalid value for --tree: does not go with --du"),
+    "a tree with digests": (
+        ["ls", "--tree", "--digests", SHOP],
+        "Invalid value for --digests: does not go with --tree",
+    ),
+    "sizes with digests": (["ls", "--du", "--digests", SHOP], "Invalid value for --digests: does not go with --du"),
+    **{
+        f"{option} of no files": (
+            ["diff", "--only", "config,layers", f"{SHOP}#v1", f"{SHOP}#v2", *words],
+            f"Invalid value for {option}: is about files, which --only leaves out",
+        )
+        for option, words in {
+            "PATH": ["/srv"],
+            "--stat": ["--stat"],
+            "--ignore": ["--ignore", "x"],
+            "--mtime": ["--mtime"],
+        }.items()
+    },
+    "a patch of times": (
+        ["diff", "--patch", "/x", "--mtime", SHOP, SHOP],
+        "Invalid value for --mtime: does not go with --patch",
+    ),
     "a long tree": (["ls", "--tree", "-l", SHOP], "Invalid value for --long: does not go with --tree"),
     "long sizes": (["ls", "-l", "--du", SHOP], "Invalid value for --long: does not go with --du"),
     "a patch of a directory": (

@@ -74,10 +74,13 @@ def command(
     sections = [word.strip() for word in only.split(",")]
     if not set(sections) <= set(SECTIONS):
         raise typer.BadParameter(f"give some of {','.join(SECTIONS)}", param_hint="--only")
+    about_files = {"PATH": path != "/", "--stat": stat, "--ignore": bool(ignore), "--mtime": mtime}
     if patch is not None:
-        narrowed = {"PATH": path != "/", "--stat": stat, "--only": only != ",".join(SECTIONS), "--ignore": bool(ignore)}
-        for option, is_given in narrowed.items():
+        for option, is_given in {**about_files, "--only": only != ",".join(SECTIONS)}.items():
             refuse_together({"--patch": True, option: is_given})
+    for option, is_given in about_files.items():
+        if is_given and "files" not in sections:
+            raise typer.BadParameter("is about files, which --only leaves out", param_hint=option)
     images = open_two(
         old,
         new,

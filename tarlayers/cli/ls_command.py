@@ -96,6 +96,8 @@ def command(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--type") from error
     refuse_together({"--du": du, "--tree": tree, "--long": long})
+    if format is ListFormat.text:
+        refuse_together({"--du": du, "--tree": tree, "--digests": digests})
     for option, given in (("--du", du), ("--tree", tree), ("--at", at is not None)):
         if given and only is not None:
             raise typer.BadParameter("is about the merged view, so it does not go with --only", param_hint=option)

@@ -15,7 +15,7 @@ from tarlayers.cli.progress import watch_reading
 def command(
     image: ImageArgument,
     format: FormatOption = Format.text,  # noqa: A002 # the option's name
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every blob that is checked.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every blob that is checked, in text.")] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Recompute every digest, size and count that an archive claims, for all its images. Exit 1 when one is wrong.
