@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tarlayers.analysis.changes import Change, fold_events, list_changes
+from tarlayers.analysis.log import trace_path
 from tarlayers.entry import Entry
 from tarlayers.errors import NoSuchPath, TarlayersError
 from tarlayers.image import Image
@@ -37,7 +38,7 @@ from tests.build import (
 )
 from tests.paths import CASES, SHARED, needs_shared
 from tests.run import run
-from tests.strategies import LAYERS
+from tests.strategies import LAYERS, PATHS
 
 BASE = layer(
     directory("d"),
@@ -182,6 +183,19 @@ def test_of_a_lower_layer_only_what_is_at_and_below_it_is_known():
         list_changes(built, layer=1, path="/new")
     with pytest.raises(NoSuchPath, match=r"no layer ever had it; there is /d/f, /n/f$"):
         list_changes(built, path="/x/f")
+
+
+@settings(max_examples=50)
+@given(LAYERS, PATHS, st.sampled_from(ENGINES))
+def test_a_path_that_never_was_is_the_same_to_log(layers: list[bytes], path: str, engine: str) -> None:
+    found = open_built(*layers)
+    said = []
+    for ask in (list_changes, trace_path):
+        try:
+            ask(found, path=path, engine=engine)
+        except NoSuchPath as error:
+            said.append(str(error))
+    assert not said or said == [said[0]] * 2
 
 
 def test_a_path_that_never_was_is_exit_1_in_every_format(tmp_path):
