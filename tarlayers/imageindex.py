@@ -128,13 +128,16 @@ def _find_documents(archive: ImageArchive, numbers: Collection[int]) -> tuple[di
     if layout.kind != archive.layout.kind or not all(record in found for record in archive.layout.images):
         raise UnsupportedInput(f"an index is made of archives, not of a {archive.kind}", place=archive.name)
     records = [archive.layout.images[number] for number in numbers]
-    wanted = {*noting.noted, *(name for name in (LAYOUT_FILE, *store.duplicates) if name in store.documents)}
+    kept = (name for name in (LAYOUT_FILE, *store.duplicates) if name in store.documents)
+    wanted = {*noting.noted, *kept}
     documents = {name: store.documents[name] for name in store.sizes if name in wanted}
     return documents, None if len(records) == len(found) else tuple(map(found.index, records))
 
 
 def _find_blobs(archive: ImageArchive, numbers: Collection[int]) -> Iterator[str]:
-    """Yield the blobs that something is claimed of, but for those that are parts of images left out alone."""
+    """Yield the blobs that something is claimed of, but for those that are parts of images left out alone; and an
+    `oci-layout` that is no document, so that the index knows it for one that readers refuse.
+    """
     parts: tuple[set[str], set[str]] = (set(), set())
     for i, image in enumerate(archive.images):
         names = [layer.blob for layer in image.layers] + [image.config_blob]
@@ -143,3 +146,5 @@ def _find_blobs(archive: ImageArchive, numbers: Collection[int]) -> Iterator[str
     for claim in archive.layout.claims:
         if claim.blob is not None and claim.blob not in left_out:
             yield archive.store.resolve(claim.blob)
+    if LAYOUT_FILE in archive.store.sizes and LAYOUT_FILE not in archive.store.documents:
+        yield archive.store.resolve(LAYOUT_FILE)

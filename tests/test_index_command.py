@@ -20,6 +20,7 @@ from tarlayers.formats.tlx import Section, parse_tlx, write_tlx
 from tests.build import (
     FLAVOURS,
     Files,
+    Link,
     archive,
     blob,
     device,
@@ -279,9 +280,20 @@ def test_what_was_wrong_stays_wrong(tmp_path: Path) -> None:
     found = run("verify", make_index(source, tmp_path / "a.tlx"), "-f", "json")
     assert found.code == 1
     assert [each["code"] for each in found.json["findings"]] == ["V003", "V003", "V019"]
-    other = {**FLAVOURS["oci-gzip"]([APP]), "oci-layout": b'{"imageLayoutVersion":"1.1.0"}'}
-    found = run("verify", make_index(save(tmp_path / "b.tar", pack(other)), tmp_path / "b.tlx"), "-f", "json")
-    assert [each["code"] for each in found.json["findings"]] == ["V028", "V019"]
+
+
+@pytest.mark.parametrize("said", [b'{"imageLayoutVersion":"1.1.0"}', b'{"imageLayoutVersion":', b"1.0.0", b""])
+@pytest.mark.parametrize("linked", [False, True], ids=["file", "link"])
+def test_a_layout_that_readers_refuse(said: bytes, linked: bool, tmp_path: Path) -> None:
+    files: Files = FLAVOURS["oci-gzip"]([APP])
+    files |= {"oci-layout": Link("version"), "version": said} if linked else {"oci-layout": said}
+    source = save(tmp_path / "b.tar", pack(files))
+    wanted = run("verify", source, "-f", "json").json["findings"]
+    found = run("verify", index := make_index(source, tmp_path / "b.tlx"), "-f", "json").json["findings"]
+    assert [each["code"] for each in found] == ["V028", "V019"]
+    assert found[:1] == wanted
+    again = run("index", "-", "-o", "-", stdin=source.read_bytes()).stdout, run("index", index, "-o", "-").stdout
+    assert set(again) == {index.read_bytes()}
 
 
 def test_a_layout_file_that_is_no_document_is_left_out(tmp_path: Path) -> None:

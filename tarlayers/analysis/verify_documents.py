@@ -83,12 +83,13 @@ def _check_layout(archive: ImageArchive) -> Iterator[DocumentFault]:
 
 def _read_version(archive: ImageArchive) -> str:
     """Give the version that `oci-layout` says, or nothing; MalformedInput where it is no JSON."""
-    if LAYOUT_FILE not in archive.store.documents:
-        if LAYOUT_FILE not in archive.store.sizes:
-            return ""
-        if archive.index_file is not None:  # which has JSON documents alone
-            return _VERSION
-        raise MalformedInput("it is no JSON document")
-    value = parse_json(archive.store.documents[LAYOUT_FILE], LAYOUT_FILE)
-    version = value.get("imageLayoutVersion") if isinstance(value, dict) else value
-    return "" if version is None else str(version)
+    store, index = archive.store, archive.index_file
+    if LAYOUT_FILE in store.documents:
+        value = parse_json(store.documents[LAYOUT_FILE], LAYOUT_FILE)
+        version = value.get("imageLayoutVersion") if isinstance(value, dict) else value
+        return "" if version is None else str(version)
+    if LAYOUT_FILE not in store.sizes:
+        return ""
+    if index is not None and store.aliases.get(LAYOUT_FILE, LAYOUT_FILE) not in index.digests:
+        return _VERSION  # the first indexes did not keep it
+    raise MalformedInput("it is no JSON document")
