@@ -226,6 +226,7 @@ def _docker_layers(root: Root, image: Image, driver: str) -> None:
 def podman_root(images: Sequence[Image], containers: Sequence[Container] = ()) -> Root:
     root: Root = {}
     layers: dict[str, dict[str, object]] = {}
+    lowers: dict[str, list[str]] = {}
     listed, listed_containers = [], []
 
     def put(path: str, data: bytes) -> None:
@@ -234,7 +235,9 @@ def podman_root(images: Sequence[Image], containers: Sequence[Container] = ()) -
     def add_layer(layer_id: str, parent: str | None, members: Sequence[Member], **more: object) -> None:
         fields = {"id": layer_id, "parent": parent, "created": CREATED, **more}
         layers[layer_id] = {key: value for key, value in fields.items() if value}
-        _overlay(root, "overlay", layer_id, members, [parent] if parent else [])
+        lower = [] if parent is None else [parent, *lowers[parent]]
+        lowers[layer_id] = lower
+        _overlay(root, "overlay", layer_id, members, lower)
 
     def ids(image: Image) -> list[str]:
         return [sha256(f"layer {chain_id}".encode()) for chain_id in chain_ids(image)]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.build import directory, file, image, layer, whiteout
+from tests.dataroot import Root, container, docker_root, podman_root, write_root
 from tests.paths import TESTDATA
 from tests.run import run
 
@@ -139,3 +144,39 @@ def test_a_container_of_vfs_is_said_not_to_be_kept_apart(tmp_path: Path) -> None
         config.write_bytes(config.read_bytes().replace(b"overlay2", b"vfs"))
     ran = run("changes", f"{tmp_path}#container:web")
     assert ran.code == 3 and "vfs does not keep the files of this init layer apart" in ran.stderr
+
+
+APP = image(layer(directory("etc"), file("etc/a", b"1"), file("etc/b")), layer(whiteout("etc/b")), names=("app:v1",))
+WEB = container("web", APP, directory("etc"), file("etc/new", b"1"))
+
+
+@pytest.mark.parametrize(
+    ("build", "driver"), [(docker_root, "overlay2"), (podman_root, "overlay")], ids=["docker", "podman"]
+)
+def test_only_what_needs_the_unpacked_files_fails_where_they_may_not_be_read(
+    build: Callable[..., Root], driver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_root(build([APP], [WEB]), tmp_path / "root")
+    asked = ("inspect -f json {}", "containers -f json {}", "ls -R {}#app:v1", "blame {}#app:v1", "waste {}#app:v1")
+    refused = ("cat {}#app:v1 /etc/a", "changes {}#app:v1", "ls {}#container:web", "export {}#app:v1 -o -")
+
+    def answer(question: str) -> tuple[int, bytes, str]:
+        return run(*question.replace("{}", str(root)).split())
+
+    wanted = [answer(question) for question in asked]
+    forbidden = f"{root / driver}/"
+    for name in ("lstat", "listdir", "readlink", "open"):
+        plain = getattr(os, name)
+
+        def refuse(path: Any, *more: Any, _plain: Any = plain, **how: Any) -> Any:
+            if str(path).startswith(forbidden):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return _plain(path, *more, **how)
+
+        monkeypatch.setattr(os, name, refuse)
+    assert [answer(question) for question in asked] == wanted
+    for question in refused:
+        code, _, said = answer(question)
+        assert code == 3, question
+        assert forbidden in said
+        assert said.endswith(": Permission denied\n")

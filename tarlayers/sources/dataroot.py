@@ -139,13 +139,12 @@ def overlay_directories(
     """Give the directories of a container's overlay, below the `home` that the root had when its engine ran.
 
     The lower ones stand in `lower` as short links (`l/ABC`, a symlink to `../<cache-id>/diff`), because mount options
-    have to fit into a page; where those are gone, `cache_ids` says them, top first.
+    have to fit into a page; where those are gone, or may not be read, `cache_ids` says them, top first.
     """
     if driver not in ("overlay", "overlay2", "fuse-overlayfs"):
         return {}
     base = f"{home}/{driver}"
-    lower = read_line(tree, f"{driver}/{mount_id}/lower")
-    links = [_short_link(tree, driver, link) for link in lower.split(":")] if lower else []
+    links = _read_lower(tree, driver, mount_id)
     if links and all(links):
         paths = [f"{base}/{link}" for link in links]
     else:
@@ -158,6 +157,14 @@ def overlay_directories(
     }
 
 
+def _read_lower(tree: FileTree, driver: str, mount_id: str) -> list[str | None]:
+    try:
+        lower = read_line(tree, f"{driver}/{mount_id}/lower")
+        return [_short_link(tree, driver, link) for link in lower.split(":")] if lower else []
+    except ContentAbsent:
+        return []
+
+
 def _short_link(tree: FileTree, driver: str, link: str) -> str | None:
     found = tree.status(f"{driver}/{link}") if ".." not in link else None
     if found is None or found.kind != "symlink":
@@ -167,10 +174,14 @@ def _short_link(tree: FileTree, driver: str, link: str) -> str | None:
 
 def unpacked_directory(tree: FileTree, path: str) -> str | None:
     """Give the directory that a layer is unpacked in, if the copy has it. Neither it nor the directory that an
-    engine makes around it is ever a symlink; one that is would lead out of the copy.
+    engine makes around it is ever a symlink; one that is would lead out of the copy. One that may not be looked at is
+    not absent: who reads what is in it will be told why that cannot be.
     """
-    around = tree.status(path.rpartition("/")[0])
-    found = tree.status(path) if around is not None and around.kind == "dir" else None
+    try:
+        around = tree.status(path.rpartition("/")[0])
+        found = tree.status(path) if around is not None and around.kind == "dir" else None
+    except ContentAbsent:
+        return path
     return path if found is not None and found.kind == "dir" else None
 
 
