@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from tarlayers.entry import Entry
 from tarlayers.merging.engine import HasEntries, merge_layers
+from tarlayers.merging.inode import is_whiteout_device
 from tarlayers.merging.tree import Directory
 from tarlayers.rootfs import Node, Refusal, RootFS, path_key
 from tarlayers.trace import Event, Step, follow_layers
@@ -76,8 +77,13 @@ class ShippedFiles(Iterable[ShippedFile]):
     def _shipped(self) -> Iterator[tuple[int, Entry]]:
         types = self._tracing.types
         for index, layer in enumerate(self._layers):
+            overlaid = index not in self._tracing.in_place
             for entry in layer.entries:
-                if entry.type in types and entry.role == "entry" and entry.rdev != (0, 0):  # X4: a whiteout
+                if (
+                    entry.type in types
+                    and entry.role == "entry"
+                    and not (overlaid and entry.rdev and is_whiteout_device(entry))
+                ):
                     yield index, entry
 
 
@@ -114,6 +120,8 @@ class _Tracing:
     def __init__(self, types: frozenset[str]) -> None:
         self.types = types
         self.directories: Mapping[str, Directory] = {}  # of the view so far
+        self.in_place: set[int] = set()
+        """The layers in which a device 0:0 is no whiteout."""
         self._others: dict[_Key, dict[str, None]] = {}
         """Names that files have, or had, beside the one that their entries say."""
         self._hidden: dict[_Key, tuple[int, Event]] = {}
@@ -123,6 +131,8 @@ class _Tracing:
 
     def take(self, step: Step) -> None:
         self.directories = step.directories
+        if step.in_place:
+            self.in_place.add(step.layer)
         went: dict[_Key, list[Event]] = {}
         # Names that come are counted before names that go: in place, a layer may link to a file and then delete
         # the name that it had.

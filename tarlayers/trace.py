@@ -68,6 +68,11 @@ class Step:
         self._tree = tree
 
     @property
+    def in_place(self) -> bool:
+        """Whether it was unpacked onto the layers below, as `oci` has it, and all that the engine refuses."""
+        return self._record.unpacked is None
+
+    @property
     def view(self) -> RootFS:
         """What this layer and those below it show."""
         return RootFS(self._tree, self._all_refused)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,16 +139,43 @@ def test_what_a_symlink_moved_says_both_names() -> None:
 
 
 def test_other_types_are_there_on_demand() -> None:
-    """But not a device 0:0, which is a whiteout."""
-    stack = opened(
-        layer(symlink("l", "x"), device("n", 1, 3), file("e")), layer(device("w", 0, 0), *map(whiteout, "lne"))
-    )
+    stack = opened(layer(symlink("l", "x"), device("n", 1, 3), file("e")), layer(*map(whiteout, "lne")))
     assert [row.path for row in hidden_of(stack)] == ["/e"]
     assert [(row.path, row.type) for row in hidden_of(stack, types=NO_DIRECTORIES)] == [
         ("/e", "file"),
         ("/l", "symlink"),
         ("/n", "char"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("below", "engine", "device_00", "said"),
+    [
+        ([], "containerd", "3", ""),
+        ([], "oci", "3", "/a"),
+        ([layer()], "containerd", "3", ""),
+        ([layer()], "oci", "3", "/a"),
+        ([], "containerd", "4", "/a"),
+    ],
+)
+@pytest.mark.parametrize("major", [0, 4096])
+def test_a_device_0_0_is_shipped_where_it_is_no_whiteout(
+    below: list[bytes], engine: str, device_00: str, said: str, major: int
+) -> None:
+    made = replace(device("a", major, 0), type=device_00)
+    stack = opened(*below, layer(made), layer(whiteout("a")))
+    shipment = trace_files(stack.layers, engine=engine, types=NO_DIRECTORIES)
+    assert [(row.path, row.cause) for row in shipment.hidden] == ([(said, "deleted_file")] if said else [])
+    assert [row.path for row in trace_files(stack.layers[:-1], engine=engine, types=NO_DIRECTORIES).files] == list(
+        filter(None, [said])
+    )
+
+
+def test_a_device_0_0_of_a_layer_that_containerd_refuses_is_shipped() -> None:
+    refused = layer(device("a", 0, 0), file("x"), whiteout("x"))
+    stack = opened(layer(), refused, layer(whiteout("a")))
+    rows = [(row.path, row.type) for row in hidden_of(stack, types=NO_DIRECTORIES)]
+    assert rows == [("/a", "char")]
 
 
 def test_of_several_copies_in_a_layer_the_offset_tells() -> None:

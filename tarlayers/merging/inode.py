@@ -30,6 +30,11 @@ def cut_device(rdev: tuple[int, int] | None) -> tuple[int, int] | None:
     return rdev and (rdev[0] & _MAJOR, rdev[1] & _MINOR)
 
 
+def is_whiteout_device(entry: Entry) -> bool:
+    """Say whether overlayfs takes an entry for a whiteout; what unpacks in place makes a device of it (X4)."""
+    return entry.type == "char" and cut_device(entry.rdev) == (0, 0)
+
+
 def cut_owner(number: int) -> int:
     """Give a user or group as chown(2) takes it: 32 bits, all of them set for leaving the owner as it is (X9)."""
     cut = number & _MAX_ID

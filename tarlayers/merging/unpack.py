@@ -17,7 +17,7 @@ from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, PREFIX, is_too_long
 from tarlayers.linux import SET_GID, SHORT_NAME, SHORT_PATH
-from tarlayers.merging.inode import check_target, cut_device, link_metadata, normalize
+from tarlayers.merging.inode import check_target, is_whiteout_device, link_metadata, normalize
 from tarlayers.merging.lower import LowerTrees
 from tarlayers.merging.rootpath import find_link_target, find_root_path, name_of
 from tarlayers.merging.tree import Directory, Effort, Node, Refusal, Tree, implied_directory
@@ -196,8 +196,8 @@ class _Unpacking:
             self._take_hard_link(path, entry)
         elif entry.type == "dir":
             self._take_directory(path, entry, existing)
-        elif entry.type == "char" and cut_device(entry.rdev) == (0, 0):
-            self._put_whiteout(path)  # X4
+        elif entry.rdev and is_whiteout_device(entry):
+            self._put_whiteout(path)
         elif entry.type not in _SIMPLE or entry.typeflag in ("7", "S"):
             raise Refused("unsupported-type", f"type flag {entry.typeflag!r}", "X8" if entry.typeflag == "S" else "X5")
         elif entry.type == "symlink":

@@ -8,7 +8,7 @@ from tarlayers.analysis.lint.codes import LintFinding, found
 from tarlayers.entry import Entry
 from tarlayers.linux import MAX_TIME
 from tarlayers.merging.engine import Stratum
-from tarlayers.merging.inode import cut_device
+from tarlayers.merging.inode import is_whiteout_device
 
 _OPAQUE = "trusted.overlay.opaque"
 _KNOWN = ("user.", "security.", "trusted.", "system.posix_acl_")
@@ -23,7 +23,7 @@ def find_inode_faults(stratum: Stratum) -> Iterator[LintFinding]:
         if entry.mtime is None or not 0 <= entry.mtime < MAX_TIME:
             message = "a time before 1970 or after 2262: containerd sets 1970, umoci does not"
             yield found("L060", layer, entry.path, message)
-        if entry.type == "char" and cut_device(entry.rdev) == (0, 0) and entry.role == "entry":
+        if entry.role == "entry" and is_whiteout_device(entry):
             message = "a character device 0:0 is a whiteout to containerd, Docker and podman, a device to umoci and vfs"
             yield found("L052", layer, entry.path, message)
         elif entry.type == "global":
