@@ -26,7 +26,7 @@ from tarlayers.entry import Entry
 from tarlayers.errors import ContentAbsent, NoSuchPath
 from tarlayers.render.diff_stat import group_changes
 from tests import build
-from tests.build import device, directory, fifo, file, hardlink, layer, opaque, symlink, whiteout, xattrs
+from tests.build import Member, device, directory, fifo, file, hardlink, layer, opaque, symlink, whiteout, xattrs
 from tests.paths import BIG
 from tests.run import run
 from tests.strategies import PAIRS, STACKS
@@ -146,6 +146,39 @@ def test_summary_counts_bytes_of_content_and_linked_names_once() -> None:
     upper = layer(file("n", b"123"), hardlink("m", "n"), whiteout("srv/b"), file("etc/conf", b"four"))
     summary = diff_layers([BASE], [BASE, upper]).summary
     assert summary == (2, 1, 1, 0, 3 + 4, 6 + 3)
+
+
+# What has two names in one image (old, new), and the bytes that came and went.
+NAMES: dict[str, tuple[list[Member], list[Member], tuple[int, int]]] = {
+    "a name comes": ([file("a", b"123")], [file("a", b"123"), hardlink("b", "a")], (0, 0)),
+    "a name goes": ([file("a", b"123"), hardlink("b", "a")], [file("a", b"123")], (0, 0)),
+    "a name changes": ([file("a", b"123"), hardlink("b", "a")], [file("b", b"123"), hardlink("c", "b")], (0, 0)),
+    "both come": ([], [file("a", b"123"), hardlink("b", "a")], (3, 0)),
+    "both go": ([file("a", b"123"), hardlink("b", "a")], [], (0, 3)),
+    "both change": (
+        [file("a", b"123"), hardlink("b", "a")], [file("a", b"1234"), hardlink("b", "a")], (4, 3),
+    ),
+    "one of them becomes another file": (
+        [file("a", b"123"), hardlink("b", "a")], [file("a", b"123"), file("b", b"12345")], (5, 0),
+    ),
+    "a file becomes a name of another": (
+        [file("a", b"123"), file("b", b"12345")], [file("a", b"123"), hardlink("b", "a")], (0, 5),
+    ),
+    "all moves": ([file("a", b"123"), hardlink("b", "a")], [file("c", b"123"), hardlink("d", "c")], (3, 3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "sizes"), NAMES.values(), ids=NAMES)
+def test_content_that_keeps_a_name_did_not_come_or_go(
+    old: list[Member], new: list[Member], sizes: tuple[int, int]
+) -> None:
+    assert diff_layers([layer(*old)], [layer(*new)]).summary[-2:] == sizes
+
+
+def test_names_that_do_not_count_keep_no_content() -> None:
+    old, new = [layer(directory("d"))], [layer(directory("d"), file("a", b"123"), hardlink("d/b", "a"))]
+    assert diff_layers(old, new, ignore=["/a"]).summary.bytes_added == 3
+    assert diff_layers(old, new, path="/d").summary.bytes_added == 3
 
 
 @pytest.mark.parametrize(

@@ -101,18 +101,21 @@ def diff_images(
         raise TypeError(f"globs to ignore are several texts, not {ignore!r}")
     pair = pair_images(old, new, contents="files" in only)
     files: Sequence[FileChange] = ()
+    summary = Summary(0, 0, 0, 0, 0, 0)
     refused: tuple[tuple[Refusal, ...], tuple[Refusal, ...]] = ((), ())
     place = clean_path(path)
     if "files" in only and (place or not pair.same_layers):
         roots = merge_pair(pair, engine=engine, whole=place != "", on_read=on_read)  # links may lead to it
-        files = diff_files(pair, roots, PathFilter(roots, place, ignore), mtime=mtime)
+        wanted = PathFilter(roots, place, ignore)
+        files = diff_files(pair, roots, wanted, mtime=mtime)
+        summary = summarize(files, wanted)
         refused = roots[0].refused, roots[1].refused
     return ImageDiff(
         files=files,
         config=tuple(diff_configs(old.config, new.config)) if "config" in only else (),
         history=tuple(diff_histories(old.history, new.history)) if "history" in only else (),
         layers=_share_layers(pair),
-        summary=summarize(files),
+        summary=summary,
         refused=refused,
         sections=tuple(section for section in SECTIONS if section in only),
     )

@@ -55,7 +55,9 @@ class FileChange(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """Paths counted, and bytes of content that came and went, hard-linked names once."""
+    """Paths counted, and bytes of content that came and went, hard-linked names once. A name more or less of a file
+    that keeps another as it was in both images is no content that came or went.
+    """
 
     added: int
     changed: int
@@ -151,9 +153,10 @@ class PathFilter:
 
     def choose(self, paths: Iterable[str]) -> Iterable[str]:
         """Give those paths that count."""
-        return filter(self._wants, paths) if self._tops or self._ignore else paths
+        return filter(self.wants, paths) if self._tops or self._ignore else paths
 
-    def _wants(self, path: str) -> bool:
+    def wants(self, path: str) -> bool:
+        """Say whether a path counts."""
         if self._tops and not any(path == top or path.startswith(f"{top}/") for top in self._tops):
             return False
         return not (self._ignore and self._is_ignored(path))
@@ -238,11 +241,11 @@ def _choose_open(
             yield 1, b
 
 
-def summarize(files: Iterable[FileChange]) -> Summary:
+def summarize(files: Iterable[FileChange], wanted: PathFilter) -> Summary:
     """Count what came, changed, went and moved, and the bytes of content of files that did."""
     count = {"A": 0, "C": 0, "D": 0}
     moved = 0
-    came, went = _Content(), _Content()
+    came, went = _Content(wanted), _Content(wanted)
     for change in files:
         count[change.kind] += 1
         moved += change.moved_to is not None
@@ -254,17 +257,24 @@ def summarize(files: Iterable[FileChange]) -> Summary:
 
 
 class _Content:
-    """Bytes of content, hard-linked names once."""
+    """Bytes of content, of a file with several names once all of them that count were added."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: PathFilter) -> None:
         self.size = 0
-        self._linked: set[tuple[int, int]] = set()
+        self._wanted = wanted
+        self._others: dict[tuple[int, int], int] = {}
+        """How many names of an inode are still to come."""
 
     def add(self, side: Side) -> None:
-        """Count a file, unless it is another name of one that was."""
+        """Take in one name of a file."""
         if side.links:
             inode = side.layer, side.entry.offset
-            if inode in self._linked:
+            others = self._others.get(inode)
+            if others is None:
+                others = sum(map(self._wanted.wants, side.links))
+            else:
+                others -= 1
+            self._others[inode] = others
+            if others:
                 return
-            self._linked.add(inode)
         self.size += side.entry.size
