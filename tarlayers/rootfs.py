@@ -152,18 +152,20 @@ class RootFS(Mapping[str, Entry]):
     def resolve(self, path: str, *, follow: bool = True) -> str:
         """Follow symlinks inside the image; with `follow` off not that of the last component.
 
-        NoSuchPath when the path is not there, or the links are too many.
+        NoSuchPath when the path is not there, as a kernel has it (a link to `file/` leads nowhere), or there are too
+        many links.
         """
         tree = Tree()
         tree.dirs = self._dirs
         try:
             if follow:
-                found = tree.resolve(path)
+                found = tree.resolve(path, exact=True)
             else:
                 parent, _, base = path.rpartition("/")
-                found = f"{tree.resolve(parent)}/{base}" if base else ""
+                found = f"{tree.resolve(parent, exact=True)}/{base}" if base else ""
         except Refused as error:
-            raise NoSuchPath(error.message, place=path) from error
+            missed = ", not a directory" if error.code == "not-a-directory" else ""
+            raise NoSuchPath(f"{error.message}{missed}", place=path) from error
         if found and found not in self:
             raise NoSuchPath(
                 "not in the image" if found == path else f"leads to {found}, which is not there", place=path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 from collections.abc import Callable
@@ -99,6 +100,48 @@ def test_a_tree_draws_what_stands_where(
 def test_the_root_is_no_file(stack: Path) -> None:
     for path in ("", "/", "."):
         assert run("cat", stack, path).stderr == f"tarlayers: {path or '/'}: is a dir, not a file\n"
+
+
+TARGETS = (
+    "file", "file/", "file/.", "./file", "file/../file", "dir", "dir/", "dir/.", "dir//", "dir/in", "dir/in/",
+    "dir/../file", "none", "none/", "none/../file", "dir/none/../in", "link",
+    "to-file", "to-file/", "to-dir/in", "to-dir/", "to-none",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_symlink_leads_where_it_does_on_a_file_system(tmp_path: Path, target: str) -> None:
+    """And one that leads nowhere is listed itself, as by `ls -l`."""
+    links = {"to-file": "file", "to-dir": "dir/", "to-none": "none", "link": target}
+    members = [file("file", b"1"), file("dir/in", b"2"), *(symlink(name, where) for name, where in links.items())]
+    (tmp_path / "app.tar").write_bytes(archive("oci-gzip", image(layer(*members))))
+    root = tmp_path / "root"
+    (root / "dir").mkdir(parents=True)
+    (root / "file").write_bytes(b"1")
+    (root / "dir/in").write_bytes(b"2")
+    for name, where in links.items():
+        (root / name).symlink_to(where)
+    ran, listed = run("cat", tmp_path / "app.tar", "link"), run("ls", tmp_path / "app.tar", "link")
+    try:
+        wanted = (root / "link").read_bytes()
+        assert (ran.code, ran.stdout) == (0, wanted)
+        assert listed.lines == ["/file" if wanted == b"1" else "/dir/in"]
+    except OSError as error:
+        assert (ran.code, ran.stdout) == (1, b"")
+        assert listed.lines == ["/dir/in" if error.errno == errno.EISDIR else "/link"]
+
+
+@pytest.mark.parametrize("options", [(), ("-l",), ("-R",), ("--tree",), ("--du",), ("-f", "json"), ("--digests",)])
+def test_a_symlink_that_leads_nowhere_is_there(tmp_path: Path, options: tuple[str, ...]) -> None:
+    members = [directory("d"), symlink("d/a", "none"), symlink("up", "d")]
+    (tmp_path / "app.tar").write_bytes(archive("oci-gzip", image(layer(*members))))
+    for path in ("/d/a", "up/a"):
+        ran = run("ls", tmp_path / "app.tar", path, *options)
+        assert (ran.code, ran.stderr) == (0, "")
+        assert b"/d/a" in ran.stdout.replace("\n└── ".encode(), b"/")
+    for path in ("/d/a/b", "/d/none", "up/a/b"):
+        ran = run("ls", tmp_path / "app.tar", path, *options)
+        assert (ran.code, ran.stdout) == (1, b"")
 
 
 def test_what_a_layer_has_instead_of_a_file_is_said(tmp_path: Path) -> None:

@@ -85,8 +85,18 @@ class Selection(NamedTuple):
         """
         paths = sort_as_walk(self.select_paths(rootfs))
         if self.match is not None or self.types:
-            paths = list(_lead_to(paths, self._resolve(rootfs)))
+            paths = list(_lead_to(paths, self.find_top(rootfs)))
         return ListedPaths(rootfs, paths)
+
+    def find_top(self, rootfs: RootFS) -> str:
+        """Give where PATH is, symlinks followed; one that leads nowhere is there itself. NoSuchPath when nothing is."""
+        try:
+            return rootfs.resolve(self.path)
+        except NoSuchPath as error:
+            try:
+                return rootfs.resolve(self.path, follow=False)
+            except NoSuchPath:
+                raise error from None
 
     def select_raw(self, entries: Sequence[Entry]) -> list[Entry]:
         """Give the entries of one layer, in tar order; global headers are no entries. NoSuchPath when nothing is at
@@ -104,7 +114,7 @@ class Selection(NamedTuple):
 
     def _reach(self, rootfs: RootFS) -> list[str]:
         """The paths that are looked at, whatever stands there."""
-        top = self._resolve(rootfs)
+        top = self.find_top(rootfs)
         if top and rootfs[top].type != "dir":
             return [top]
         if not self.recursive and self.match is None:
@@ -114,9 +124,6 @@ class Selection(NamedTuple):
             return paths
         deepest = top.count("/") + self.depth
         return [path for path in paths if path.count("/") <= deepest]
-
-    def _resolve(self, rootfs: RootFS) -> str:
-        return rootfs.resolve(self.path) if self.path else ""
 
     def _fits(self, path: str, entry: Entry) -> bool:
         if self.types and entry.type not in self.types:

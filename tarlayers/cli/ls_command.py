@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 def command(
     image: ImageArgument,
     path: Annotated[
-        str, typer.Argument(metavar="PATH", help="Directory or file inside the image; links are followed.")
+        str,
+        typer.Argument(
+            metavar="PATH", help="Directory or file inside the image; links are followed where they lead somewhere."
+        ),
     ] = "/",
     long: Annotated[bool, typer.Option("--long", "-l", help="Type, mode, owner, size, time and layer too.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-R", help="All that is below PATH.")] = False,
@@ -148,7 +151,7 @@ def _list_usage(
     """Sizes: the largest first as text, in the order of paths in documents."""
     from tarlayers.analysis.usage import measure_usage
 
-    top = rootfs.resolve(selection.path) if selection.path else ""
+    top = selection.find_top(rootfs)
     usages = measure_usage(rootfs, [*(row.path for row in rows), top])
     if format is ListFormat.text:
         from tarlayers.render.listing import list_usage

@@ -219,8 +219,9 @@ class Tree:
             else:
                 del self.dirs[at]
 
-    def resolve(self, path: str, *, strict: bool = True) -> str:
-        """Follow every symlink of an absolute path inside the tree, as the kernel does in a container, and umoci.
+    def resolve(self, path: str, *, strict: bool = True, exact: bool = False) -> str:
+        """Follow every symlink of an absolute path inside the tree, as umoci does; if `exact` as the kernel does in a
+        container, to which nothing is behind what does not exist: no `..` takes it away.
 
         What does not exist is kept as it is.
         Refused: more than 255 links, a name too long, and if `strict` a component below what is no directory.
@@ -235,6 +236,8 @@ class Tree:
             if part == "..":
                 at = at.rpartition("/")[0]
                 continue
+            if part == ".":
+                continue
             here = f"{at}/{part}"
             entry = self.entry(here)
             kind = entry.type if entry is not None else ""
@@ -244,6 +247,8 @@ class Tree:
                     raise Refused("loop", "too many links", "P4")
                 target = entry.link or ""
                 more = [word for word in target.split("/") if word not in ("", ".")]
+                if target.endswith(("/", "/.")):
+                    more.append(".")  # only a directory has it
                 # A target is looked through, and each component makes a path as long as all before it.
                 self.effort.spend(1 + target.count("/") + len(more) * (len(at) + len(target)) // PAGE)
                 rest.extend(reversed(more))
@@ -254,6 +259,8 @@ class Tree:
                 raise Refused("not-a-directory", f"{here} is a {kind}", "W5" if kind == "whiteout" else "P6")
             if is_too_long(part):
                 raise Refused("name-too-long", "a component of more than 255 bytes", "N5")
+            if exact and not kind:
+                return "/".join((here, *reversed(rest)))
             at = here
         return at
 
