@@ -70,7 +70,7 @@ class Step:
     @property
     def in_place(self) -> bool:
         """Whether it was unpacked onto the layers below, as `oci` has it, and all that the engine refuses."""
-        return self._record.unpacked is None
+        return self._notes.unpacked is None
 
     @property
     def view(self) -> RootFS:
