@@ -146,5 +146,9 @@ def _find_blobs(archive: ImageArchive, numbers: Collection[int]) -> Iterator[str
     for claim in archive.layout.claims:
         if claim.blob is not None and claim.blob not in left_out:
             yield archive.store.resolve(claim.blob)
-    if LAYOUT_FILE in archive.store.sizes and LAYOUT_FILE not in archive.store.documents:
-        yield archive.store.resolve(LAYOUT_FILE)
+    layout = archive.store.resolve(LAYOUT_FILE)
+    known = (
+        archive.index_file.digests if archive.index_file else archive.store.sizes
+    )  # older indexes know nothing of it
+    if layout in known and LAYOUT_FILE not in archive.store.documents:
+        yield layout
