@@ -31,8 +31,10 @@ Inside a floor these edges are meant, and no others:
     formats.toc -> formats.tar formats.compression
     formats.entrycolumns -> formats.columns formats.tar formats.whiteout
     formats.tlx -> formats.columns formats.entrycolumns formats.compression formats.magic
-    formats.documents -> formats.json_text
-    formats.config_keys -> formats.documents formats.json_text
+    formats.json_fields -> formats.json_text
+    formats.document_fields -> formats.json_fields
+    formats.documents -> formats.document_fields formats.json_fields formats.json_text
+    formats.config_keys -> formats.document_fields formats.documents formats.json_fields
     formats.secrets -> formats.glob
     formats.toml_values -> formats.toml_lines
     formats.policy -> formats.sizes formats.toml_values

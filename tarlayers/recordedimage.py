@@ -69,7 +69,7 @@ def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: 
         claimed_diff_id=record.claimed_diff_id,
         media_type=record.media_type,
         compression=compression,
-        size=store.sizes.get(record.blob) if record.blob is not None else record.claimed_size,
+        size=store.sizes.get(record.blob) if record.blob is not None else _possible_size(record.claimed_size),
         claimed_size=record.claimed_size,
         created_by=created_by,
         annotations=record.annotations,
@@ -82,6 +82,11 @@ def _make_layer(index: int, record: LayerRecord, created_by: str | None, store: 
         untyped=record.untyped,
         windows=windows,
     )
+
+
+def _possible_size(claimed: int | None) -> int | None:
+    """Give the size that an absent blob may have: none is smaller than nothing."""
+    return claimed if claimed is None or claimed >= 0 else None
 
 
 def _why_unreadable(record: LayerRecord, compression: str | None) -> str | None:

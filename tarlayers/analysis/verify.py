@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
-import orjson
-
 from tarlayers.analysis.verify_documents import find_document_faults
 from tarlayers.digest import Digest, name_algorithm
-from tarlayers.errors import PassedOver, ReadFailed, TarlayersError, naming
+from tarlayers.errors import MalformedInput, PassedOver, ReadFailed, TarlayersError, naming
 from tarlayers.finding import Checked, CheckedBlob, Finding, VerifyReport, make_finding, sort_findings
+from tarlayers.formats.document_fields import MANIFEST
+from tarlayers.formats.json_fields import parse_fields
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
@@ -334,8 +334,8 @@ def _digest_anyway(store: Store, name: str) -> Digest | None:
 def _own_media_type(document: bytes | None) -> str | None:
     """Give what an index or manifest calls itself. Of a configuration there is no such thing."""
     try:
-        value = orjson.loads(document or b"null")
-    except orjson.JSONDecodeError:
+        value = parse_fields(document or b"null", "", MANIFEST)
+    except MalformedInput:
         return None
     found = value.get("mediaType") if isinstance(value, dict) else None
     return found if isinstance(found, str) and found else None

@@ -8,12 +8,15 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from tarlayers.errors import MalformedInput
-from tarlayers.formats.json_text import find_repeated_keys, parse_json
+from tarlayers.formats.document_fields import ANYTHING, CONFIG, LAYOUT, MANIFEST, MANIFEST_JSON
+from tarlayers.formats.json_fields import Field, find_repeated_keys, parse_fields
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.sources.agreement import compare_documents
 from tarlayers.sources.layout import LAYOUT_FILE
 
-_INDEXES = {"index.json", "manifest.json", "repositories"}
+_INDEXES = {"index.json": MANIFEST, "manifest.json": MANIFEST_JSON, "repositories": ANYTHING}
+_SHAPES: dict[str, Field] = {"index": MANIFEST, "manifest": MANIFEST, "config": CONFIG}
+"""What the blobs have that documents claim something of, by the claim's role."""
 _SHOWN_KEYS = 5
 _VERSION = "1.0.0"
 
@@ -45,22 +48,27 @@ def find_document_faults(
         if name in blobs or name in store.documents:
             message = f"{count} members have this name; the last counts, as for docker, others take the first"
             yield DocumentFault("V017", "", None, count, message, name)
-    for name in _list_documents(archive, layers):
-        keys = find_repeated_keys(store.documents[name])
+    for name, shape in _list_documents(archive, layers):
+        keys = find_repeated_keys(store.documents[name], shape)
         if keys:
             message = f"a key stands twice, the last counts, as for docker: {' '.join(keys[:_SHOWN_KEYS])}"
             yield DocumentFault("V024", "", None, len(keys), message, name)
     yield from _check_layout(archive)
 
 
-def _list_documents(archive: ImageArchive, layers: Collection[str]) -> Iterator[str]:
-    """Yield the documents that tell of images."""
-    layout = archive.layout
-    told = {archive.store.resolve(claim.blob) for claim in layout.claims if claim.blob is not None}
-    told |= {image.config_blob for image in layout.images if image.config_blob is not None}
-    for name in sorted(told.difference(layers) | _INDEXES):
+def _list_documents(archive: ImageArchive, layers: Collection[str]) -> Iterator[tuple[str, Field]]:
+    """Yield the documents that tell of images, and which fields they have."""
+    layout, resolve = archive.layout, archive.store.resolve
+    told = {
+        resolve(claim.blob): _SHAPES.get(claim.role, ANYTHING)
+        for claim in sorted(layout.claims, key=lambda claim: claim.role != "name")  # which tells of no fields
+        if claim.blob is not None
+    }
+    told |= {resolve(image.config_blob): CONFIG for image in layout.images if image.config_blob is not None}
+    told = {name: shape for name, shape in told.items() if name not in layers} | _INDEXES
+    for name in sorted(told):
         if name in archive.store.documents:
-            yield name
+            yield name, told[name]
 
 
 def _check_layout(archive: ImageArchive) -> Iterator[DocumentFault]:
@@ -85,7 +93,7 @@ def _read_version(archive: ImageArchive) -> str:
     """Give the version that `oci-layout` says, or nothing; MalformedInput where it is no JSON."""
     store, index = archive.store, archive.index_file
     if LAYOUT_FILE in store.documents:
-        value = parse_json(store.documents[LAYOUT_FILE], LAYOUT_FILE)
+        value = parse_fields(store.documents[LAYOUT_FILE], LAYOUT_FILE, LAYOUT, streamed=True)
         version = value.get("imageLayoutVersion") if isinstance(value, dict) else value
         return "" if version is None else str(version)
     if LAYOUT_FILE not in store.sizes:

@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tarlayers.formats.document_fields import CONFIG
 from tarlayers.formats.documents import Config
-from tarlayers.formats.json_text import parse_json
+from tarlayers.formats.json_fields import parse_fields
 
 # What a build writes of itself, not of the image: its time, its containers, its version, the IDs of its store.
 # The history, the layers and the run-time part are told apart elsewhere.
@@ -33,7 +34,7 @@ def flatten_config(config: Config | None) -> dict[str, Any]:
     """
     if config is None:
         return {}
-    document = parse_json(config.raw, "configuration")
+    document = parse_fields(config.raw, "configuration", CONFIG)
     flat: dict[str, Any] = {
         key: value
         for key, value in document.items()

@@ -16,6 +16,8 @@ import orjson
 
 from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
+from tarlayers.formats.document_fields import CONFIG, MANIFEST, MANIFEST_JSON
+from tarlayers.formats.json_fields import parse_fields
 from tarlayers.formats.json_text import Json, parse_json
 
 
@@ -122,13 +124,7 @@ class V1Image(NamedTuple):
 # -- parsing ---------------------------------------------------------------------------------------
 
 
-def _find(mapping: Mapping[str, Json], key: str) -> Json:
-    """Give what stands under a key; where none does, under the last that is the same but for upper and lower case, as
-    Go does: containerd unpacks the `Layers` of an OCI manifest.
-    """
-    if key in mapping:
-        return mapping[key]
-    return next((value for other, value in reversed(list(mapping.items())) if other.lower() == key.lower()), None)
+_PAST = 1 << 63
 
 
 class _Node:
@@ -148,7 +144,7 @@ class _Node:
             return _Node(None, self._place, f"{self._path}.{key}".lstrip("."))
         if not isinstance(self.value, dict):
             raise self._wrong("an object")
-        return _Node(_find(self.value, key), self._place, f"{self._path}.{key}".lstrip("."))
+        return _Node(self.value.get(key), self._place, f"{self._path}.{key}".lstrip("."))
 
     def items(self) -> list[_Node]:
         """The elements of an array; none of null."""
@@ -165,10 +161,10 @@ class _Node:
         return self.value or None
 
     def integer(self) -> int | None:
-        """A whole number that is not negative, or None."""
+        """A whole number of 64 bits, or None. Engines take a size below 0, which no blob has."""
         if self.value is None:
             return None
-        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < 0:
+        if not isinstance(self.value, int) or isinstance(self.value, bool) or not -_PAST <= self.value < _PAST:
             raise self._wrong("a number of bytes")
         return self.value
 
@@ -200,9 +196,9 @@ def _spell(value: Json) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def parse_index(raw: bytes, place: str) -> Index:
-    """Parse an index or manifest list."""
-    node = _Node(parse_json(raw, place), place)
+def parse_index(raw: bytes, place: str, *, streamed: bool = False) -> Index:
+    """Parse an index or manifest list. An `index.json` is `streamed`: what follows its first value is of no account."""
+    node = _Node(parse_fields(raw, place, MANIFEST, streamed=streamed), place)
     return Index(
         manifests=tuple(_descriptor(item) for item in node.get("manifests").items()),
         annotations=node.get("annotations").strings(),
@@ -213,7 +209,7 @@ def parse_index(raw: bytes, place: str) -> Index:
 
 def parse_manifest(raw: bytes, place: str) -> Manifest:
     """Parse an image manifest."""
-    node = _Node(parse_json(raw, place), place)
+    node = _Node(parse_fields(raw, place, MANIFEST), place)
     config, subject = node.get("config"), node.get("subject")
     return Manifest(
         config=_descriptor(config) if config.value is not None else None,
@@ -253,7 +249,7 @@ def _platform(node: _Node) -> Platform | None:
 
 def parse_config(raw: bytes, place: str) -> Config:
     """Parse an image configuration."""
-    node = _Node(parse_json(raw, place), place)
+    node = _Node(parse_fields(raw, place, CONFIG), place)
     diff_ids = node.get("rootfs").get("diff_ids")
     return Config(
         os=node.get("os").text(),
@@ -280,8 +276,9 @@ def _history_step(node: _Node) -> HistoryStep:
 
 
 def parse_docker_manifest(raw: bytes, place: str) -> tuple[DockerManifestItem, ...]:
-    """Parse a docker-archive's `manifest.json`."""
-    return tuple(_docker_item(item) for item in _Node(parse_json(raw, place), place).items())
+    """Parse a docker-archive's `manifest.json`, where what follows the first value is of no account."""
+    node = _Node(parse_fields(raw, place, MANIFEST_JSON, streamed=True), place)
+    return tuple(map(_docker_item, node.items()))
 
 
 def _docker_item(node: _Node) -> DockerManifestItem:
@@ -306,7 +303,7 @@ def parse_repositories(raw: bytes, place: str) -> Mapping[str, str]:
 
 def parse_v1_image(raw: bytes, place: str) -> V1Image:
     """Parse a version 1 `<id>/json` document."""
-    node = _Node(parse_json(raw, place), place)
+    node = _Node(parse_fields(raw, place, CONFIG), place)
     command = node.get("container_config").get("Cmd").value
     created_by = " ".join(str(word) for word in command) if isinstance(command, list) else None
     step = HistoryStep(

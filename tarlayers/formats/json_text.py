@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -13,27 +14,44 @@ import orjson
 from tarlayers.errors import MalformedInput
 
 Json = Any
-_KNOWN_KEYS = frozenset(
-    (
-        "annotations", "artifacttype", "config", "created_by", "diff_ids", "digest", "empty_layer", "history", "layers",
-        "layersources", "manifests", "mediatype", "platform", "repotags", "rootfs", "size", "subject", "urls",
-    )
-)  # fmt: skip
-"""Keys of the specifications, in lower case."""
+MakeObject = Callable[[list[tuple[str, Json]]], dict[str, Json]]
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_SPACE = re.compile("[ \t\n\r]*")
 
 
 def parse_json(raw: bytes, place: str) -> Json:
-    """Parse a document; MalformedInput names the place when it is no JSON."""
+    """Parse a document whose keys are no fields; MalformedInput names the place when it is no JSON."""
     try:
         return orjson.loads(raw.removeprefix(_BYTE_ORDER_MARK))
-    except orjson.JSONDecodeError as error:
-        try:
-            return json.loads(_decode(raw), object_pairs_hook=_mend_object, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError):
-            raise MalformedInput(f"not JSON: {error}", place=place) from error
+    except orjson.JSONDecodeError:
+        return decode_json(raw, place, dict)
+
+
+def decode_json(raw: bytes, place: str, make_object: MakeObject, *, streamed: bool = False) -> Json:
+    """Parse a document, and make each object of all its keys and values, in their order. What follows the first value
+    is of no account where the document is `streamed`.
+    """
+    make = make_object
+    if _SURROGATE_ESCAPE.search(raw):
+        make = lambda pairs: make_object([(_mend(key), _mend(value)) for key, value in pairs])  # noqa: E731
+    decoder = json.JSONDecoder(object_pairs_hook=make, parse_int=_read_integer, parse_constant=_refuse_constant)
+    try:
+        text = _decode(raw)
+        return decoder.raw_decode(text, _skip_space(text))[0] if streamed else decoder.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise MalformedInput(f"not JSON: {_explain(raw, error)}", place=place) from error
+
+
+def _explain(raw: bytes, error: Exception) -> Exception:
+    """Give what orjson says, which is the clearer."""
+    try:
+        orjson.loads(raw.removeprefix(_BYTE_ORDER_MARK))
+    except orjson.JSONDecodeError as clearer:
+        return clearer
+    return error
 
 
 def _decode(raw: bytes) -> str:
@@ -41,8 +59,9 @@ def _decode(raw: bytes) -> str:
     return raw.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "replace")
 
 
-def _mend_object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    return {_mend(key): _mend(value) for key, value in pairs}
+def _skip_space(text: str) -> int:
+    found = _SPACE.match(text)
+    return found.end() if found else 0
 
 
 def _mend(value: Json) -> Json:
@@ -50,6 +69,14 @@ def _mend(value: Json) -> Json:
     if isinstance(value, str):
         return _LONE_SURROGATE.sub("\ufffd", value)
     return [_mend(item) for item in value] if isinstance(value, list) else value
+
+
+def _read_integer(digits: str) -> int | float:
+    """Read a whole number. Under a key that is no field Go passes over more digits than int() takes."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
 
 
 def _refuse_constant(name: str) -> Json:
@@ -70,24 +97,3 @@ def measure_depth(raw: bytes, most: int) -> int:
         if deepest > most:
             break
     return deepest
-
-
-def find_repeated_keys(raw: bytes) -> tuple[str, ...]:
-    """Give the keys that some object of a document has twice, exactly or, of keys that the specifications know, but for
-    upper and lower case. Here as in Go the last of equal keys counts, but Go takes either case for the same key.
-    """
-    repeated: dict[str, None] = {}
-
-    def note(pairs: list[tuple[str, Json]]) -> None:
-        seen: set[str] = set()
-        for key, _ in pairs:
-            spelled = key.lower() if key.lower() in _KNOWN_KEYS else key
-            if spelled in seen:
-                repeated[key] = None
-            seen.add(spelled)
-
-    try:
-        json.loads(_decode(raw), object_pairs_hook=note)
-    except (ValueError, RecursionError):
-        return ()
-    return tuple(repeated)

@@ -16,8 +16,10 @@ import orjson
 
 from tarlayers.errors import MalformedInput, TarlayersError
 from tarlayers.formats.bolt import Bucket, open_bolt
+from tarlayers.formats.document_fields import MANIFEST
 from tarlayers.formats.documents import parse_index, parse_manifest
-from tarlayers.formats.json_text import measure_depth, parse_json
+from tarlayers.formats.json_fields import parse_fields
+from tarlayers.formats.json_text import measure_depth
 from tarlayers.limits import Limits
 from tarlayers.sources.archive import Archive, looks_like_json
 from tarlayers.sources.blob import Blob
@@ -119,7 +121,7 @@ def _find_documents(blobs: Mapping[str, Blob], limits: Limits) -> Iterator[tuple
         if measure_depth(raw, limits.document_depth) > limits.document_depth:
             continue
         try:
-            value = parse_json(raw, name)
+            value = parse_fields(raw, name, MANIFEST)
             if not isinstance(value, dict):
                 continue
             if "manifests" in value:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tarlayers.errors import MalformedInput
-from tarlayers.formats.json_text import parse_json
+from tarlayers.formats.document_fields import MANIFEST, MANIFEST_JSON
+from tarlayers.formats.json_fields import parse_fields
 from tarlayers.limits import DEFAULT_LIMITS, Limits
 from tarlayers.sources.docker_archive import has_v1_images, read_docker_archive, read_v1_images
 from tarlayers.sources.inventory import Inventory
@@ -75,7 +76,7 @@ def _has_index(found: Inventory) -> bool:
     if "index.json" not in found.documents:
         return False
     try:
-        value = parse_json(found.documents["index.json"], "index.json")
+        value = parse_fields(found.documents["index.json"], "index.json", MANIFEST, streamed=True)
     except MalformedInput:
         if LAYOUT_FILE in found.documents:
             raise
@@ -88,7 +89,7 @@ def _manifest_json(found: Inventory) -> object:
     if "manifest.json" not in found.documents:
         return None
     try:
-        value = parse_json(found.documents["manifest.json"], "manifest.json")
+        value = parse_fields(found.documents["manifest.json"], "manifest.json", MANIFEST_JSON, streamed=True)
     except MalformedInput:
         if _looks_like_archive(found):
             raise

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
+from tarlayers.formats.document_fields import MANIFEST
 from tarlayers.formats.documents import Descriptor, Manifest, Platform, parse_index, parse_manifest
-from tarlayers.formats.json_text import parse_json
+from tarlayers.formats.json_fields import parse_fields
 from tarlayers.formats.mediatypes import ARTIFACT_LAYERS, IMAGE_CONFIGS, read_layer_type
 from tarlayers.limits import limit_exceeded
 from tarlayers.sources.inventory import Inventory
@@ -43,7 +44,7 @@ def _read_index(found: Inventory, place: str, raw: bytes, above: _Above) -> bool
     """Read an index; say whether there is an image below it."""
     if len(above.indexes) > found.limits.index_depth:
         raise limit_exceeded(found.limits, "index_depth", "indexes nested deeper than is allowed", place=place)
-    index = parse_index(raw, place)
+    index = parse_index(raw, place, streamed=not above.indexes)
     images = 0
     for i, descriptor in enumerate(index.manifests):
         found.count_manifest(place)
@@ -69,7 +70,7 @@ def read_descriptor(
         found.add_other(descriptor, kind, above.names, on_top=not above.indexes)
         return False
     raw = found.documents[blob]
-    value = parse_json(raw, blob)
+    value = parse_fields(raw, blob, MANIFEST)
     nested = isinstance(value, dict) and "manifests" in value
     found.claim(place, descriptor, "index" if nested else "manifest", blob)
     if not nested:
@@ -91,7 +92,7 @@ def read_manifest(
         found.add_names(descriptor.digest, names)
         return True
     raw = found.documents[blob]
-    value = parse_json(raw, blob)
+    value = parse_fields(raw, blob, MANIFEST)
     if isinstance(value, dict) and "fsLayers" in value:
         # Docker's schema 1 has neither a configuration nor diff IDs.
         found.add_other(descriptor, "artifact", names)

@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
+from tarlayers.formats.document_fields import MANIFEST
 from tarlayers.formats.documents import Config, Manifest, parse_config, parse_manifest
+from tarlayers.formats.json_fields import parse_fields
 from tarlayers.formats.json_text import parse_json
 from tarlayers.limits import Limits
 from tarlayers.sources.dataroot import (
@@ -163,7 +165,7 @@ class _Reader:
         names = tuple(name for name in _texts(fields.get("names")) if "@sha256:" not in name)
         digest = as_text(fields.get("digest"))
         manifest_digest = Digest.parse(digest, f"{base}: digest") if digest else None
-        value = as_mapping(parse_json(raw, f"{base}/manifest"), f"{base}/manifest") if raw is not None else {}
+        value = as_mapping(parse_fields(raw, f"{base}/manifest", MANIFEST), f"{base}/manifest") if raw else {}
         if "manifests" in value:
             self.others.append(OtherRecord(manifest_digest, as_text(value.get("mediaType")), "index", None, {}, names))
             return

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from tarlayers.digest import Digest
+from tarlayers.formats.document_fields import MANIFEST
 from tarlayers.formats.documents import Descriptor, parse_index, parse_manifest
-from tarlayers.formats.json_text import parse_json
+from tarlayers.formats.json_fields import parse_fields
 from tarlayers.sources.inventory import Inventory
 from tarlayers.sources.oci import read_descriptor, read_manifest
 
@@ -16,7 +17,7 @@ _TOP = "manifest.json"
 def read_dir(found: Inventory) -> None:
     """Read the image, or the images, of a `dir:`."""
     raw = found.documents[_TOP]
-    if "manifests" not in parse_json(raw, _TOP):
+    if "manifests" not in parse_fields(raw, _TOP, MANIFEST):
         media_type = parse_manifest(raw, _TOP).media_type
         read_manifest(found, _TOP, Descriptor(media_type, Digest.of(raw), len(raw), {}, None, (), None), flavour="dir")
         return
