@@ -72,7 +72,7 @@ Inside a floor these edges are meant, and no others:
     analysis.diff -> analysis.alignment analysis.filediff
     analysis.patch -> analysis.alignment
     analysis.filediff -> analysis.moves
-    analysis.verify -> analysis.verify_documents
+    analysis.verify -> analysis.verify_blobs analysis.verify_documents
     analysis.lint.* -> analysis.lint.*
     analysis.policy.* -> analysis.policy.*
     analysis.policy.evidence -> analysis.dive analysis.lint.report analysis.secrets

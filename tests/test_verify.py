@@ -132,6 +132,37 @@ def test_sha512_is_computed(verify: Verify) -> None:
     assert verify_stream(pack(edited)).stdout == wrong.stdout
 
 
+@pytest.mark.parametrize("flavour", ["docker-20", "oci-gzip"])
+def test_a_digest_is_recomputed_whatever_the_member_is_called(verify: Verify, flavour: str) -> None:
+    files = FLAVOURS[flavour]([image(BASE)])
+    name = next(name for name, content in files.items() if isinstance(content, bytes) and b'"rootfs"' in content)
+    target = "b" * 128
+    depth = "../" * name.count("/")
+    linked = {**files, name: Link(f"{depth}{target}"), target: files[name]}
+    assert verify(pack(linked)).code == 0
+    altered = {**linked, target: bytes(files[name]).replace(b"/bin/app", b"/bin/bad")}  # type: ignore[arg-type]
+    found = verify(pack(altered), "-f", "json")
+    assert (found.code, codes(found)) == (1, {"V001"})
+    assert verify_stream(pack(altered)).stdout == found.stdout
+
+
+def test_a_digest_of_another_kind_than_the_name_is_recomputed_of_a_file(tmp_path: Path) -> None:
+    files = FLAVOURS["oci-none"]([APP])
+    digest = f"sha512:{hashlib.sha512(BASE).hexdigest()}"
+
+    def put(name: str, claimed: str) -> Path:
+        edited = edit_manifest(files, set_layer(0, digest=claimed))
+        alias = f"blobs/sha512/{claimed.removeprefix('sha512:')}"
+        path = tmp_path / name
+        path.write_bytes(pack({**edited, alias: Link(f"../sha256/{sha256(BASE)}")}))
+        return path
+
+    right, wrong = put("right.tar", digest), put("wrong.tar", f"sha512:{'0' * 128}")
+    assert run("verify", right, "-f", "json").json["findings"] == []
+    assert codes(run("verify", wrong, "-f", "json")) == {"V001"}
+    assert codes(verify_stream(wrong.read_bytes())) == {"V015"}
+
+
 # -- damage ----------------------------------------------------------------------------------------
 
 

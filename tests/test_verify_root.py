@@ -55,7 +55,12 @@ def rename(root: Root, old: str, new: str) -> None:
     root[new] = replace(root.pop(old), name=new)
 
 
+def call_by_sha512(root: Root) -> None:
+    rename(root, CONFIG, f"image/overlay2/imagedb/content/sha512/{'0' * 128}")
+
+
 WRONG: dict[str, tuple[Callable[[Root], object], list[str], str]] = {
+    "a configuration that is called by another sha512": (call_by_sha512, ["V001"], "sha512"),
     "one byte, same size and time": (put(f"{BELOW}/srv/keep", b"keeq" + b"keep" * 99), ["V003", "V101"], "srv/keep"),
     "a longer file": (put(f"{BELOW}/etc/passwd", b"root:x:0:0\nevil::0:0"), ["V101"], "etc/passwd"),
     "a cut file": (put(f"{BELOW}/etc/passwd", b"root"), ["V101"], "etc/passwd"),

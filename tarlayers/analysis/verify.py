@@ -7,23 +7,22 @@ wrong but moves no engine is a warning; errors alone make the answer no.
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import NamedTuple
 
+from tarlayers.analysis.verify_blobs import ReadBlob, read_blob
 from tarlayers.analysis.verify_documents import find_document_faults
-from tarlayers.digest import Digest, name_algorithm
-from tarlayers.errors import MalformedInput, PassedOver, ReadFailed, TarlayersError, naming
+from tarlayers.digest import Digest
+from tarlayers.errors import MalformedInput, TarlayersError, naming
 from tarlayers.finding import Checked, CheckedBlob, Finding, VerifyReport, make_finding, sort_findings
 from tarlayers.formats.document_fields import MANIFEST
 from tarlayers.formats.json_fields import parse_fields
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
-from tarlayers.layer import LayerScan
 from tarlayers.reference import is_same_platform
 from tarlayers.sources.layout import BlobClaim, OtherRecord
-from tarlayers.stores.store import WHOLE, OnRead, Store
+from tarlayers.stores.store import WHOLE, OnRead
 from tarlayers.threads import count_cores, run_threads
 from tarlayers.toc import check_toc
 
@@ -53,14 +52,6 @@ def verify_archive(archive: ImageArchive, *, workers: int | None = None, on_read
         return _Verifying(archive).run(workers or count_cores(), on_read)
 
 
-class _Computed(NamedTuple):
-    """What one blob turned out to be."""
-
-    digest: Digest | None
-    layer: LayerScan | None
-    error: TarlayersError | None
-
-
 class _Verifying:
     """The state of verifying one archive."""
 
@@ -72,7 +63,7 @@ class _Verifying:
         self._layers = dict.fromkeys(self._store.resolve(layer.blob or WHOLE) for layer in readable)
         named = [self._store.resolve(claim.blob) for claim in archive.layout.claims if claim.blob is not None]
         self._blobs = dict.fromkeys([*named, *self._layers])
-        self._computed: dict[str, _Computed] = {}
+        self._computed: dict[str, ReadBlob] = {}
         self._findings: list[Finding] = []
         self._wrong: set[str] = set()
 
@@ -80,8 +71,11 @@ class _Verifying:
         sizes = self._store.sizes
         todo = sorted(self._blobs, key=lambda name: (-sizes.get(name, 0), name))
 
+        algorithms = self._list_algorithms()
+
         def compute(name: str) -> None:
-            self._computed[name] = _compute(self._store, name, layer=name in self._layers, on_read=on_read)
+            of = algorithms.get(name, ())
+            self._computed[name] = read_blob(self._store, name, of, layer=name in self._layers, on_read=on_read)
 
         run_threads(compute, todo, workers=workers)
         for fault in find_document_faults(self._archive, self._layers, self._blobs):
@@ -98,6 +92,14 @@ class _Verifying:
         findings = sort_findings(self._findings)
         checked = Checked(len(todo), len(self._layers), sum(self._stored_size(name) for name in todo))
         return VerifyReport(checked, findings, tuple(self._list_blobs(todo)))
+
+    def _list_algorithms(self) -> Mapping[str, Collection[str]]:
+        """Give the algorithms of all digests that are claimed of each blob."""
+        found: dict[str, dict[str, None]] = {}
+        for claim in self._archive.layout.claims:
+            if claim.blob is not None and claim.digest is not None:
+                found.setdefault(self._store.resolve(claim.blob), {})[claim.digest.algorithm] = None
+        return found
 
     def _list_blobs(self, names: Iterable[str]) -> Iterator[CheckedBlob]:
         users = dict(self._users)
@@ -162,15 +164,16 @@ class _Verifying:
 
     def _check_digest(self, blob: str, claimed: Digest, claims: list[BlobClaim]) -> None:
         place = self._user(blob, claims[0].place)
-        computed = self._computed[blob]
-        if name_algorithm(blob) != claimed.algorithm:
-            message = f"the {claimed.algorithm} digest is not recomputed: the blob is not called by it"
-            self._add("V015", place, claimed, None, message, blob)
-        elif computed.digest is not None and computed.digest != claimed:
+        found = self._computed[blob]
+        computed = found.digests.get(claimed.algorithm)
+        if computed is not None and computed != claimed:
             message = f"the bytes have another digest than {_join_claimants(claims)}"
-            self._add("V001", place, claimed, computed.digest, message, blob)
-        elif computed.digest is None and blob not in self._layers:
-            self._add("V005", place, claimed, None, f"cannot be read: {_describe(computed.error, blob)}", blob)
+            self._add("V001", place, claimed, computed, message, blob)
+        elif computed is None and found.digests:
+            message = f"the {claimed.algorithm} digest was not computed while the bytes were there"
+            self._add("V015", place, claimed, None, message, blob)
+        elif computed is None and blob not in self._layers:
+            self._add("V005", place, claimed, None, f"cannot be read: {_describe(found.error, blob)}", blob)
 
     def _check_size(self, blob: str, claimed: object, claims: list[BlobClaim]) -> None:
         size = self._store.sizes[blob]
@@ -308,27 +311,6 @@ class _Verifying:
         if index is not None and index.trailing:
             message = f"{index.trailing} bytes follow the end of the layer; no engine shows them, some refuse them"
             self._add("V012", self._user(name), None, index.trailing, message, name)
-
-
-def _compute(store: Store, name: str, *, layer: bool, on_read: OnRead | None) -> _Computed:
-    """Read one blob, once."""
-    try:
-        if layer:
-            scan = store.scan(name, on_read)
-            return _Computed(scan.digest, scan, None)
-        return _Computed(store.digest(name), None, None)
-    except (PassedOver, ReadFailed):
-        raise  # which tells nothing of the blob
-    except TarlayersError as error:
-        return _Computed(_digest_anyway(store, name) if layer else None, None, error)
-
-
-def _digest_anyway(store: Store, name: str) -> Digest | None:
-    """Of a layer that could not be read to its end, the digest still tells whether it is the right blob."""
-    try:
-        return store.digest(name)
-    except TarlayersError:
-        return None
 
 
 def _own_media_type(document: bytes | None) -> str | None:

@@ -78,11 +78,10 @@ class _Verifying:
             if data is None:
                 yield make_finding("V106", claim.place, claim.digest, None, f"a {claim.role} that the root lacks")
                 continue
-            if claim.digest is not None and claim.digest.algorithm == "sha256" and claim.digest != Digest.of(data):
-                computed = Digest.of(data)
-                yield make_finding(
-                    "V001", claim.place, claim.digest, computed, "the document has another digest than its name"
-                )
+            computed = Digest.of(data, claim.digest.algorithm) if claim.digest is not None else None
+            if computed != claim.digest:
+                message = "the document has another digest than its name"
+                yield make_finding("V001", claim.place, claim.digest, computed, message)
             if claim.size is not None and claim.size != len(data):
                 yield make_finding("V002", claim.place, claim.size, len(data), "the document has another size")
 
@@ -178,15 +177,17 @@ class _LayerCheck:
 
     def _check_contents(self) -> None:
         """Put the tar together, each file's checksum on the way; what is wrong with a file leaves no tar."""
-        hasher: hashlib._Hash | None = hashlib.sha256()
+        claimed = self._layer.claimed_diff_id
+        algorithm = claimed.algorithm if claimed is not None else "sha256"
+        hasher: hashlib._Hash | None = hashlib.new(algorithm)
         for piece in self._store.pieces(self._layer.name):
             whole = self._check_content(piece, hasher)
             if not whole:
                 hasher = None
-        claimed = self._layer.claimed_diff_id
-        if hasher is not None and claimed is not None and claimed != Digest("sha256", hasher.hexdigest()):
+        computed = Digest(algorithm, hasher.hexdigest()) if hasher is not None else None
+        if computed is not None and claimed is not None and claimed != computed:
             message = "put together from its headers and files, the layer has another digest than its diff ID"
-            self._add("V003", self._place, claimed, f"sha256:{hasher.hexdigest()}", message)
+            self._add("V003", self._place, claimed, computed, message)
 
     def _check_content(self, piece: Piece, hasher: hashlib._Hash | None) -> bool:
         """Hash one member; False when its content is not there to be hashed."""

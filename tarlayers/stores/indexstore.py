@@ -94,14 +94,15 @@ class IndexStore:
         entries = self.index(name, Demand(contents=True)).entries
         return {entry.offset: entry.sha256 for entry in entries if entry.sha256 and entry.offset in offsets}
 
-    def digest(self, name: str) -> Digest:
+    def digest(self, name: str, algorithm: str | None = None) -> Digest:
         """Hash a document, which is here; of other blobs give the digest computed when the index was made."""
         if name in self.documents:
-            return Digest.of(self.documents[name], name_algorithm(name))
+            return Digest.of(self.documents[name], algorithm or name_algorithm(name))
         name = self.resolve(name)
-        if name not in self._index.digests:
+        digest = self._index.digests.get(name)
+        if digest is None or algorithm not in (None, digest.algorithm):
             raise ContentAbsent("not in the index", place=name)
-        return self._index.digests[name]
+        return digest
 
     def open(self, name: str) -> Iterator[bytes]:
         """Yield a document; refuse anything else."""

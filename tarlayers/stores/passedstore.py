@@ -51,7 +51,7 @@ class PassedStore:
         self.duplicates: dict[str, int] = {}
         self.end_mark = True
         self.scans: dict[str, LayerScan | TarlayersError] = {}
-        self.digests: dict[str, Digest] = {}
+        self.digests: dict[str, tuple[Digest, ...]] = {}
         self.compressions: dict[str, str] = {}
 
     def resolve(self, name: str) -> str:
@@ -118,12 +118,13 @@ class PassedStore:
         entries = self.index(name, Demand(contents=True)).entries
         return {entry.offset: entry.sha256 for entry in entries if entry.sha256 and entry.offset in offsets}
 
-    def digest(self, name: str) -> Digest:
+    def digest(self, name: str, algorithm: str | None = None) -> Digest:
         """Give the digest computed in passing."""
-        if name not in self.digests:
-            self._refuse_deep(name)
-            raise ContentAbsent(_NOT_HASHED, place=name)
-        return self.digests[name]
+        for digest in self.digests.get(name, ()):
+            if algorithm in (None, digest.algorithm):
+                return digest
+        self._refuse_deep(name)
+        raise ContentAbsent(_NOT_HASHED, place=name)
 
     def _refuse_deep(self, name: str) -> None:
         """Layers of image archives are never deep, and a file system's files mostly are."""
@@ -239,8 +240,12 @@ class _Pass:
 
     def _take_file(self, name: str, size: int, content: Iterator[bytes]) -> Digest | None:
         """Keep a document, index or scan a layer, and hash what may be either."""
-        meter = Meter(hashed=self._hashed or self._contents, algorithm="sha256" if self._bare else name_algorithm(name))
+        hashed = self._hashed or self._contents
+        meter = Meter(hashed=hashed, algorithm="sha256" if self._bare else name_algorithm(name))
         stream = meter.watch(content)
+        # What links to a member may call it by another digest than its own name does.
+        beside = Meter(hashed=hashed and meter.algorithm != "sha256")
+        stream = beside.watch(stream) if meter.algorithm != "sha256" else stream
         head = b""
         while len(head) < tar.BLOCK and (chunk := next(stream, b"")):
             head += chunk
@@ -254,7 +259,7 @@ class _Pass:
             pass
         digest = meter.digest()
         if digest is not None:
-            self._store.digests[name] = digest
+            self._store.digests[name] = (digest, *filter(None, (beside.digest(),)))
         return digest
 
     def _finish(self, whole: LayerIndex) -> PassedStore:
@@ -274,7 +279,7 @@ class _Pass:
         store.duplicates = {name.removeprefix(top): count for name, count in self._members.duplicates.items()}
         store.scans[WHOLE] = whole
         if whole.digest is not None:
-            store.digests[WHOLE] = whole.digest
+            store.digests[WHOLE] = (whole.digest,)
         return store
 
     def _tables(self) -> list[dict[str, Any]]:

@@ -92,10 +92,10 @@ class RootStore:
         hashed = (self._hash(name, entry) for entry in entries if entry.offset in offsets)
         return {entry.offset: entry.sha256 for entry in hashed if entry.sha256 is not None}
 
-    def digest(self, name: str) -> Digest:
+    def digest(self, name: str, algorithm: str | None = None) -> Digest:
         """Hash a document; of a layer only the unpacked files are stored, which have no digest."""
         if name in self.documents:
-            return Digest.of(self.documents[name])
+            return Digest.of(self.documents[name], algorithm or "sha256")
         raise ContentAbsent("stored unpacked: there is no blob to hash", place=name)
 
     def open(self, name: str) -> Iterator[bytes]:

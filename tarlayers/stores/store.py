@@ -101,9 +101,9 @@ class Store(Protocol):
     def hash_files(self, name: str, offsets: AbstractSet[int]) -> Mapping[int, bytes]:
         """Give the sha256 of a layer's files by the offsets of their headers, which `index` gave."""
 
-    def digest(self, name: str) -> Digest:
-        """Compute (or give the computed) digest of a blob as stored: sha512 for one that is called by such a
-        digest, else sha256.
+    def digest(self, name: str, algorithm: str | None = None) -> Digest:
+        """Compute (or give the computed) digest of a blob as stored. Where no algorithm is asked for that is sha512 for
+        one that is called by such a digest, else sha256. ContentAbsent where it was not computed while that could be.
         """
 
     def open(self, name: str) -> Iterator[bytes]:
@@ -131,7 +131,7 @@ class SeekStore:
         self.limits = limits
         self.called = archive.path
         self._indexes: dict[str, LayerIndex] = {}
-        self._digests: dict[str, Digest] = {}
+        self._digests: dict[tuple[str, str], Digest] = {}
         self._lock = Lock()
         self._caches = tar.HeaderCaches()
         self.sizes = archive.sizes
@@ -175,7 +175,7 @@ class SeekStore:
         with self._lock:
             self._indexes[name] = index
             if index.digest is not None:
-                self._digests[name] = index.digest
+                self._digests[name, index.digest.algorithm] = index.digest
         return index
 
     def find_outline(self, name: str, on_read: OnRead | None = None) -> Outline | None:  # noqa: ARG002 # nothing is kept
@@ -264,17 +264,18 @@ class SeekStore:
             found.update(hash_contents(walker, left))
         return found
 
-    def digest(self, name: str) -> Digest:
+    def digest(self, name: str, algorithm: str | None = None) -> Digest:
         """Hash the blob, unless an index already did."""
         name = self.resolve(name)
-        if name not in self._digests:
-            meter = Meter(algorithm=name_algorithm(name))
+        algorithm = algorithm or name_algorithm(name)
+        if (name, algorithm) not in self._digests:
+            meter = Meter(algorithm=algorithm)
             for _ in meter.watch(self._blob(name).chunks()):
                 pass
             digest = meter.digest()
             if digest is not None:
-                self._digests[name] = digest
-        return self._digests[name]
+                self._digests[name, algorithm] = digest
+        return self._digests[name, algorithm]
 
     def open(self, name: str) -> Iterator[bytes]:
         """Read the blob from the front."""
