@@ -91,8 +91,8 @@ class Layer:
 
     @property
     def source(self) -> tuple[int, str | None]:
-        """Which bytes it is read from: the same for layers that are one blob of one open archive."""
-        return id(self._store), self.blob
+        """Which bytes it is read from: the same for layers that are one blob of one open archive, or links to it."""
+        return id(self._store), self._store.resolve(self.blob) if self.blob is not None else None
 
     @property
     def chunked_format(self) -> str | None:

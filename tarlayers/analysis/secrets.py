@@ -56,16 +56,16 @@ def find_secrets(
     for file in files:
         if file.entry.size and file.entry.type == "file":
             by_layer.setdefault(file.layer, array("q")).append(file.entry.offset)
-    searched: dict[str | None, Mapping[int, list[Match]]] = {}
+    sources = [layer.source for layer in image.layers]
+    searched: dict[object, Mapping[int, list[Match]]] = {}
     for index in sorted(by_layer):
-        layer = image.layers[index]
-        if layer.blob not in searched:
-            same = (offsets for i, offsets in by_layer.items() if image.layers[i].blob == layer.blob)
-            searched[layer.blob] = search_layer(layer, frozenset().union(*same), on_read)
+        if sources[index] not in searched:
+            same = (offsets for i, offsets in by_layer.items() if sources[i] == sources[index])
+            searched[sources[index]] = search_layer(image.layers[index], frozenset().union(*same), on_read)
     found: list[Secret] = []
     for file in files:
         if file.entry.size and file.entry.type == "file":
-            matches = searched[image.layers[file.layer].blob].get(file.entry.offset, ())
+            matches = searched[sources[file.layer]].get(file.entry.offset, ())
             found += (_in_file(file, match) for match in matches)
     found.sort(key=lambda secret: (path_key(secret.path or ""), secret.layer, secret.offset, secret.rule))
     return (*found, *search_configuration(image))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from tarlayers.analysis.policy.exceptions import Exceptions, fits_value
 from tarlayers.analysis.policy.verdict import Hit, Outcome
 from tarlayers.formats.policy import Rule
 
+_NUMBER = re.compile(r"([+-]?)0*([0-9]*)(?<=[0-9])")
 _ABSENT = Outcome(skipped="the input has no configuration")
 
 
@@ -31,9 +33,12 @@ def judge_user(rule: Rule, evidence: Evidence, exceptions: Exceptions) -> Outcom
 
 
 def _plain_user(text: str) -> str:
+    """Spell a user in one way: engines read a number as Go's strconv.Atoi does, which takes a sign."""
     name = text.partition(":")[0].strip()
-    if name.isascii() and name.isdigit():
-        name = name.lstrip("0")
+    number = _NUMBER.fullmatch(name)
+    if number:
+        sign, digits = number.groups()
+        name = f"{sign}{digits}" if digits and sign == "-" else digits
     return name or "root"
 
 

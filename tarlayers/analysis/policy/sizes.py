@@ -45,13 +45,18 @@ def _counted_layers(evidence: Evidence, exceptions: Exceptions) -> list[Layer]:
 
 def judge_stored_size(rule: Rule, evidence: Evidence, exceptions: Exceptions) -> Outcome:
     """Layers as they are stored, which is what is pushed and pulled; one that is there twice counts once."""
-    distinct = {layer.blob or layer.index: layer for layer in reversed(_counted_layers(evidence, exceptions))}
+    distinct = {_stored_once(layer): layer for layer in reversed(_counted_layers(evidence, exceptions))}
     for layer in distinct.values():
         if layer.size is None:
             layer.require_readable()
     shares = [Share(evidence.name_layer(layer), layer.size or 0, layer.index) for layer in distinct.values()]
     total = sum(share.bytes for share in shares)
     return Outcome(total, total > _limit(rule), shares=_largest(shares))
+
+
+def _stored_once(layer: Layer) -> object:
+    """Give what is the same for layers that are stored once: whatever else they are called by, their bytes."""
+    return layer.source if layer.blob is not None else layer.claimed_digest or layer.index
 
 
 def judge_layer_count(rule: Rule, evidence: Evidence, exceptions: Exceptions) -> Outcome:
