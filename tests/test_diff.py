@@ -488,6 +488,19 @@ def test_config(case: str) -> None:
     assert {change.key: (change.old, change.new) for change in found} == expected
 
 
+def test_a_key_of_the_document_is_none_of_the_run_time_part() -> None:
+    inside, outside = opened(build.image(run={"User": "root"})), opened(build.image(User="root"))
+    found = [tuple(change) for change in diff_images(outside, inside).config]
+    assert found == [("User", "root", None), ("config.User", None, "root")]
+    assert diff_images(outside, outside).config == ()
+
+
+@pytest.mark.parametrize(("one", "other"), [(True, 1), (0, "0"), ([1], [True]), ({"a": 1.0}, {"a": True})])
+def test_values_of_different_kinds_differ(one: Any, other: Any) -> None:
+    images = [opened(build.image(x=value)) for value in (one, other)]
+    assert [change.key for change in diff_images(*images).config] == ["x"]
+
+
 def test_the_document_around_the_run_time_part_counts_too() -> None:
     old = build.image(author="a", docker_version="1", variant="v7", container_config={"Cmd": []}, created="2020")
     new = build.image(author="b", docker_version="2", x={"y": 1}, platform="linux/arm64", created="2021")
@@ -685,7 +698,7 @@ def test_exit_code(diff: Command, ends: tuple[Path, Path]) -> None:
     assert diff(*ends, "--exit-code").code == 1
     assert diff(*ends, "--exit-code", "--only", "files", "/data").code == 0
     assert diff(ends[0], ends[0], "--exit-code").code == 0
-    assert diff(ends[0], ends[0]).out == "identical: files config history layers (all 2 layers in common)\n"
+    assert diff(ends[0], ends[0]).out == "identical: files config history layers (all 2 layers in common by diff ID)\n"
 
 
 def test_the_same_files_from_other_layers_are_identical_and_say_so(diff: Command, tmp_path: Path) -> None:
@@ -694,7 +707,7 @@ def test_the_same_files_from_other_layers_are_identical_and_say_so(diff: Command
     done = diff(tmp_path / "a", tmp_path / "b", "--exit-code")
     assert (done.code, done.out) == (
         0,
-        "identical: files config history layers (1 layers in common, 0 and 1 layers that are not)\n",
+        "identical: files config history layers (1 layers in common by diff ID, 0 and 1 layers that are not)\n",
     )
     assert diff(tmp_path / "a", tmp_path / "b", "--exit-code", "--only", "layers").code == 1
 

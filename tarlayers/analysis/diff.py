@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from tarlayers.analysis.alignment import Alignment
 from tarlayers.analysis.filediff import FileChange, PathFilter, Summary, diff_files, summarize
 from tarlayers.digest import Digest
-from tarlayers.formats.config_keys import flatten_config
+from tarlayers.formats.config_keys import flatten_config, is_same_value, name_keys
 from tarlayers.formats.documents import Config
 from tarlayers.formats.whiteout import clean_path
 from tarlayers.image import HistoryRow, Image, Layer
@@ -133,9 +133,9 @@ def _share_layers(pair: ImagePair) -> LayerShare:
 def diff_configs(old: Config | None, new: Config | None) -> Iterator[ConfigChange]:
     """Yield the keys whose values differ, sorted: environment, labels, ports and volumes one by one."""
     a, b = flatten_config(old), flatten_config(new)
-    for key in sorted(a.keys() | b.keys()):
-        if key not in a or key not in b or a[key] != b[key]:
-            yield ConfigChange(key, a.get(key), b.get(key))
+    for path, name in name_keys(a.keys() | b.keys()).items():
+        if path not in a or path not in b or not is_same_value(a[path], b[path]):
+            yield ConfigChange(name, a.get(path), b.get(path))
 
 
 def diff_histories(old: Sequence[HistoryRow], new: Sequence[HistoryRow]) -> Iterator[HistoryChange]:

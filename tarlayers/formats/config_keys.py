@@ -6,8 +6,10 @@ key of the document and of its run-time part (`config`) is one as a whole, also 
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tarlayers.formats.document_fields import CONFIG
@@ -27,16 +29,22 @@ _PARENT_IMAGE = "Image"
 _CONTAINER_NAME = re.compile(r"[0-9a-f]{12}")
 
 
-def flatten_config(config: Config | None) -> dict[str, Any]:
-    """Give every key that says something of the image; null, an empty value and false are as if absent.
+KeyPath = tuple[str, ...]
+"""Where a key stands: `("os",)`, `("config", "User")`, `("config", "Env", "PATH")`."""
+_RUNTIME = "config"
+
+
+def flatten_config(config: Config | None) -> dict[KeyPath, Any]:
+    """Give every key that says something of the image, by where it stands; null, an empty value and false are as if
+    absent.
 
     An empty variable or label is there, with the empty string. Of a variable that is set twice the last counts.
     """
     if config is None:
         return {}
     document = parse_fields(config.raw, "configuration", CONFIG)
-    flat: dict[str, Any] = {
-        key: value
+    flat: dict[KeyPath, Any] = {
+        (key,): value
         for key, value in document.items()
         if key not in _BUILD and not key.startswith(_BUILD_PREFIX) and _says_something(value)
     }
@@ -46,16 +54,30 @@ def flatten_config(config: Config | None) -> dict[str, Any]:
     return flat
 
 
-def _flatten(key: str, value: object) -> Iterator[tuple[str, object]]:
+def name_keys(paths: Iterable[KeyPath]) -> dict[KeyPath, str]:
+    """Name keys by themselves: `os`, `User`, `Env.PATH`. Those of the run-time part, and of the document, whose names
+    would be one are told apart (`config.User`). The names come in their order.
+    """
+    named = sorted((".".join(path[path[0] == _RUNTIME :]), path) for path in paths)
+    count = Counter(name for name, _ in named)
+    return {path: name if count[name] == 1 else ".".join(path) for name, path in named}
+
+
+def is_same_value(one: object, other: object) -> bool:
+    """Say whether two JSON values are one; `true` is not 1."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _flatten(key: str, value: object) -> Iterator[tuple[KeyPath, object]]:
     if key == "Env" and isinstance(value, list):
         for item in value:
             name, _, content = str(item).partition("=")
-            yield f"Env.{name}", content
+            yield (_RUNTIME, key, name), content
     elif isinstance(value, Mapping):
         for inner, content in value.items():
-            yield f"{key}.{inner}", content
+            yield (_RUNTIME, key, inner), content
     elif _says_something(value):
-        yield key, value
+        yield (_RUNTIME, key), value
 
 
 def _says_something(value: object) -> bool:

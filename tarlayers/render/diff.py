@@ -128,9 +128,9 @@ def identical_line(diff: ImageDiff) -> str:
     """Say that nothing differs, and in what."""
     layers = diff.layers
     if not layers.old and not layers.new:
-        return f"identical: {' '.join(diff.sections)} (all {layers.common} layers in common)"
+        return f"identical: {' '.join(diff.sections)} (all {layers.common} layers in common by diff ID)"
     above = f"{len(layers.old)} and {len(layers.new)} layers that are not"
-    return f"identical: {' '.join(diff.sections)} ({layers.common} layers in common, {above})"
+    return f"identical: {' '.join(diff.sections)} ({layers.common} layers in common by diff ID, {above})"
 
 
 def summary_line(summary: Summary) -> str:
