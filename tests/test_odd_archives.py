@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.build import OCI, Files, Link, compact, descriptor, docker_25, image, pack, sha256
+from tests.build import OCI, Files, Link, compact, descriptor, docker_20, docker_25, image, pack, sha256
 from tests.oci_flavours import INDEX, nested, oci_layout
 from tests.run import run
 from tests.test_flavours import AGAIN, BASE, app, every_answer
@@ -85,13 +85,23 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
         {"manifest.json": b"[]"},
         {"kind": "docker-archive", "names": [], "ls": (2, "holds no image")},
     ),
+    "manifest.json null beside layers": (
+        {**docker_20([image(BASE), image(AGAIN)]), "manifest.json": b"null"},
+        {"kind": "docker-archive", "names": [], "ls": (2, "holds no image")},
+    ),
     "fewer Layers than diff IDs": (
         docker(Layers=["0.tar"]),
         {"layers": [1], "ls": ["/bin", "/etc", "/usr"], "verify": ["V004", "V009"]},
     ),
     "Layers spelled as paths": (docker(Layers=["./0.tar", "//1.tar"], Config="./c.json"), {"ls": LISTED}),
-    "no diff IDs": (docker(config=config_of(PLAIN, rootfs=...)), {"layers": [2], "ls": LISTED}),
-    "diff_ids null": (docker(config=config_of(PLAIN, rootfs={"diff_ids": None})), {"layers": [2], "ls": LISTED}),
+    "no diff IDs": (
+        docker(config=config_of(PLAIN, rootfs=...)),
+        {"layers": [2], "ls": LISTED, "verify": ["V016"]},
+    ),
+    "diff_ids null": (
+        docker(config=config_of(PLAIN, rootfs={"diff_ids": None})),
+        {"layers": [2], "ls": LISTED, "verify": ["V016"]},
+    ),
     "no history": (docker(config=config_of(PLAIN, history=...)), {"history": [], "ls": LISTED}),
     "history null": (docker(config=config_of(PLAIN, history=None)), {"history": [], "ls": LISTED}),
     "short history": (
@@ -102,7 +112,10 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
         docker(config=config_of(PLAIN, history=[{"created_by": word} for word in "abc"])),
         {"history": [None, None, None], "ls": LISTED, "verify": ["V009"]},
     ),
-    "configuration of nothing": (docker(config={}), {"platform": None, "history": [], "ls": LISTED}),
+    "configuration of nothing": (
+        docker(config={}),
+        {"platform": None, "history": [], "ls": LISTED, "verify": ["V016"]},
+    ),
     # Go's decoder, and with it every engine, takes these three.
     "configuration with text that is not UTF-8": (docker(config=with_title(b"caf\xe9")), {"ls": LISTED}),
     "configuration with half of a surrogate pair": (docker(config=with_title(b"\\ud83d")), {"ls": LISTED}),

@@ -275,7 +275,7 @@ class _Verifying:
         if image.config is None:
             return
         diff_ids = image.config.diff_ids
-        if diff_ids is None and count and image.manifest_digest is not None:
+        if diff_ids is None and count and image.image_id is not None:  # in version 1.0 there are none
             self._add("V016", image.name, None, count, f"{count} layers, but the configuration has no diff IDs")
         elif diff_ids is not None and len(diff_ids) != count:
             message = f"{count} layers, but the configuration has {len(diff_ids)} diff IDs"

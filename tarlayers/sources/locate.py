@@ -105,4 +105,6 @@ def _manifest_json(found: Inventory) -> object:
 
 
 def _looks_like_archive(found: Inventory) -> bool:
-    return LAYOUT_FILE in found.documents or "repositories" in found.documents or len(found.sizes) < _FEW
+    if LAYOUT_FILE in found.documents or "repositories" in found.documents or len(found.sizes) < _FEW:
+        return True
+    return has_v1_images(found)  # docker writes them beside a manifest.json too
