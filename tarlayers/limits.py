@@ -54,7 +54,8 @@ class Limits(NamedTuple):
     # megabytes.
     implied_bytes: int = 1 << 28
     # Steps that a merge takes beyond one look at each entry: components of symlinks followed, lower layers searched for
-    # a directory, paths looked through for an opaque marker. Real images take a few million; here it is a minute.
+    # a directory, paths looked through for an opaque marker, every fourth component of a path that is not there. Real
+    # images take a few million; here it is a minute.
     merge_steps: int = 1 << 26
     # Headers and extensions of one tar entry when they are kept, bytes: three extensions and a long sparse map.
     segment_bytes: int = 8 << 20

@@ -26,6 +26,7 @@ from tests.build import (
     directory,
     docker_20,
     file,
+    hardlink,
     image,
     layer,
     oci,
@@ -119,6 +120,13 @@ AT_THE_BOUND: dict[str, tuple[Callable[[Limits], object], dict[str, int]]] = {
     # /d is found in the next layer; /d/e is looked for in both, and not in the one that has nothing of /d.
     "lower layers searched": (
         merged(layer(), layer(directory("d")), layer(directory("d")), layer(file("d/e/x"))), {"merge_steps": 3}
+    ),
+    # Four components that are not there cost a step as well: here of the paths of 1 to 11, by the parent, and below.
+    "a deep name over a lower layer": (
+        merged(layer(directory("d")), layer(file("d/" * 11 + "x"))), {"merge_steps": 11 + 2 * 1 + 4 * 1 + 4 * 2}
+    ),
+    "components of a hard link's target": (
+        merged(layer(), layer(hardlink("l", "d/" * 81 + "x"))), {"merge_steps": 2 * 20}
     ),
     "headers that are kept": (
         lambda limits: list(disassemble([layer(file("x", pax={"comment": "c" * 500}))], limits)),

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from tarlayers import index_layer, merge_layers
+from tarlayers.errors import Refused
+from tarlayers.merging.rootpath import find_root_path
+from tarlayers.merging.tree import Directory, Node, Tree, implied_directory
 from tarlayers.rootfs import RootFS
 from tests.build import Member, directory, file, hardlink, layer, symlink
 
@@ -109,3 +112,41 @@ def test_a_target_outside_of_the_root_is_not_looked_at() -> None:
 def test_what_a_container_opens() -> None:
     members = [*DIRECTORIES, symlink("s", "x/y"), symlink("l", "s/../q"), file("x/q", b"1"), file("q/other")]
     assert merge(members).resolve("/l") == "/x/q"
+
+
+class _Asked(dict[str, Directory]):
+    """Directories of a tree; `letters` adds up the paths that are looked for."""
+
+    letters = 0
+
+    def __contains__(self, path: object) -> bool:
+        self.letters += len(str(path))
+        return super().__contains__(path)
+
+    def get(self, path: str, _: object = None) -> Directory | None:  # type: ignore[override] # for Tree alone
+        self.letters += len(path)
+        return super().get(path)
+
+
+def look_up(known: int, absent: int, *, last: str = "x") -> int:
+    """Look for a path of so many directories that are there and so many that are not; give what is looked through."""
+    tree = Tree()
+    for count in range(1, known + 1):
+        tree.put("/d" * count, Node(implied_directory("/d" * count), 0))
+    asked = tree.dirs = _Asked(tree.dirs)
+    path = "/d" * known + "/no" * absent + f"/{last}"
+    assert find_root_path(tree, path) == path
+    assert tree.resolve(path) == path
+    return asked.letters
+
+
+@pytest.mark.parametrize(("known", "absent"), [(0, 1), (1, 0), (1, 1)])
+def test_a_long_path_is_looked_up_in_linear_time(known: int, absent: int) -> None:
+    small, large = (look_up(known * count, absent * count) for count in (400, 800))
+    assert large < 2.6 * small
+
+
+def test_a_component_that_is_too_long_is_refused_where_nothing_is() -> None:
+    for known, absent in ((0, 9), (9, 0), (9, 9)):
+        with pytest.raises(Refused, match="255 bytes"):
+            look_up(known, absent, last="n" * 256)

@@ -18,7 +18,7 @@ from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import clean_path, is_too_long
 from tarlayers.linux import MAX_SYMLINKS
-from tarlayers.merging.tree import MAX_LINKS, PAGE, Tree
+from tarlayers.merging.tree import COMPONENTS, MAX_LINKS, PAGE, Tree
 
 
 def name_of(entry: Entry) -> str:
@@ -34,11 +34,12 @@ def find_root_path(tree: Tree, name: str) -> str:
     Refused: more than 255 links, a component that is too long, and one below what is no directory.
     """
     path = clean_path(name)
-    plain = ".." not in name
-    if plain and path in tree.dirs:
-        return path
-    if plain and not _meets_link(tree, path):
-        return path
+    if ".." not in name:
+        if path in tree.dirs:
+            return path
+        tree.effort.spend(path.count("/") // COMPONENTS)
+        if not _meets_link(tree, path):
+            return path
     return _RootPath(tree).follow(name)
 
 
@@ -52,20 +53,18 @@ def find_link_target(tree: Tree, link: str) -> str:
 
 
 def _meets_link(tree: Tree, path: str) -> bool:
-    """Say whether a component of a path is a symlink. Refused as above."""
-    at = 0
-    while at >= 0:
-        end = path.find("/", at + 1)
-        here = path if end < 0 else path[:end]
-        entry = tree.entry(here) if here else None
-        if entry is None:
-            if is_too_long(here[at + 1 :]):
-                raise Refused("name-too-long", "a component of more than 255 bytes", "N5")
-        elif entry.type == "symlink":
-            return True
-        elif end >= 0:
-            _require_directory(entry, here)
-        at = end
+    """Say whether a component of a path that is no directory is a symlink. Refused as above."""
+    at, rest = tree.split(path)
+    here = f"{at}/{rest[0]}"
+    entry = tree.entry(here)
+    if entry is None:
+        if any(map(is_too_long, rest)):
+            raise Refused("name-too-long", "a component of more than 255 bytes", "N5")
+        return False
+    if entry.type == "symlink":
+        return True
+    if len(rest) > 1:
+        _require_directory(entry, here)
     return False
 
 
@@ -90,7 +89,7 @@ class _RootPath:
     def _walk(self, name: str) -> str:
         """Go over a name once (walkLinks)."""
         parts = [part for part in name.split("/") if part]
-        self._tree.effort.spend(len(parts) // 4)  # they are split and joined again; four take the time of a look
+        self._tree.effort.spend(len(parts) // COMPONENTS)
         at = ""  # clean, as far as `text` does not say otherwise
         text = None if name.startswith("/") else ""
         for i, part in enumerate(parts):
@@ -142,7 +141,7 @@ class _RootPath:
                 at = at.rpartition("/")[0]
                 continue
             here = f"{at}/{part}"
-            self._tree.effort.spend(1)
+            self._tree.effort.spend(1 + len(here) // PAGE)
             entry = self._tree.entry(here)
             if entry is None or not rest:
                 return here, entry

@@ -6,6 +6,7 @@ before its last slash. Removing costs what is removed, nothing is ever copied wh
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
 MAX_LINKS = 255  # continuity fs/path.go: RootPath gives up beyond them
 PAGE = 4096  # bytes that are copied in about the time of one step
+COMPONENTS = 4  # of a path that are split, looked at and joined again in the time of one step
 
 
 class Refusal(NamedTuple):
@@ -174,6 +176,15 @@ class Tree:
         siblings = self.dirs.get(path.rpartition("/")[0])
         return siblings.get(path) if siblings else None
 
+    def split(self, path: str) -> tuple[str, list[str]]:
+        """Give the longest beginning of a path that is a directory, and the components behind it.
+
+        Each look takes as long as the path is, so that there are few: a directory's parents are directories.
+        """
+        parts = path.split("/")
+        known = bisect_left(range(len(parts)), True, key=lambda last: "/".join(parts[: last + 1]) not in self.dirs)
+        return "/".join(parts[:known]), parts[known:]
+
     def renamed(self) -> Iterator[tuple[str, Node]]:
         """Yield what is not where its entry says: all names of an inode but one, and what stands below symlinks. In no
         order that means anything.
@@ -229,7 +240,7 @@ class Tree:
         if path in self.dirs:
             return path
         links = 0
-        at, rest = "", path.split("/")[1:] if path else []
+        at, rest = self.split(path)
         rest.reverse()
         while rest:
             part = rest.pop()
@@ -259,8 +270,11 @@ class Tree:
                 raise Refused("not-a-directory", f"{here} is a {kind}", "W5" if kind == "whiteout" else "P6")
             if is_too_long(part):
                 raise Refused("name-too-long", "a component of more than 255 bytes", "N5")
-            if exact and not kind:
-                return "/".join((here, *reversed(rest)))
+            if not kind and (exact or ".." not in rest):
+                self.effort.spend(len(rest) // COMPONENTS)
+                if not exact and any(map(is_too_long, rest)):
+                    raise Refused("name-too-long", "a component of more than 255 bytes", "N5")
+                return "/".join((here, *(part for part in reversed(rest) if exact or part != ".")))
             at = here
         return at
 
