@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tarlayers.formats import tar
-from tarlayers.formats.whiteout import clean_slashed, role_of
-from tarlayers.limits import Limits, limit_exceeded
+from tarlayers.formats.whiteout import check_name, clean_slashed, role_of
+from tarlayers.limits import Limits
 
 _KINDS = {
     b"0": ("file", "0"),
@@ -228,16 +228,7 @@ def check_names(members: Iterable[tar.Member], limits: Limits) -> None:
     for member in members:
         name, linkname = member.name, member.linkname
         if len(name) > least or len(linkname) > most:
-            _check_name(name, linkname, member.offset, limits)
-
-
-def _check_name(name: bytes, linkname: bytes, offset: int, limits: Limits) -> None:
-    for what, text in (("name", name), ("link target", linkname)):
-        if len(text) > limits.path_bytes:
-            raise limit_exceeded(limits, "path_bytes", f"a {what} of {len(text)} bytes", offset=offset)
-    depth = name.count(b"/") + 1
-    if depth > limits.path_depth:
-        raise limit_exceeded(limits, "path_depth", f"a name of {depth} components", offset=offset)
+            check_name(name, linkname, member.offset, limits)
 
 
 def find_xattrs(pax: Mapping[bytes, bytes]) -> Mapping[str, bytes] | None:

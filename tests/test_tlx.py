@@ -209,6 +209,30 @@ def test_numbers_that_no_tar_gives(wrong: dict[str, int]) -> None:
         list(unpack_entries(indexed([entry("/a", **wrong)]), contents=False))
 
 
+@pytest.mark.parametrize(
+    ("row", "name", "bound"),
+    [
+        (entry("/a/b/c"), "path_depth", 3),
+        (entry("/a/b", type="dir", name="./a/b/"), "path_depth", 4),
+        (entry("/" + "a/" * 2999 + "a"), "path_depth", 3000),
+        (entry("/abc"), "path_bytes", 3),
+        (entry("/abc", name="./abc/"), "path_bytes", 6),
+        (entry("/c", name="a/../c"), "path_bytes", 6),
+        (entry("/é\udcff"), "path_bytes", 3),
+        (entry("/l", type="symlink", link="é" * 600), "path_bytes", 1200),
+        (entry(""), "path_bytes", 0),
+    ],
+)
+def test_names_are_as_bounded_as_those_of_a_tar(row: Entry, name: str, bound: int) -> None:
+    layer = indexed([entry("/x"), row] if bound else [row])
+    limits = DEFAULT_LIMITS._replace(**{name: bound})
+    assert len(list(unpack_entries(layer, contents=False, limits=limits))) > 0
+    if bound:
+        with pytest.raises(LimitExceeded) as raised:
+            list(unpack_entries(layer, contents=False, limits=limits._replace(**{name: bound - 1})))
+        assert raised.value.limit == name
+
+
 def test_entries_are_few_bytes() -> None:
     entries = [
         entry(f"/usr/lib/python3/site-packages/module{i // 20}/file{i}.py", size=i * 37 % 9000, offset=i * 10240)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise, repeat
+from itertools import chain, pairwise, repeat
 from typing import Any, NamedTuple, TypeVar
 
 from tarlayers.errors import LimitExceeded
 from tarlayers.formats.columns import ColumnReader, ColumnWriter, fold_sign, unfold_sign
 from tarlayers.formats.tar import BLOCK
-from tarlayers.formats.whiteout import clean_path
+from tarlayers.formats.whiteout import check_name, clean_path
+from tarlayers.limits import Limits
 
 EntryRow = tuple[Any, ...]
 """The fields of `entry.Entry`, in their order."""
@@ -41,6 +42,8 @@ _SPELLINGS: tuple[Callable[[str], str | None], ...] = (
 )
 """How the tar may give the name of a path; any other name is written out."""
 _OWN_NAME = len(_SPELLINGS)
+# Letters that a spelling has beside the path's, and bytes that a letter has at most.
+_SPELLED, _LETTER_BYTES = 3, 4
 
 
 class _Kind(NamedTuple):
@@ -154,16 +157,18 @@ def _write_xattrs(out: ColumnWriter, sets: list[tuple[tuple[str, bytes], ...]]) 
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def decode_entries(section: bytes, digests: Callable[[int], bytes] | None, most: int, room: int) -> Iterator[EntryRow]:
+def decode_entries(
+    section: bytes, digests: Callable[[int], bytes] | None, limits: Limits, room: int
+) -> Iterator[EntryRow]:
     """Give the rows of a section. `digests` gives so many digests of contents; they may be left out.
 
     Whatever the bytes are: rows of the right form, or MalformedInput with the offset in the section. Whether a tar
-    could have such rows is not checked. LimitExceeded when there are more than `most`, or they would expand to more
-    than `room` bytes.
+    could have such rows is not checked. LimitExceeded when they would expand to more than `room` bytes, or a tar may
+    not have so many, or such long names.
     """
     taken = ColumnReader(section)
     count = taken.count()
-    if count > most or count * ENTRY_COST > room:
+    if count > limits.entries or count * ENTRY_COST > room:
         raise LimitExceeded(f"{count} entries from {len(section)} bytes", limit="index_ratio", offset=taken.offset)
     kinds = _read_kinds(taken)
     numbers = taken.numbers(count)
@@ -180,8 +185,11 @@ def decode_entries(section: bytes, digests: Callable[[int], bytes] | None, most:
     times = _read_distinct(taken, column.count(_MTIME), _read_times)
     links = taken.texts(column.count(_LINK))
     xattrs = _read_distinct(taken, column.count(_XATTRS), _read_xattrs)
-    own_names = iter(taken.texts(sum(kind.spelling == _OWN_NAME for kind in column.each())))
+    own_names = taken.texts(sum(kind.spelling == _OWN_NAME for kind in column.each()))
     taken.end()
+    names = list(_spell_names(paths, column.of([kind.spelling for kind in kinds]), iter(own_names)))
+    if max(map(len, chain(paths, links, own_names)), default=0) > _few_letters(limits):
+        _check_names(zip(paths, names, column.spread(_LINK, links), offsets, strict=False), limits)
     return zip(
         paths,
         column.of([kind.type for kind in kinds]),
@@ -194,7 +202,7 @@ def decode_entries(section: bytes, digests: Callable[[int], bytes] | None, most:
         column.of([kind.rdev for kind in kinds]),
         column.spread(_XATTRS, xattrs),
         column.of([kind.role for kind in kinds]),
-        _spell_names(paths, column.of([kind.spelling for kind in kinds]), own_names),
+        names,
         offsets,
         column.of([kind.typeflag for kind in kinds]),
         column.spread(_DIGEST, _split_digests(digests(column.count(_DIGEST)) if digests else None)),
@@ -298,6 +306,22 @@ def _read_xattrs(taken: ColumnReader, count: int) -> list[Mapping[str, bytes]]:
 def _spell_names(paths: Iterable[str], spellings: Iterable[int], own: Iterator[str]) -> Iterator[str | None]:
     for path, spelling in zip(paths, spellings, strict=True):
         yield None if not spelling else next(own) if spelling == _OWN_NAME else _SPELLINGS[spelling](path)
+
+
+def _few_letters(limits: Limits) -> int:
+    """Give how many letters of a path or link target are within the bounds whatever they are."""
+    return (min(limits.path_bytes, limits.path_depth - 1) - _SPELLED) // _LETTER_BYTES
+
+
+def _check_names(told: Iterable[tuple[str, str | None, str | None, int]], limits: Limits) -> None:
+    """LimitExceeded for a path, by its name, or a link target that a tar may not have."""
+    for path, name, link, offset in told:
+        spelled = path[1:] if name is None else name
+        check_name(_encode(spelled), _encode(link or ""), offset, limits)
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _split_digests(digests: bytes | None) -> list[bytes] | None:

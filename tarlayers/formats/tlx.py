@@ -129,7 +129,7 @@ def unpack_entries(layer: IndexedLayer, *, contents: bool, limits: Limits = DEFA
             raise MalformedInput(f"{count} files with digests, but {layer.digests.plain_size} bytes of them")
         return layer.digests.expand(count * DIGEST_BYTES)
 
-    return decode_entries(layer.entries.expand(room), expand_digests if contents else None, limits.entries, room)
+    return decode_entries(layer.entries.expand(room), expand_digests if contents else None, limits, room)
 
 
 def find_room(section: Section, limits: Limits) -> int:

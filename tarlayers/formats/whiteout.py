@@ -11,6 +11,7 @@ Facts (image-spec layer.md "Whiteouts", and what containerd does, pkg/archive/ta
 
 from __future__ import annotations
 
+from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.linux import NAME_MAX, SHORT_NAME
 
 PREFIX = ".wh."
@@ -41,6 +42,16 @@ def clean_slashed(whole: str) -> str:
 def is_too_long(base: str) -> bool:
     """Say whether a component has more bytes than a file system takes."""
     return len(base) > SHORT_NAME and len(base.encode("utf-8", "surrogateescape")) > NAME_MAX
+
+
+def check_name(name: bytes, linkname: bytes, offset: int, limits: Limits) -> None:
+    """LimitExceeded for a member's name or link target that is too long, or a name of too many components."""
+    for what, text in (("name", name), ("link target", linkname)):
+        if len(text) > limits.path_bytes:
+            raise limit_exceeded(limits, "path_bytes", f"a {what} of {len(text)} bytes", offset=offset)
+    depth = name.count(b"/") + 1
+    if depth > limits.path_depth:
+        raise limit_exceeded(limits, "path_depth", f"a name of {depth} components", offset=offset)
 
 
 def role_of(base: str) -> str:
