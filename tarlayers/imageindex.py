@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from tarlayers.errors import UnsupportedInput
+from tarlayers.errors import UnsupportedInput, naming
 from tarlayers.formats.tlx import IndexedArchive, IndexedLayer, IndexFile, pack_entries, write_tlx
 from tarlayers.image import Image, Layer, load_layers
 from tarlayers.imagearchive import ImageArchive
@@ -30,7 +30,7 @@ def write_index(
 
     Every blob of theirs is read and hashed, and with `contents` every file, before the first byte comes. A layer that
     is malformed is an error; one that cannot be read (absent, foreign, encrypted) stays what it is. UnsupportedInput
-    for what has no documents to be found by, a data root.
+    for what has no documents to be found by, a data root, and for files of more bytes than an index can tell.
     """
     archive.require_whole()
     numbers = [i for i, image in enumerate(archive.images) if images is None or any(image is one for one in images)]
@@ -75,7 +75,8 @@ def _pack_layer(layer: Layer, *, contents: bool) -> IndexedLayer:
     index = layer.read(hashed=True, contents=contents)
     if index.diff_id is None:
         raise ValueError("an index that is not hashed")
-    entries, digests = pack_entries(index.entries, contents=contents)
+    with naming(layer.place):
+        entries, digests = pack_entries(index.entries, contents=contents)
     return IndexedLayer(
         diff_id=index.diff_id,
         size=index.size,

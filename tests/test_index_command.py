@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import random
+import re
 import tarfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,6 +44,7 @@ from tests.flavours import PRODUCERS
 from tests.lazy import estargz, skippable, zstd_chunked
 from tests.paths import SHARED, TESTDATA, needs_shared
 from tests.run import run
+from tests.splits import pax_sparse
 
 BASE = layer(
     directory("etc", mtime=-3.5),
@@ -393,6 +395,19 @@ def test_a_broken_archive_makes_no_index(tmp_path: Path) -> None:
         assert (done.code, done.stdout) == (3, b""), name
         assert target.read_bytes() == b"old"
         assert sorted(each.name for each in tmp_path.iterdir()) == ["bad.tar", "out.tlx"]
+
+
+def test_what_no_index_can_hold_makes_none(tmp_path: Path) -> None:
+    """Three sparse files of eight exabytes each: their names and sizes can be listed, but not by an index."""
+    files = [pax_sparse(f"s{i}", [(0, 4)], (1 << 63) - 1, b"1234", "0.1") for i in range(3)]
+    data = archive("oci-gzip", image(layer(file("a")), layer(*files)))
+    source = save(tmp_path / "a.tar", data)
+    assert run("ls", source).code == 0
+    for words, stdin in (((source,), b""), (("-",), data)):
+        done = run("index", "--no-digests", *words, "-o", tmp_path / "a.tlx", stdin=stdin)
+        assert (done.code, done.stdout) == (3, b"")
+        assert re.fullmatch(r"tarlayers: .*: layer 1 \(sha256:\w+\): files of \d+ bytes,.*\n", done.stderr)
+        assert not (tmp_path / "a.tlx").exists()
 
 
 # -- what somebody made up ---------------------------------------------------------------------------

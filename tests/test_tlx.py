@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tarlayers.digest import Digest
 from tarlayers.entry import Entry
 from tarlayers.errors import LimitExceeded, MalformedInput, TarlayersError, UnsupportedInput
+from tarlayers.formats import entrycolumns
 from tarlayers.formats.columns import ColumnReader, ColumnWriter
 from tarlayers.formats.magic import TLX_MAGIC, is_tlx
 from tarlayers.formats.tlx import (
@@ -202,7 +203,7 @@ def test_a_path_that_no_tar_gives(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"mode": 0o10000}, {"mode": -1}, {"uid": 1 << 63}, {"offset": 1 << 63}, {"offset": -1}, {"size": 1 << 60}]
+    "wrong", [{"mode": 0o10000}, {"mode": -1}, {"uid": 1 << 63}, {"offset": 1 << 63}, {"offset": -1}]
 )
 def test_numbers_that_no_tar_gives(wrong: dict[str, int]) -> None:
     with pytest.raises(MalformedInput):
@@ -231,6 +232,18 @@ def test_names_are_as_bounded_as_those_of_a_tar(row: Entry, name: str, bound: in
         with pytest.raises(LimitExceeded) as raised:
             list(unpack_entries(layer, contents=False, limits=limits._replace(**{name: bound - 1})))
         assert raised.value.limit == name
+
+
+def test_more_content_than_is_read_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    most, more = ([entry("/a", size=1 << 55), entry("/b", size=size)] for size in (1 << 55, (1 << 55) + 1))
+    check_entries(most)
+    with pytest.raises(UnsupportedInput, match=f"{(1 << 56) + 1} bytes"):
+        indexed(more)
+    monkeypatch.setattr(entrycolumns, "CONTENT_BYTES", 1 << 60)
+    written = indexed(more)
+    monkeypatch.undo()
+    with pytest.raises(MalformedInput, match=f"{(1 << 56) + 1} bytes"):
+        list(unpack_entries(written, contents=False))
 
 
 def test_entries_are_few_bytes() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise, repeat
 from typing import Any, NamedTuple, TypeVar
 
-from tarlayers.errors import LimitExceeded
+from tarlayers.errors import LimitExceeded, UnsupportedInput
 from tarlayers.formats.columns import ColumnReader, ColumnWriter, fold_sign, unfold_sign
 from tarlayers.formats.tar import BLOCK
 from tarlayers.formats.whiteout import check_name, clean_path
@@ -25,7 +25,7 @@ DIGEST_BYTES = 32
 # What fits into the 64 bits of JSON's readers, and into the sizes of tars.
 _INT64 = 1 << 63
 # Bytes of content of one layer, holes included: 128 layers of them still have a sum of 63 bits.
-_CONTENT = 1 << 56
+CONTENT_BYTES = 1 << 56
 # What an entry costs in memory beside its path, for the bound on what a few bytes may expand to.
 ENTRY_COST = 64
 
@@ -65,7 +65,12 @@ class _Kind(NamedTuple):
 
 
 def encode_entries(rows: Sequence[EntryRow], *, contents: bool) -> tuple[bytes, bytes]:
-    """Give the section of a layer's entries, and if asked the digests of its files' contents, one after the other."""
+    """Give the section of a layer's entries, and if asked the digests of its files' contents, one after the other.
+    UnsupportedInput for files of more bytes than the reader takes.
+    """
+    sizes = [row[5] for row in rows]
+    if sum(sizes) > CONTENT_BYTES:
+        raise UnsupportedInput(_too_much(sizes))
     out = ColumnWriter()
     out.number(len(rows))
     kinds: dict[_Kind, int] = {}
@@ -73,13 +78,17 @@ def encode_entries(rows: Sequence[EntryRow], *, contents: bool) -> tuple[bytes, 
     _write_kinds(out, kinds)
     out.numbers(numbers)
     _write_paths(out, [row[0] for row in rows])
-    out.numbers([row[5] for row in rows])
+    out.numbers(sizes)
     out.numbers([fold_sign(row[12] - expected) for row, expected in zip(rows, _expect_offsets(rows), strict=True)])
     _write_distinct(out, [row[6] for row in rows if row[6] is not None], _write_times)
     out.texts(row[7] for row in rows if row[7] is not None)
     _write_distinct(out, [tuple(row[9].items()) for row in rows if row[9] is not None], _write_xattrs)
     out.texts(row[11] for row in rows if row[11] is not None and _spelling(row) == _OWN_NAME)
     return out.getvalue(), b"".join(row[14] for row in rows if contents and row[14] is not None)
+
+
+def _too_much(sizes: Sequence[int]) -> str:
+    return f"files of {sum(sizes)} bytes, holes included, and an index holds {CONTENT_BYTES} of a layer"
 
 
 def _kind_of(row: EntryRow, contents: bool) -> _Kind:
@@ -177,8 +186,8 @@ def decode_entries(
     column = _Columns(kinds, numbers)
     paths = _read_paths(taken, count, room - count * ENTRY_COST)
     sizes = taken.numbers(count)
-    if sum(sizes) > _CONTENT:
-        raise taken.fail("files of more bytes than a layer can have")
+    if sum(sizes) > CONTENT_BYTES:
+        raise taken.fail(_too_much(sizes))
     offsets = _add_offsets(sizes, taken.numbers(count))
     if count and (min(offsets) < 0 or max(offsets) >= _INT64):
         raise taken.fail("an offset outside of any tar")
