@@ -49,7 +49,7 @@ class Limits(NamedTuple):
     path_bytes: int = 1 << 16
     # Components of a name. A path of PATH_MAX has no more than 2048.
     path_depth: int = 1 << 11
-    # Bytes of the names of all directories that a merge or a tar of a data root has because only their children are
+    # Bytes of the names of all directories that a merge, a score or a tar of a data root has because only children are
     # listed. A deep name costs the square of its length, as each of its parents has one. Real images have a few
     # megabytes.
     implied_bytes: int = 1 << 28

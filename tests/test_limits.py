@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tarlayers import TarlayersError, merge_layers, open_image, open_images
+from tarlayers.analysis.dive import score_image
 from tarlayers.analysis.lint.report import lint_image
 from tarlayers.cli.app import COMMANDS
 from tarlayers.errors import LimitExceeded
@@ -35,6 +36,7 @@ from tests.build import (
     pax_record,
     symlink,
     tar,
+    whiteout,
 )
 from tests.edit import bytes_of, with_layers
 from tests.lazy import estargz
@@ -314,6 +316,29 @@ def test_limits_reach_each_way_in_which_a_layer_is_linted(layers: list[bytes], l
     with pytest.raises(LimitExceeded, match=named):
         lint_image(open_image(io.BytesIO(data), limits=limits))
     lint_image(open_image(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize(
+    ("layers", "bounds"),
+    [
+        ([layer(directory("a"), file("a/b/c"))], {"implied_bytes": len("/a/b")}),
+        ([layer(file("x"), file("d/y")), layer(file("d/e/z"), whiteout("x"))], {"implied_bytes": len("/d/d/d/e")}),
+        # What a whiteout hides is added up: /d with nine files and a directory of one.
+        (
+            [layer(directory("d"), directory("d/e"), *(file(f"d/{n}") for n in range(9)), file("d/e/x")),
+             layer(whiteout("d"))],
+            {"merge_steps": 1 + 10 + 1 + 1},
+        ),
+        # Dive drops this directory, after all parents of the file were looked for.
+        ([layer(*(file(f".wh..wh..x/{'d' * 4095}/{n}/y") for n in range(5)))], {"merge_steps": 5 * 3}),
+    ],
+)  # fmt: skip
+def test_limits_reach_the_score_of_dive(layers: list[bytes], bounds: dict[str, int]) -> None:
+    data = archive("oci-gzip", image(*layers))
+    score_image(open_image(io.BytesIO(data), limits=Limits(**bounds)))
+    ((name, bound),) = bounds.items()
+    with pytest.raises(LimitExceeded, match=rf"layer {len(layers) - 1} .*limit {name}"):
+        score_image(open_image(io.BytesIO(data), limits=Limits(**{name: bound - 1})))
 
 
 def test_the_documentation_lists_every_limit() -> None:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from posixpath import normpath
 
 from tarlayers.entry import Entry
+from tarlayers.errors import naming
 from tarlayers.image import Image, load_layers
+from tarlayers.merging.tree import PAGE, Effort
 from tarlayers.rootfs import sort_paths
 
 _PREFIX = ".wh."
@@ -49,8 +51,10 @@ class _FileTree:
     def has(self, path: str) -> bool:
         return not path or path in self.dirs.get(path.rpartition("/")[0], ())
 
-    def make(self, path: str) -> dict[str, int] | None:
-        """Give what is below a path, which is made if need be; None where a name of it is one that dive drops."""
+    def make(self, path: str, effort: Effort | None = None) -> dict[str, int] | None:
+        """Give what is below a path, which is made if need be; None where a name of it is one that dive drops.
+        `effort` takes note of directories that no entry told of.
+        """
         below = self.dirs.get(path)
         if below is not None:
             return below
@@ -58,11 +62,15 @@ class _FileTree:
         while path not in self.dirs:
             missing.append(path)
             path = path.rpartition("/")[0]
+        if effort is not None:
+            effort.spend(len(missing) * len(missing[0]) // PAGE)
         for made in reversed(missing):
             above, _, name = made.rpartition("/")
             if made not in self.dirs[above]:
                 if name.startswith(_DROPPED):
                     return None
+                if effort is not None:
+                    effort.imply(made)
                 self.dirs[above][made] = 0
             below = self.dirs[made] = {}
         return below
@@ -74,13 +82,14 @@ class _FileTree:
         while todo:
             todo += (inner for inner in self.dirs.pop(todo.pop()) if inner in self.dirs)
 
-    def total(self, path: str) -> int:
+    def total(self, path: str, effort: Effort) -> int:
         """Add up a directory's sizes; 0 for all else."""
         if not path or self.dirs[path.rpartition("/")[0]][path] >= 0:
             return 0
         size, todo = 0, [path]
         while todo:
             below = self.dirs.get(todo.pop(), {})
+            effort.spend(1 + len(below))
             size += sum(size for size in below.values() if size > 0)
             todo += (inner for inner in below if inner in self.dirs)
         return size
@@ -107,21 +116,19 @@ def score_image(image: Image) -> DiveScore:
     for layer in image.layers:
         layer.require_readable()
     load_layers(image.layers)
-    return score_layers([layer.entries for layer in image.layers])
-
-
-def score_layers(layers: Sequence[Sequence[Entry]]) -> DiveScore:
-    """Compute dive's numbers of layers, base first."""
-    scoring = _Scoring()
+    effort = Effort()
+    scoring = _Scoring(effort)
     # A whiteout is held against the stack of all layers below; dive builds it anew for each, from a copy of the
     # first layer's tree, whiteouts and all, onto which that layer is then laid once more.
     stack: _FileTree | None = None
-    for entries in layers:
-        tree = _plant_tree(entries)
-        stack = stack or tree.copy()
-        scoring.take(tree, stack)
+    for layer in image.layers:
+        effort.limits = layer.limits
+        with naming(layer.place):
+            tree = _plant_tree(layer.entries, effort)
+            stack = stack or tree.copy()
+            scoring.take(tree, stack)
         _lay(stack, tree)
-    user_bytes = sum(_file_bytes(entries) for entries in layers[1:])
+    user_bytes = sum(_file_bytes(layer.entries) for layer in image.layers[1:])
     wasted = scoring.wasted_bytes
     return DiveScore(scoring.score, wasted, wasted / user_bytes if user_bytes else None)
 
@@ -139,7 +146,7 @@ def _place(entry: Entry) -> str | None:
     return None if cleaned == "." else f"/{cleaned.lstrip('/')}".rstrip("/")
 
 
-def _plant_tree(entries: Sequence[Entry]) -> _FileTree:
+def _plant_tree(entries: Sequence[Entry], effort: Effort) -> _FileTree:
     """Set what each path is, whatever it was, and keep what is below it."""
     tree = _FileTree()
     last, below = "", tree.make("")
@@ -149,7 +156,7 @@ def _plant_tree(entries: Sequence[Entry]) -> _FileTree:
             slash = path.rfind("/")
             parent = path[:slash]
             if parent != last:  # most have the parent of the one before
-                last, below = parent, tree.make(parent)
+                last, below = parent, tree.make(parent, effort)
             if "/.wh." in path or (path is not entry.path and ".." in path):
                 tree.is_plain = False
                 if path.startswith(_DROPPED, slash + 1):
@@ -188,7 +195,8 @@ def _lay(stack: _FileTree, tree: _FileTree) -> None:
 class _Scoring:
     """Sizes of every path so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, effort: Effort) -> None:
+        self._effort = effort
         self._once: dict[str, int] = {}
         self._several: dict[str, tuple[int, int]] = {}
         """Of paths that more than one layer has: the sum, and the least."""
@@ -209,7 +217,7 @@ class _Scoring:
                     if path not in self._once and path not in self._several:
                         self._failed.add(path)
                     return  # dive's visitor fails here, and what is left of the layer is not counted
-                self._add(path, stack.total(target))
+                self._add(path, stack.total(target, self._effort))
             else:
                 self._add(path, max(tree.dirs[parent][path], 0))
 
