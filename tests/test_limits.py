@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,6 +174,19 @@ def test_documents_are_bounded_together() -> None:
     built(OCI)(Limits(documents_bytes=4 * total))
     with pytest.raises(LimitExceeded, match="limit documents_bytes"):
         built(OCI)(Limits(documents_bytes=total - 1))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_documents_that_are_kept_are_bounded_together(stream: bool, tmp_path: Path) -> None:
+    """A blob may look like JSON and be 20 MB of holes, and there may be thousands: verify looks at all of them."""
+    document = b"{" + b" " * 9998 + b"}"
+    path = tmp_path / "a.tar"
+    path.write_bytes(pack({**oci([APP]), **{f"blobs/sha256/{n:064}": document for n in range(30)}}))
+    words, data = (["-"], path.read_bytes()) if stream else ([path], b"")
+    assert run("verify", *words, "--limit", "documents_bytes=320000", stdin=data).code == 1  # digests are wrong
+    ran = run("verify", *words, "--limit", "documents_bytes=290000", stdin=data)
+    assert (ran.code, ran.stdout) == (3, b"")
+    assert "a document of 10000 bytes (limit documents_bytes = 290000)" in ran.stderr
 
 
 def test_what_an_index_says_counts_for_each_of_its_manifests() -> None:

@@ -59,15 +59,18 @@ class Documents(Mapping[str, bytes]):
         self._blobs = blobs
         self._limits = limits
         self._kept: dict[str, bytes] = {}
+        self._kept_bytes = 0
 
     def __getitem__(self, name: str) -> bytes:
         if name not in self._kept:
             blob = self._blobs[name]
             if not looks_like_json(blob.read_at(0, 64)):
                 raise KeyError(name)
-            if blob.size > self._limits.document_bytes:
+            room = min(self._limits.document_bytes, self._limits.documents_bytes - self._kept_bytes)
+            if blob.size > room:
                 raise oversized(name, blob.size, self._limits)
             self._kept[name] = b"".join(blob.chunks())
+            self._kept_bytes += blob.size
         return self._kept[name]
 
     def __contains__(self, name: object) -> bool:
