@@ -44,6 +44,14 @@ def join_places(outer: str, inner: str) -> str:
     return f"{outer}: {inner}" if outer and inner else outer or inner
 
 
+def starts_with(place: str, outer: str) -> bool:
+    """Say whether the outermost of a place's parts is `outer`: as it is, as the end of a file's path, or as a directory
+    that the file is in. `a.tar.gz` is not in `a.tar`.
+    """
+    before, found, _ = f"/{place}: ".partition(f"/{outer}: ")
+    return bool(found and ": " not in before) or place.startswith(f"{outer.rstrip('/')}/")
+
+
 class MalformedInput(TarlayersError):
     """The bytes are not what they have to be: cut short, corrupt, or against the format's rules."""
 
@@ -115,12 +123,10 @@ class Refused(Exception):
 
 @contextmanager
 def naming(place: str) -> Iterator[None]:
-    """Put `place` in front of what an error says, unless it stands there already: as it is, or as the end of the path
-    of a file.
-    """
+    """Put `place` in front of what an error says, unless it stands there already (`starts_with`)."""
     try:
         yield
     except TarlayersError as error:
-        if error.place.startswith(place) or error.place.endswith(f"/{place}"):
+        if starts_with(error.place, place):
             raise
         raise error.inside(place) from error
