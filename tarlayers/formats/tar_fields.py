@@ -17,6 +17,8 @@ _INT = re.compile(rb"[+-]?[0-9]+")
 _OCTAL = re.compile(rb"[0-7]+")
 _COMMON_OCTAL = re.compile(rb"[ \0]*([0-7]{1,20})(?:\0|[ \0]*\Z)")  # nearly all fields, at half the price
 _INT64 = 1 << 63
+_DIGITS = 20  # of 64 bits, with a sign
+_ZEROS = re.compile(rb"\A([+-]?)0+(?=[0-9])")
 _NO_HEADER = "bad checksum: this is not a tar header"
 
 
@@ -125,10 +127,10 @@ def _split_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     r"""Yield key and value of each `LENGTH KEY=VALUE\n`; the length counts the whole record."""
     position, end = 0, len(data)
     while position < end:
-        blank = data.find(b" ", position, position + 22)
-        if blank < 0 or not _INT.fullmatch(data, position, blank):
+        blank = data.find(b" ", position)
+        length = parse_decimal(data[position:blank]) if blank > 0 else None
+        if length is None:
             raise FieldError("PAX record without a length")
-        length = int(data[position:blank])
         stop = position + length
         if length < 5 or stop > end or stop <= blank + 1 or data[stop - 1] != 0x0A:
             raise FieldError(f"PAX record length {length} does not fit")
@@ -160,10 +162,21 @@ def _merge_records(pairs: Iterator[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return records
 
 
+def parse_decimal(text: bytes) -> int | None:
+    """As Go's `strconv.ParseInt` of 64 bits: a sign, any number of zeros, and digits. None for what it refuses."""
+    if len(text) > _DIGITS:
+        text = _ZEROS.sub(rb"\1", text)
+    if len(text) > _DIGITS or not _INT.fullmatch(text):
+        return None
+    number = int(text)
+    return number if -_INT64 <= number < _INT64 else None
+
+
 def _integer(value: bytes | None) -> int | None:
     if not value:
         return None
-    if not _INT.fullmatch(value) or len(value) > 24 or not -_INT64 <= (number := int(value)) < _INT64:
+    number = parse_decimal(value)
+    if number is None:
         raise FieldError(f"{value[:30]!r} is not a number")
     return number
 
@@ -174,7 +187,7 @@ def _time(value: bytes | None) -> int | None:
         return None
     whole, _, fraction = value.partition(b".")
     seconds = _integer(whole)
-    if seconds is None or (fraction[:9] and not fraction[:9].isdigit()):
+    if seconds is None or (fraction and not fraction.isdigit()):
         raise FieldError(f"{value[:30]!r} is not a time")
     nanoseconds = int(fraction[:9].ljust(9, b"0")) if fraction else 0
     return seconds * 1_000_000_000 + (-nanoseconds if whole.startswith(b"-") else nanoseconds)
