@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from tarlayers.errors import MalformedInput
+from tarlayers.errors import MalformedInput, quote
 
 _HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
 _BY_LENGTH = {length: name for name, length in _HEX_LENGTH.items()}
@@ -31,7 +31,7 @@ class Digest(NamedTuple):
             algorithm, _, digits = text.partition(":")
             if _HEX_LENGTH.get(algorithm) == len(digits) and _HEX.fullmatch(digits):
                 return cls(algorithm, digits)
-        raise MalformedInput(f"{text!r} is not a digest", place=place)
+        raise MalformedInput(f"{quote(text)} is not a digest", place=place)
 
     @classmethod
     def of(cls, data: bytes, algorithm: str = "sha256") -> Digest:

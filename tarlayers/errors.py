@@ -6,9 +6,11 @@ why. Mistakes of the calling code stay ValueError and TypeError.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+
+_QUOTED = 200  # a digest of sha512 has 135 characters
 
 
 class TarlayersError(Exception):
@@ -42,6 +44,15 @@ class TarlayersError(Exception):
 def join_places(outer: str, inner: str) -> str:
     """Put one place in front of another."""
     return f"{outer}: {inner}" if outer and inner else outer or inner
+
+
+def quote(value: object) -> str:
+    """Give a value of the input as errors show it: of a long text the front, of arrays and objects what they are."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= _QUOTED else f"{value[:_QUOTED]!r}..."
+    if isinstance(value, list | Mapping):
+        return "an array" if isinstance(value, list) else "an object"
+    return repr(value)
 
 
 def starts_with(place: str, outer: str) -> bool:

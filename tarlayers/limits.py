@@ -22,14 +22,16 @@ class Limits(NamedTuple):
 
     # One JSON document, bytes. containerd's importer stops at 20 MiB (core/images/archive/importer.go).
     document_bytes: int = 20 << 20
-    # All documents kept of one archive, bytes: twelve times the largest single one.
+    # All documents kept of one archive, bytes: twelve times the largest single one. Each layer that an image of a data
+    # root has counts as 1000.
     documents_bytes: int = 256 << 20
     # Arrays and objects inside each other in one JSON document. Real ones nest eight deep. encoding/json of Go stops at
     # 10 000, orjson at 1024 when it reads and at 254 when it writes.
     document_depth: int = 200
     # Depth of nested indexes. Real archives have at most three (index, manifest list, manifest).
     index_depth: int = 16
-    # Manifests reached from all indexes of one archive, and images of a manifest.json. diffoci stops at 4096.
+    # Manifests reached from all indexes of one archive, images of a manifest.json, images and containers of a data
+    # root. diffoci stops at 4096.
     manifests: int = 4096
     # Names of one image. Producers write those that were asked for, and nobody asks for hundreds.
     names: int = 1024
@@ -45,7 +47,8 @@ class Limits(NamedTuple):
     entries: int = 50_000_000
     # Entries of all layers of one image that are merged. A few times what one layer may have.
     image_entries: int = 200_000_000
-    # Bytes of a name or link target. PATH_MAX of Linux is 4096; engines join it below a root of their own.
+    # Bytes of a name or link target, and of a file in a data root that holds one line. PATH_MAX of Linux is 4096;
+    # engines join it below a root of their own.
     path_bytes: int = 1 << 16
     # Components of a name. A path of PATH_MAX has no more than 2048.
     path_depth: int = 1 << 11

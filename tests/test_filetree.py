@@ -15,7 +15,6 @@ from tarlayers.sources.filetree import (
     DirectoryTree,
     FileTree,
     join_path,
-    read_line,
     read_small,
     read_tar_tree,
     resolve_path,
@@ -86,7 +85,7 @@ def test_only_files_have_bytes(make: Make, path: str, tmp_path: Path) -> None:
 @TREES
 def test_a_tree_below_is_a_tree(make: Make, tmp_path: Path) -> None:
     below = make(tmp_path).below("top").below("d")
-    assert (below.names(""), read_line(below, "x")) == (("x",), "1" * 600)
+    assert (below.names(""), read_small(below, "x", DEFAULT_LIMITS)) == (("x",), b"1" * 600)
 
 
 @TREES
@@ -96,7 +95,7 @@ def test_walking_gives_directories_before_what_they_hold(make: Make, tmp_path: P
 
 def test_a_document_is_bounded(tmp_path: Path) -> None:
     tree = tar_tree(tmp_path)
-    assert read_small(tree, "top/l") is None
+    assert read_small(tree, "top/l", DEFAULT_LIMITS) is None
     with pytest.raises(LimitExceeded, match="document_bytes"):
         read_small(tree, "top/d/x", Limits(document_bytes=599))
 
@@ -135,14 +134,14 @@ def test_links_are_followed_inside_alone(path: str, found: str | None, tmp_path:
 def test_what_a_tar_lacks_is_not_there(tmp_path: Path) -> None:
     tree = tar_tree(tmp_path, tar([hardlink("b", "gone"), file("a", b"1"), file("a", b"22")]))
     assert tree.status("b") is None
-    assert read_line(tree, "a") == "22"
+    assert read_small(tree, "a", DEFAULT_LIMITS) == b"22"
 
 
 def test_sparse_files_of_a_copy_are_refused_when_they_are_read(tmp_path: Path) -> None:
     tree = tar_tree(tmp_path, tar([pax_sparse("s", REGIONS, 8192, CONTENT, "1.0")]))
     assert tree.status("s") is not None
     with pytest.raises(UnsupportedInput, match="without --sparse"):
-        read_line(tree, "s")
+        read_small(tree, "s", DEFAULT_LIMITS)
 
 
 def test_a_file_that_became_a_link_is_not_followed(tmp_path: Path) -> None:

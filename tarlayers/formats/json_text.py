@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from tarlayers.errors import MalformedInput
+from tarlayers.limits import Limits, limit_exceeded
 
 Json = Any
 MakeObject = Callable[[list[tuple[str, Json]]], dict[str, Json]]
@@ -97,3 +98,10 @@ def measure_depth(raw: bytes, most: int) -> int:
         if deepest > most:
             break
     return deepest
+
+
+def check_depth(raw: bytes, limits: Limits, place: str) -> None:
+    """Raise LimitExceeded for a document that is nested deeper than is allowed."""
+    depth = measure_depth(raw, limits.document_depth)
+    if depth > limits.document_depth:
+        raise limit_exceeded(limits, "document_depth", f"nested {depth} deep or deeper", place=place)

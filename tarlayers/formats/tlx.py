@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import zstandard
 
 from tarlayers.digest import Digest
-from tarlayers.errors import LimitExceeded, MalformedInput, UnsupportedInput, naming
+from tarlayers.errors import LimitExceeded, MalformedInput, UnsupportedInput, naming, quote
 from tarlayers.formats.columns import ColumnReader, ColumnWriter
 from tarlayers.formats.compression import Decompressor
 from tarlayers.formats.entrycolumns import DIGEST_BYTES, EntryRow, decode_entries, encode_entries
@@ -268,12 +268,12 @@ class _Head:
     def _kind(self) -> str:
         kind = self._taken.text()
         if not _KIND.fullmatch(kind):
-            raise self._taken.fail(f"{kind!r} is no kind of archive")
+            raise self._taken.fail(f"{quote(kind)} is no kind of archive")
         return kind
 
     def _word(self, word: str, known: frozenset[str]) -> str:
         if word not in known:
-            raise self._taken.fail(f"{word!r} is none of {' '.join(sorted(known)).strip()}")
+            raise self._taken.fail(f"{quote(word)} is none of {' '.join(sorted(known)).strip()}")
         return word
 
     def _size(self, size: int) -> int:

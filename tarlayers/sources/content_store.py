@@ -10,7 +10,7 @@ database. Source: containerd core/metadata/buckets.go, plugins/content/local/sto
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -20,7 +20,7 @@ from tarlayers.formats.document_fields import MANIFEST
 from tarlayers.formats.documents import parse_index, parse_manifest
 from tarlayers.formats.json_fields import parse_fields
 from tarlayers.formats.json_text import measure_depth
-from tarlayers.limits import Limits
+from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.archive import Archive, looks_like_json
 from tarlayers.sources.blob import Blob
 from tarlayers.sources.dataroot import Fault
@@ -94,11 +94,7 @@ def _descriptors(
 ) -> Iterator[Mapping[str, Any]]:
     """Describe what has a name, by name, then every other manifest or index that no index speaks of."""
     documents = dict(_find_documents(blobs, limits))
-    below = {
-        descriptor.get("digest")
-        for document in documents.values()
-        for descriptor in _objects(document.get("manifests"))
-    }
+    below = {digest for document in documents.values() for digest in document.below}
     named = sorted((name, digest) for digest, found in names.items() for name in found)
     rest = sorted(digest for digest in documents if digest not in below and digest not in names)
     for name, digest in [*named, *((None, digest) for digest in rest)]:
@@ -106,40 +102,49 @@ def _descriptors(
         blob = blobs.get(f"blobs/{digest.replace(':', '/')}")
         descriptor: dict[str, Any] = {"digest": digest}
         if document is not None and blob is not None:
-            descriptor |= {"mediaType": _media_type(document), "size": blob.size}
+            descriptor |= {"mediaType": document.media_type, "size": blob.size}
         if name is not None:
             descriptor["annotations"] = {_FULL_NAME: name}
         yield descriptor
 
 
-def _find_documents(blobs: Mapping[str, Blob], limits: Limits) -> Iterator[tuple[str, Mapping[str, Any]]]:
+class _Document(NamedTuple):
+    """What is needed of a manifest or an index."""
+
+    media_type: str
+    below: frozenset[str]
+    """Digests that an index lists."""
+
+
+def _find_documents(blobs: Mapping[str, Blob], limits: Limits) -> Iterator[tuple[str, _Document]]:
     """Find the manifests and indexes among the blobs, by digest."""
+    read = 0
     for name, blob in blobs.items():
         if blob.size > limits.document_bytes or not looks_like_json(blob.read_at(0, 64)):
             continue
+        read += blob.size
+        if read > limits.documents_bytes:
+            raise limit_exceeded(limits, "documents_bytes", "more to read than is allowed", place=name)
         raw = b"".join(blob.chunks())
         if measure_depth(raw, limits.document_depth) > limits.document_depth:
             continue
         try:
-            value = parse_fields(raw, name, MANIFEST)
-            if not isinstance(value, dict):
-                continue
-            if "manifests" in value:
-                parse_index(raw, name)
-            elif "layers" in value and "config" in value:
-                parse_manifest(raw, name)
-            else:
-                continue
+            document = _parse_document(raw, name)
         except MalformedInput:
             continue  # some other document that has one of these words
-        _, algorithm, digits = name.split("/")
-        yield f"{algorithm}:{digits}", value
+        if document is not None:
+            _, algorithm, digits = name.split("/")
+            yield f"{algorithm}:{digits}", document
 
 
-def _objects(value: object) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _media_type(document: Mapping[str, Any]) -> str:
-    own = document.get("mediaType")
-    return own if isinstance(own, str) else _TYPES["manifests" if "manifests" in document else "layers"]
+def _parse_document(raw: bytes, name: str) -> _Document | None:
+    value = parse_fields(raw, name, MANIFEST)
+    if not isinstance(value, dict):
+        return None
+    if "manifests" in value:
+        index = parse_index(raw, name)
+        below = frozenset(str(descriptor.digest) for descriptor in index.manifests)
+        return _Document(index.media_type or _TYPES["manifests"], below)
+    if "layers" in value and "config" in value:
+        return _Document(parse_manifest(raw, name).media_type or _TYPES["layers"], frozenset())
+    return None

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest
 from tarlayers.errors import ContentAbsent, MalformedInput
+from tarlayers.formats.json_text import check_depth
 from tarlayers.limits import Limits, limit_exceeded
-from tarlayers.sources.filetree import FileTree, join_path, read_line, read_small
+from tarlayers.sources.filetree import FileTree, join_path, read_small
 from tarlayers.sources.layout import BlobClaim, ImageRecord, LayerRecord, OnDisk, OtherRecord
 
 STORED_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
 """What an engine names its layers and containers by; anything else may lead out of the root, and is no name."""
 _MOST_CANDIDATES = 1000
+_LAYER_BYTES = 1000  # that one layer of one image takes in memory, about
 _ROOT_NAMES = r"(^|/)(image/[^/]+/layerdb/|[a-z]+-layers/layers\.json$|io\.containerd\.content\.v1\.content/blobs/)"
 
 
@@ -106,20 +108,64 @@ class DataRoot:
 
 
 class RootDocuments:
-    """Reads the documents of a root, as many as the limits allow."""
+    """Reads the documents of a root and puts its chains of layers together, as far as the limits allow: one file may
+    have many names, and one layer be in many images.
+    """
 
     def __init__(self, tree: FileTree, limits: Limits) -> None:
-        self._tree = tree
+        self.tree = tree
         self._limits = limits
-        self._read = 0
+        self._taken = 0
+        self._images = 0
 
     def read(self, path: str) -> bytes | None:
-        """Read one; None when it is not there, LimitExceeded when it or all of them are too large."""
-        data = read_small(self._tree, path, self._limits)
-        self._read += len(data or b"")
-        if self._read > self._limits.documents_bytes:
-            raise limit_exceeded(self._limits, "documents_bytes", "larger documents than are allowed", place=path)
+        """Read a JSON document; None when it is not there, LimitExceeded when it or all of them are too large."""
+        data = read_small(self.tree, path, self._limits)
+        if data is None:
+            return None
+        self.take(len(data), path)
+        check_depth(data, self._limits, path)
         return data
+
+    def read_line(self, path: str) -> str | None:
+        """Read a file that holds one short text, as data roots keep them; None when there is none."""
+        data = read_small(self.tree, path, self._limits, "path_bytes")
+        if data is None:
+            return None
+        self.take(len(data), path)
+        return data.decode("utf-8", "surrogateescape").strip()
+
+    def take(self, size: int, place: str) -> None:
+        """Count bytes that are read, or are taken once more from what has been read."""
+        self._taken += size
+        if self._taken > self._limits.documents_bytes:
+            raise limit_exceeded(self._limits, "documents_bytes", "more to read than is allowed", place=place)
+
+    def count_image(self, place: str) -> None:
+        """Take note of one more image or container."""
+        self._images += 1
+        if self._images > self._limits.manifests:
+            raise limit_exceeded(self._limits, "manifests", "one image more than is allowed", place=place)
+
+    def count_layers(self, count: int, place: str) -> None:
+        """Take note of the layers that one more image or container has."""
+        if count > self._limits.layers:
+            raise limit_exceeded(self._limits, "layers", f"{count} layers", place=place)
+        self.take(count * _LAYER_BYTES, place)
+
+    def follow_parents(self, layers: Mapping[str, StoredLayer], top: str | None, place: str) -> list[str]:
+        """Give the names of the layers that `place` stands on, top first; a parent that is not there is the last."""
+        names: dict[str, None] = {}
+        while top is not None:
+            if top in names:
+                raise MalformedInput("a layer that stands on itself", place=top)
+            names[top] = None
+            if len(names) > self._limits.layers:
+                break
+            layer = layers.get(top)
+            top = layer.parent if layer is not None else None
+        self.count_layers(len(names), place)
+        return list(names)
 
 
 def sort_images(images: Iterable[ImageRecord]) -> tuple[ImageRecord, ...]:
@@ -134,7 +180,7 @@ def record_upper(directory: str | None, cache_id: str, role: str, *, merged: boo
 
 
 def overlay_directories(
-    tree: FileTree, driver: str, mount_id: str, cache_ids: Sequence[str], home: str
+    source: RootDocuments, driver: str, mount_id: str, cache_ids: Sequence[str], home: str
 ) -> Mapping[str, str]:
     """Give the directories of a container's overlay, below the `home` that the root had when its engine ran.
 
@@ -144,11 +190,10 @@ def overlay_directories(
     if driver not in ("overlay", "overlay2", "fuse-overlayfs"):
         return {}
     base = f"{home}/{driver}"
-    links = _read_lower(tree, driver, mount_id)
-    if links and all(links):
-        paths = [f"{base}/{link}" for link in links]
-    else:
-        paths = [f"{base}/{cache_id}/diff" for cache_id in cache_ids]
+    links = _read_lower(source, driver, mount_id)
+    lower = links if links and all(links) else [f"{cache_id}/diff" for cache_id in cache_ids]
+    source.take(len(lower) * len(base), f"{driver}/{mount_id}")
+    paths = [f"{base}/{path}" for path in lower]
     return {
         "LowerDir": ":".join(paths),
         "MergedDir": f"{base}/{mount_id}/merged",
@@ -157,10 +202,10 @@ def overlay_directories(
     }
 
 
-def _read_lower(tree: FileTree, driver: str, mount_id: str) -> list[str | None]:
+def _read_lower(source: RootDocuments, driver: str, mount_id: str) -> list[str | None]:
     try:
-        lower = read_line(tree, f"{driver}/{mount_id}/lower")
-        return [_short_link(tree, driver, link) for link in lower.split(":")] if lower else []
+        lower = source.read_line(f"{driver}/{mount_id}/lower")
+        return [_short_link(source.tree, driver, link) for link in lower.split(":")] if lower else []
     except ContentAbsent:
         return []
 

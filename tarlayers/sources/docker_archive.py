@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from tarlayers.digest import Digest
-from tarlayers.errors import MalformedInput
+from tarlayers.errors import MalformedInput, quote
 from tarlayers.formats.documents import (
     Config,
     DockerManifestItem,
@@ -39,7 +39,7 @@ def read_docker_archive(found: Inventory) -> None:
         config_blob = clean_path(item.config)[1:]
         config, image_id = found.read_config(config_blob)
         if config is None:
-            raise MalformedInput(f"its Config {item.config!r} is not in the archive", place=place)
+            raise MalformedInput(f"its Config {quote(item.config)} is not in the archive", place=place)
         known = by_id.get(image_id)
         if known is not None:
             found.add_names(known, item.repo_tags)

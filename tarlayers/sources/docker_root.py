@@ -17,12 +17,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tarlayers.digest import Digest, chain_ids
-from tarlayers.errors import MalformedInput
+from tarlayers.errors import MalformedInput, quote
 from tarlayers.formats.documents import Config, parse_config
 from tarlayers.formats.json_text import parse_json
-from tarlayers.limits import Limits, limit_exceeded
+from tarlayers.limits import Limits
 from tarlayers.sources.dataroot import (
     STORED_ID,
     ContainerImage,
@@ -38,7 +39,7 @@ from tarlayers.sources.dataroot import (
     sort_images,
     unpacked_directory,
 )
-from tarlayers.sources.filetree import FileTree, read_line
+from tarlayers.sources.filetree import FileTree
 from tarlayers.sources.layout import BlobClaim, ImageRecord, LayerRecord, OnDisk
 
 _DIFFS = {
@@ -57,7 +58,7 @@ def read_docker_root(tree: FileTree, limits: Limits) -> DataRoot | None:
     drivers = [name for name in tree.names("image") if tree.status(f"image/{name}/layerdb") is not None]
     if not drivers:
         return None
-    reader = _Reader(RootDocuments(tree, limits), tree, limits)
+    reader = _Reader(RootDocuments(tree, limits), tree)
     for driver in drivers:
         reader.read_driver(driver)
     return reader.finish(drivers)
@@ -69,7 +70,6 @@ class _Reader:
 
     source: RootDocuments
     tree: FileTree
-    limits: Limits
     layers: dict[str, StoredLayer] = field(default_factory=dict)
     images: dict[str, ImageRecord] = field(default_factory=dict)  # by the driver's directory and the ID
     documents: dict[str, bytes] = field(default_factory=dict)
@@ -121,13 +121,13 @@ class _Reader:
     # -- layers ------------------------------------------------------------------------------------
 
     def _read_layer(self, driver: str, place: str, chain_id: Digest) -> StoredLayer | None:
-        cache_id = read_line(self.tree, f"{place}/cache-id")
-        parent = read_line(self.tree, f"{place}/parent")
-        size = read_line(self.tree, f"{place}/size")
+        cache_id = self.source.read_line(f"{place}/cache-id")
+        parent = self.source.read_line(f"{place}/parent")
+        size = self.source.read_line(f"{place}/size")
         try:
             if cache_id is None or not STORED_ID.fullmatch(cache_id):
-                raise MalformedInput(f"cache-id is {cache_id!r}", place=place)
-            diff_id = Digest.parse(read_line(self.tree, f"{place}/diff"), f"{place}/diff")
+                raise MalformedInput(f"cache-id is {quote(cache_id)}", place=place)
+            diff_id = Digest.parse(self.source.read_line(f"{place}/diff"), f"{place}/diff")
             below = Digest.parse(parent, f"{place}/parent") if parent is not None else None
         except MalformedInput as error:
             self.faults.append(Fault(error.place, error.reason))
@@ -172,10 +172,11 @@ class _Reader:
 
     def _read_image(self, base: str, image_id: Digest, names: tuple[str, ...]) -> None:
         place = f"{base}/imagedb/content/{image_id.algorithm}/{image_id.hex}"
+        self.source.count_image(place)
         raw = self.source.read(place)
         if raw is None:
             raise MalformedInput("is no file", place=place)
-        parent = read_line(self.tree, f"{base}/imagedb/metadata/{image_id.algorithm}/{image_id.hex}/parent")
+        parent = self.source.read_line(f"{base}/imagedb/metadata/{image_id.algorithm}/{image_id.hex}/parent")
         if parent is not None:
             self.above.add(f"{base} {parent}")
         self.documents[place] = raw
@@ -197,8 +198,7 @@ class _Reader:
 
     def _layer_records(self, layerdb: str, config: Config) -> Iterator[LayerRecord]:
         diff_ids = config.diff_ids or ()
-        if len(diff_ids) > self.limits.layers:
-            raise limit_exceeded(self.limits, "layers", f"{len(diff_ids)} layers", place=layerdb)
+        self.source.count_layers(len(diff_ids), layerdb)
         for diff_id, chain_id in zip(diff_ids, chain_ids(diff_ids), strict=True):
             name = f"{layerdb}/{chain_id.algorithm}/{chain_id.hex}"
             yield make_record(self.layers.get(name), diff_id)
@@ -207,9 +207,10 @@ class _Reader:
 
     def _read_containers(self, drivers: list[str]) -> Iterator[ContainerImage]:
         home = ""
-        found: list[tuple[str, Mapping[str, object]]] = []
+        found: list[_Container] = []
         for container_id in self.tree.names("containers"):
             place = f"containers/{container_id}/config.v2.json"
+            self.source.count_image(place)
             raw = self.source.read(place)
             try:
                 if raw is None or not STORED_ID.fullmatch(container_id):
@@ -218,34 +219,40 @@ class _Reader:
             except MalformedInput as error:
                 self.faults.append(Fault(error.place, error.reason))
                 continue
-            found.append((container_id, document))
+            found.append(_take_fields(container_id, document))
             home = home or _find_home(document, container_id)
-        for container_id, document in found:
-            driver = as_text(document.get("Driver")) or drivers[0]
-            if driver in drivers:
-                yield self._read_container(driver, container_id, document, home or self.tree.path)
+        for container in found:
+            driver = container.driver or drivers[0]
+            if driver not in drivers:
+                continue
+            try:
+                yield self._read_container(driver, container, home or self.tree.path)
+            except MalformedInput as error:
+                self.faults.append(Fault(error.place, error.reason))
 
-    def _read_container(
-        self, driver: str, container_id: str, document: Mapping[str, object], home: str
-    ) -> ContainerImage:
+    def _read_container(self, driver: str, fields: _Container, home: str) -> ContainerImage:
+        container_id, image_id = fields.id, fields.image_id
         layerdb = f"image/{driver}/layerdb"
         mount = f"{layerdb}/mounts/{container_id}"
         mount_id = self._read_id(f"{mount}/mount-id") or container_id
         init_id = self._read_id(f"{mount}/init-id") or f"{mount_id}-init"
-        image_id = as_text(document.get("Image"))
         image = self.images.get(f"image/{driver} {image_id}")
-        layers = image.layers if image is not None else self._chain(layerdb, read_line(self.tree, f"{mount}/parent"))
+        if image is not None:
+            layers = image.layers
+            self.source.count_layers(len(layers), mount)
+        else:
+            layers = self._chain(layerdb, mount)
         own = [self._upper(driver, init_id, "init"), self._upper(driver, mount_id, "container")]
-        name = (as_text(document.get("Name")) or container_id).removeprefix("/")
+        name = (fields.name or container_id).removeprefix("/")
         cache_ids = [init_id, *(record.on_disk.cache_id for record in layers[::-1] if record.on_disk)]
         container = StoredContainer(
             id=container_id,
             name=name,
             image_id=image_id,
-            created=as_text(document.get("Created")),
-            state=_state(document.get("State")),
+            created=fields.created,
+            state=fields.state,
             mount_id=mount_id,
-            directories=overlay_directories(self.tree, driver, mount_id, cache_ids, home),
+            directories=overlay_directories(self.source, driver, mount_id, cache_ids, home),
         )
         base = image or _IMAGELESS
         record = base._replace(names=(name,), manifest_digest=None, layers=(*layers, *own))
@@ -253,21 +260,18 @@ class _Reader:
 
     def _read_id(self, place: str) -> str | None:
         """Read the name of a directory; one that would lead elsewhere is a fault."""
-        found = read_line(self.tree, place)
+        found = self.source.read_line(place)
         if found is not None and not STORED_ID.fullmatch(found):
-            self.faults.append(Fault(place, f"{found!r} is no ID"))
+            self.faults.append(Fault(place, f"{quote(found)} is no ID"))
             return None
         return found
 
-    def _chain(self, layerdb: str, top: str | None) -> tuple[LayerRecord, ...]:
+    def _chain(self, layerdb: str, mount: str) -> tuple[LayerRecord, ...]:
         """Give the layers below a container whose image is gone, by the parents that the root records."""
-        records: list[LayerRecord] = []
-        at = f"{layerdb}/{top.replace(':', '/')}" if top else None
-        while at is not None and len(records) < self.limits.layers:
-            layer = self.layers.get(at)
-            records.append(make_record(layer, layer.claimed_diff_id if layer is not None else None))
-            at = layer.parent if layer is not None else None
-        return tuple(reversed(records))
+        top = self.source.read_line(f"{mount}/parent")
+        start = f"{layerdb}/{top.replace(':', '/')}" if top else None
+        layers = map(self.layers.get, reversed(self.source.follow_parents(self.layers, start, mount)))
+        return tuple(make_record(layer, layer.claimed_diff_id if layer is not None else None) for layer in layers)
 
     def _upper(self, driver: str, cache_id: str, role: str) -> LayerRecord:
         merged = driver in _WHOLE_TREES
@@ -289,6 +293,22 @@ def make_record(layer: StoredLayer | None, diff_id: Digest | None) -> LayerRecor
     parent = f"sha256:{layer.parent.rpartition('/')[2]}" if layer.parent is not None else None
     on_disk = OnDisk(layer.cache_id, parent, "image", layer.diff is not None)
     return LayerRecord(layer.name, None, layer.claimed_size, None, diff_id, {}, (), on_disk)
+
+
+class _Container(NamedTuple):
+    """What is needed of a container's document, which may be large."""
+
+    id: str
+    driver: str | None
+    image_id: str | None
+    name: str | None
+    created: str | None
+    state: str
+
+
+def _take_fields(container_id: str, document: Mapping[str, object]) -> _Container:
+    driver, image_id, name, created = (as_text(document.get(key)) for key in ("Driver", "Image", "Name", "Created"))
+    return _Container(container_id, driver, image_id, name, created, _state(document.get("State")))
 
 
 def _find_home(document: Mapping[str, object], container_id: str) -> str:

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from tarlayers.entry import check_names, find_xattrs
 from tarlayers.errors import ContentAbsent, UnsupportedInput
 from tarlayers.formats import tar
-from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
+from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.archive import Archive
 from tarlayers.sources.blob import Blob
 from tarlayers.sources.members import clean_name
@@ -91,20 +91,14 @@ def join_path(base: str, name: str) -> str:
     return f"{base}/{name}" if base else name
 
 
-def read_small(tree: FileTree, path: str, limits: Limits = DEFAULT_LIMITS) -> bytes | None:
-    """Read a whole document; None when there is no such file, LimitExceeded when it is too large for one."""
+def read_small(tree: FileTree, path: str, limits: Limits, bound: str = "document_bytes") -> bytes | None:
+    """Read a whole file; None when there is none, LimitExceeded when it is larger than `bound` lets it be."""
     found = tree.status(path)
     if found is None or found.kind != "file":
         return None
-    if found.size > limits.document_bytes:
-        raise limit_exceeded(limits, "document_bytes", f"a document of {found.size} bytes", place=path)
+    if found.size > getattr(limits, bound):
+        raise limit_exceeded(limits, bound, f"a document of {found.size} bytes", place=path)
     return b"".join(tree.blob(path).chunks())
-
-
-def read_line(tree: FileTree, path: str) -> str | None:
-    """Read a file that holds one short text, as data roots keep them; None when there is none."""
-    data = read_small(tree, path)
-    return None if data is None else data.decode("utf-8", "surrogateescape").strip()
 
 
 def resolve_path(tree: FileTree, base: str, path: str, *, follow: bool = False) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tarlayers.digest import Digest
 from tarlayers.errors import MalformedInput
 from tarlayers.formats.documents import Config, Descriptor, parse_config
-from tarlayers.formats.json_text import measure_depth
+from tarlayers.formats.json_text import check_depth
 from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.layout import BlobClaim, ImageRecord, Layout, OtherRecord
 from tarlayers.sources.names import merge_names
@@ -35,9 +35,7 @@ class _BoundedDocuments(Mapping[str, bytes]):
         raw = self._documents[name]
         self.take(len(raw), name)
         if name not in self._measured:
-            depth = measure_depth(raw, self._limits.document_depth)
-            if depth > self._limits.document_depth:
-                raise limit_exceeded(self._limits, "document_depth", f"nested {depth} deep or deeper", place=name)
+            check_depth(raw, self._limits, name)
             self._measured.add(name)
         return raw
 

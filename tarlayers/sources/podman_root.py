@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tarlayers.digest import Digest
-from tarlayers.errors import MalformedInput
+from tarlayers.errors import MalformedInput, quote
 from tarlayers.formats.document_fields import MANIFEST
 from tarlayers.formats.documents import Config, Manifest, parse_config, parse_manifest
 from tarlayers.formats.json_fields import parse_fields
@@ -56,7 +56,7 @@ def read_podman_root(tree: FileTree, limits: Limits) -> DataRoot | None:
     ]
     if not drivers:
         return None
-    reader = _Reader(RootDocuments(tree, limits), tree, limits)
+    reader = _Reader(RootDocuments(tree, limits), tree)
     for driver in drivers:
         reader.read_driver(driver)
     return reader.finish()
@@ -68,9 +68,11 @@ class _Reader:
 
     source: RootDocuments
     tree: FileTree
-    limits: Limits
     layers: dict[str, StoredLayer] = field(default_factory=dict)
     images: list[tuple[ImageRecord, str | None]] = field(default_factory=list)
+    """With the name of the top layer."""
+    below: set[str] = field(default_factory=set)
+    """Layers that are under the top of some image."""
     by_id: dict[str, ImageRecord] = field(default_factory=dict)
     containers: list[ContainerImage] = field(default_factory=list)
     others: list[OtherRecord] = field(default_factory=list)
@@ -93,10 +95,8 @@ class _Reader:
                         self.faults.append(Fault(error.place, error.reason))
 
     def finish(self) -> DataRoot:
-        tops = [layer for record, layer in self.images]
-        below = {name for top in tops for name in list(self._chain_names(top))[1:]}
-        listed = [image for image, top in self.images if image.names or top not in below]
-        parents = [image for image, top in self.images if not image.names and top in below]
+        listed = [image for image, top in self.images if image.names or top not in self.below]
+        parents = [image for image, top in self.images if not image.names and top in self.below]
         return DataRoot(
             kind="podman-root",
             tree=self.tree,
@@ -146,19 +146,10 @@ class _Reader:
             only_own=driver == "overlay",
         )
 
-    def _chain_names(self, top: str | None) -> Iterator[str]:
-        """Yield a layer's name and those below it, top first; a parent that is not there is the last."""
-        seen: set[str] = set()
-        at = top
-        while at is not None and at not in seen and len(seen) < self.limits.layers:
-            seen.add(at)
-            yield at
-            layer = self.layers.get(at)
-            at = layer.parent if layer is not None else None
-
     # -- images ------------------------------------------------------------------------------------
 
     def _read_image(self, driver: str, place: str, fields: Mapping[str, object]) -> None:
+        self.source.count_image(place)
         image_id = _read_id(fields.get("id"), place)
         base = f"{driver}-images/{image_id}"
         raw = self._big_data(base, "manifest", fields)
@@ -173,6 +164,7 @@ class _Reader:
         config, config_blob = self._config(base, manifest, fields)
         top = as_text(fields.get("layer"))
         top = f"{driver}-layers/{top}" if top else None
+        chain = self.source.follow_parents(self.layers, top, base)
         record = ImageRecord(
             names=names,
             image_id=Digest.of(config.raw) if config is not None else None,
@@ -180,11 +172,12 @@ class _Reader:
             platform=config.platform if config is not None else None,
             config=config,
             config_blob=config_blob,
-            layers=tuple(self._layer_records(top, config, manifest)),
+            layers=tuple(self._layer_records(chain, config, manifest)),
             annotations=manifest.annotations if manifest is not None else {},
             flavour="podman-root",
         )
         self.images.append((record, top))
+        self.below.update(chain[1:])
         self.by_id[image_id] = record
 
     def _big_data(self, base: str, key: str, fields: Mapping[str, object]) -> bytes | None:
@@ -218,10 +211,10 @@ class _Reader:
         return parse_config(raw, path), path
 
     def _layer_records(
-        self, top: str | None, config: Config | None, manifest: Manifest | None
+        self, chain: list[str], config: Config | None, manifest: Manifest | None
     ) -> Iterator[LayerRecord]:
-        """Give the chain of an image's layers, base first, with what its documents say of as many."""
-        names = list(self._chain_names(top))[::-1]
+        """Give a chain of layers, which is top first, base first, with what an image's documents say of as many."""
+        names = chain[::-1]
         diff_ids = config.diff_ids if config is not None and config.diff_ids is not None else ()
         descriptors = manifest.layers if manifest is not None else ()
         for i, name in enumerate(names):
@@ -242,13 +235,15 @@ class _Reader:
     # -- containers --------------------------------------------------------------------------------
 
     def _read_container(self, driver: str, place: str, fields: Mapping[str, object]) -> None:
+        self.source.count_image(place)
         container_id = _read_id(fields.get("id"), place)
         layer_id = _read_id(fields.get("layer"), place)
         image_id = as_text(fields.get("image"))
         name = next(iter(_texts(fields.get("names"))), container_id)
         own = self.layers.pop(f"{driver}-layers/{layer_id}", None)
         image = self.by_id.get(image_id or "", _IMAGELESS)
-        below = tuple(self._layer_records(own.parent if own is not None else None, image.config, None))
+        chain = self.source.follow_parents(self.layers, own.parent if own is not None else None, container_id)
+        below = tuple(self._layer_records(chain, image.config, None))
         upper = own.diff if own is not None and own.only_own else None
         if upper is not None:
             self.uppers.add(upper)
@@ -261,7 +256,7 @@ class _Reader:
             created=as_text(fields.get("created")),
             state="unknown",
             mount_id=layer_id,
-            directories=overlay_directories(self.tree, driver, layer_id, cache_ids, self.tree.path),
+            directories=overlay_directories(self.source, driver, layer_id, cache_ids, self.tree.path),
         )
         record = image._replace(names=(name,), manifest_digest=None, layers=(*below, top))
         self.containers.append(ContainerImage(container, record))
@@ -274,7 +269,7 @@ def _on_disk(layer: StoredLayer) -> OnDisk:
 
 def _read_id(value: object, place: str) -> str:
     if not isinstance(value, str) or not STORED_ID.fullmatch(value):
-        raise MalformedInput(f"{value!r} is no ID", place=place)
+        raise MalformedInput(f"{quote(value)} is no ID", place=place)
     return value
 
 
