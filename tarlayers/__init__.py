@@ -44,7 +44,7 @@ Inside a floor these edges are meant, and no others:
     outline -> entry
     sources.* -> sources.archive sources.blob sources.members sources.dataroot sources.filetree
     sources.* -> sources.layout sources.names sources.inventory
-    sources.filetree -> entry
+    sources.tartree -> entry
     sources.skopeo_dir -> sources.oci
     sources.locate -> sources.oci sources.docker_archive sources.skopeo_dir
     sources.agreement -> sources.locate

@@ -83,7 +83,7 @@ def assemble_archive(
     kind = layout.kind
     names_root = kind == "none" and not directory and _may_be_root(store.sizes)
     if names_root and isinstance(store, SeekStore):
-        from tarlayers.sources.filetree import read_tar_tree  # noqa: PLC0415 # as said at the top
+        from tarlayers.sources.tartree import read_tar_tree  # noqa: PLC0415 # as said at the top
 
         found = find_root(path, size, compression, read_tar_tree(store.archive, limits), limits)
         if found is not None:

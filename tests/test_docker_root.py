@@ -44,6 +44,7 @@ from tests.build import (
 )
 from tests.dataroot import Root, cache_id_of, chain_ids, container, docker_root, pack_root, write_root
 from tests.paths import SHARED
+from tests.run import run
 
 BASE = layer(
     directory("etc"),
@@ -224,6 +225,16 @@ def test_a_directory_that_is_a_link_is_not_the_layers(part: str, tmp_path: Path)
     moved.symlink_to(tmp_path / "outside")
     with pytest.raises(ContentAbsent, match="lacks the layer's files"):
         b"".join(open_images(where).images[0].layers[0].open_plain())
+
+
+@pytest.mark.parametrize("part", ["image/overlay2/imagedb", "image/overlay2/imagedb/content", "overlay2"])
+def test_a_root_is_not_left_through_a_link(part: str, tmp_path: Path) -> None:
+    where = Path(in_directory(docker_root([APP]), tmp_path))
+    (where / part).rename(tmp_path / "outside")
+    (where / part).symlink_to(tmp_path / "outside")
+    ran = run("cat", where, "/srv/old/y")
+    assert (ran.code, ran.stdout) == (3, b"")
+    assert f"{part}: is a symlink" in ran.stderr
 
 
 # -- what is wrong with the root's own files ---------------------------------------------------------

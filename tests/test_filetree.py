@@ -14,12 +14,13 @@ from tarlayers.sources.archive import open_tar
 from tarlayers.sources.filetree import (
     DirectoryTree,
     FileTree,
+    is_directory,
     join_path,
     read_small,
-    read_tar_tree,
     resolve_path,
     walk_files,
 )
+from tarlayers.sources.tartree import read_tar_tree
 from tests.build import Member, device, directory, fifo, file, hardlink, symlink, tar, xattrs
 from tests.dataroot import Root, write_root
 from tests.splits import CONTENT, REGIONS, pax_sparse
@@ -152,6 +153,25 @@ def test_a_file_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "f").symlink_to("secret")
     with pytest.raises(ContentAbsent):
         blob.read_at(0, 1)
+
+
+def test_no_directory_that_is_a_link_is_entered(tmp_path: Path) -> None:
+    (tmp_path / "outside" / "d").mkdir(parents=True)
+    (tmp_path / "outside" / "d" / "f").write_bytes(b"2")
+    (tmp_path / "tree" / "real").mkdir(parents=True)
+    (tmp_path / "tree" / "real" / "f").write_bytes(b"1")
+    (tmp_path / "tree" / "link").symlink_to("../outside")
+    (tmp_path / "root").symlink_to("tree")
+    for root in ("tree", "root"):
+        tree = DirectoryTree(str(tmp_path / root))
+        assert (tree.names(""), tree.names("link")) == (("link", "real"), ())
+        for ask in (tree.status, tree.names, tree.blob, tree.target, tree.xattrs):
+            with pytest.raises(ContentAbsent, match=rf"{root}/link: is a symlink"):
+                ask("link/d/f")
+        assert tree.blob("real/f").read_at(0, 1) == b"1"
+        assert [is_directory(tree, path) for path in ("real", "link", "link/d", "real/f", "none/d")] == [
+            True, False, False, False, False,
+        ]  # fmt: skip
 
 
 def test_joining() -> None:

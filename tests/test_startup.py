@@ -24,8 +24,9 @@ NEVER = {
     "concurrent.futures", "isal", "logging", "random", "rich", "secrets", "tarfile", "tempfile", "zstandard",
     "tarlayers.formats.bolt", "tarlayers.formats.compression", "tarlayers.formats.tarsplit", "tarlayers.formats.tlx",
     "tarlayers.sources.content_store", "tarlayers.sources.dataroot", "tarlayers.sources.docker_root",
-    "tarlayers.sources.filetree", "tarlayers.sources.podman_root", "tarlayers.stores.indexstore",
-    "tarlayers.stores.layerfile", "tarlayers.stores.passedstore", "tarlayers.stores.rootstore",
+    "tarlayers.sources.filetree", "tarlayers.sources.podman_root", "tarlayers.sources.tartree",
+    "tarlayers.stores.indexstore", "tarlayers.stores.layerfile", "tarlayers.stores.passedstore",
+    "tarlayers.stores.rootstore",
 }  # fmt: skip
 PLAIN = ("tarlayers.errors", "tarlayers.stdio")  # which import nothing
 MERGING = {"tarlayers.rootfs", "tarlayers.merging.tree"}

@@ -24,7 +24,7 @@ from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.archive import Archive, looks_like_json
 from tarlayers.sources.blob import Blob
 from tarlayers.sources.dataroot import Fault
-from tarlayers.sources.filetree import FileTree
+from tarlayers.sources.filetree import FileTree, is_directory
 from tarlayers.sources.inventory import digest_of_name
 from tarlayers.sources.members import list_blobs
 
@@ -42,7 +42,7 @@ def read_content_store(tree: FileTree, limits: Limits) -> tuple[Archive, tuple[F
 
     The archive's `index.json` is put together here. Faults say why names are not known.
     """
-    base = next((at for at in (_CONTENT, "") if tree.status(f"{at}/blobs/sha256".lstrip("/")) is not None), None)
+    base = next((at for at in (_CONTENT, "") if is_directory(tree, f"{at}/blobs/sha256".lstrip("/"))), None)
     if base is None or (not base and not {"blobs", "ingest"}.issuperset(tree.names(""))):
         return None  # an OCI layout has more than blobs
     faults: list[Fault] = []

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tarlayers.digest import Digest, chain_ids
-from tarlayers.errors import MalformedInput, quote
+from tarlayers.errors import ContentAbsent, MalformedInput, quote
 from tarlayers.formats.documents import Config, parse_config
 from tarlayers.formats.json_text import parse_json
 from tarlayers.limits import Limits
@@ -39,7 +39,7 @@ from tarlayers.sources.dataroot import (
     sort_images,
     unpacked_directory,
 )
-from tarlayers.sources.filetree import FileTree
+from tarlayers.sources.filetree import FileTree, is_directory
 from tarlayers.sources.layout import BlobClaim, ImageRecord, LayerRecord, OnDisk
 
 _DIFFS = {
@@ -55,7 +55,7 @@ _NEVER = "0001-01-01T00:00:00Z"
 
 def read_docker_root(tree: FileTree, limits: Limits) -> DataRoot | None:
     """Read a data root; None when the tree is none."""
-    drivers = [name for name in tree.names("image") if tree.status(f"image/{name}/layerdb") is not None]
+    drivers = [name for name in tree.names("image") if is_directory(tree, f"image/{name}/layerdb")]
     if not drivers:
         return None
     reader = _Reader(RootDocuments(tree, limits), tree)
@@ -111,6 +111,9 @@ class _Reader:
 
     def _digests(self, directory: str) -> Iterator[tuple[str, str]]:
         """Yield what is kept by digest: `<algorithm>/<hex>`."""
+        found = self.tree.status(directory)
+        if found is not None and found.kind == "symlink":
+            raise ContentAbsent("is a symlink, and none is followed out of a data root", place=directory)
         for algorithm in self.tree.names(directory):
             for digits in self.tree.names(f"{directory}/{algorithm}") if algorithm in ("sha256", "sha512") else ():
                 try:

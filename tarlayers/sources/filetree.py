@@ -14,13 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from tarlayers.entry import check_names, find_xattrs
-from tarlayers.errors import ContentAbsent, UnsupportedInput
-from tarlayers.formats import tar
+from tarlayers.errors import ContentAbsent
 from tarlayers.limits import Limits, limit_exceeded
-from tarlayers.sources.archive import Archive
 from tarlayers.sources.blob import Blob
-from tarlayers.sources.members import clean_name
 
 _HOPS = 40  # ELOOP of Linux
 _KINDS = {
@@ -30,16 +26,6 @@ _KINDS = {
     stat.S_IFCHR: "char",
     stat.S_IFBLK: "block",
     stat.S_IFIFO: "fifo",
-}
-_TAR_KINDS = {
-    b"0": "file",
-    b"7": "file",
-    b"S": "file",
-    b"2": "symlink",
-    b"3": "char",
-    b"4": "block",
-    b"5": "dir",
-    b"6": "fifo",
 }
 
 
@@ -101,6 +87,13 @@ def read_small(tree: FileTree, path: str, limits: Limits, bound: str = "document
     return b"".join(tree.blob(path).chunks())
 
 
+def is_directory(tree: FileTree, path: str) -> bool:
+    """Say whether there is a directory at a path, and no symlink on the way to it."""
+    parts = path.split("/")
+    found = (tree.status("/".join(parts[:count])) for count in range(1, len(parts) + 1))
+    return all(each is not None and each.kind == "dir" for each in found)
+
+
 def resolve_path(tree: FileTree, base: str, path: str, *, follow: bool = False) -> str | None:
     """Follow the symlinks of `path` below the directory `base`, which stands for the root; None when it leads nowhere.
 
@@ -157,10 +150,27 @@ class DirectoryTree:
     def __init__(self, path: str, absolute: str | None = None) -> None:
         self.path = path
         self._absolute = absolute or str(Path(path).absolute())  # as it is written: `..` may lead out of a symlink
+        self._entered = ""
 
     def _at(self, path: str) -> str:
-        """Give where a path is read."""
+        """Give where a path is read; ContentAbsent when a directory on the way is a symlink: it may lead out."""
+        above = path.rpartition("/")[0]
+        if not f"{self._entered}/".startswith(f"{above}/") and above:
+            self._enter(above)
         return f"{self._absolute}/{path}" if path else self._absolute
+
+    def _enter(self, directory: str) -> None:
+        """Look at each part of the way to a directory, and keep it: the next path mostly is in the same."""
+        at = ""
+        for part in directory.split("/"):
+            at = join_path(at, part)
+            try:
+                kind = stat.S_IFMT(os.lstat(f"{self._absolute}/{at}").st_mode)
+            except (OSError, ValueError):
+                return  # who asks for what is in it is told why that cannot be
+            if kind == stat.S_IFLNK:
+                raise ContentAbsent("is a symlink, and none is followed out of a data root", place=self._place(at))
+        self._entered = directory
 
     def _place(self, path: str) -> str:
         """Give what errors call a path."""
@@ -168,8 +178,11 @@ class DirectoryTree:
 
     def names(self, path: str) -> tuple[str, ...]:
         """List a directory."""
+        at = self._at(path)
+        if path and os.path.islink(at):  # noqa: PTH114 # the root itself may be one
+            return ()
         try:
-            return tuple(sorted(os.listdir(self._at(path))))  # noqa: PTH208 # names alone are wanted
+            return tuple(sorted(os.listdir(at)))  # noqa: PTH208 # names alone are wanted
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
@@ -177,8 +190,9 @@ class DirectoryTree:
 
     def status(self, path: str) -> FileStatus | None:
         """Ask lstat."""
+        at = self._at(path)
         try:
-            found = os.lstat(self._at(path))
+            found = os.lstat(at)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
@@ -199,8 +213,9 @@ class DirectoryTree:
 
     def target(self, path: str) -> str:
         """Ask readlink."""
+        at = self._at(path)
         try:
-            return os.readlink(self._at(path))  # noqa: PTH115 # text with surrogates, as it stands
+            return os.readlink(at)  # noqa: PTH115 # text with surrogates, as it stands
         except OSError as error:
             raise ContentAbsent(error.strerror or str(error), place=self._place(path)) from error
 
@@ -243,142 +258,3 @@ def _read_file(path: str, place: str) -> Callable[[int, int], bytes]:
             raise ContentAbsent(error.strerror or str(error), place=place) from error
 
     return read_at
-
-
-# -- a tar -----------------------------------------------------------------------------------------
-
-
-class _Kept(NamedTuple):
-    """A member of the tar, as far as it is needed."""
-
-    status: FileStatus
-    target: str
-    xattrs: Mapping[str, bytes]
-    start: int
-    """Where its content begins in the tar."""
-    sparse: bool
-
-
-_NOTHING: Mapping[str, bytes] = {}
-_IMPLIED = _Kept(FileStatus("dir", 0o755, 0, 0, 0, 0, None, None), "", _NOTHING, 0, False)
-
-
-class TarTree:
-    """A tar of a directory, read in place: its headers once, contents when they are asked for."""
-
-    def __init__(self, whole: Blob, files: Mapping[str, _Kept], children: Mapping[str, list[str]], root: str) -> None:
-        self.path = whole.name
-        self._whole = whole
-        self._files = files
-        self._children = children
-        self._root = root
-
-    def _at(self, path: str) -> str:
-        return join_path(self._root, path) if path else self._root
-
-    def names(self, path: str) -> tuple[str, ...]:
-        """List a directory."""
-        return tuple(sorted(self._children.get(self._at(path), ())))
-
-    def status(self, path: str) -> FileStatus | None:
-        """Give what the header says."""
-        found = self._files.get(self._at(path))
-        return found.status if found is not None else None
-
-    def target(self, path: str) -> str:
-        """Give the link's target."""
-        return self._files[self._at(path)].target
-
-    def xattrs(self, path: str) -> Mapping[str, bytes]:
-        """Give what the tar carries (`tar --xattrs`)."""
-        return self._files[self._at(path)].xattrs
-
-    def blob(self, path: str) -> Blob:
-        """Give the file, read from the tar."""
-        found = self._files.get(self._at(path))
-        if found is None or found.status.kind != "file":
-            reason = "not there" if found is None else f"is a {found.status.kind}, not a file"
-            raise ContentAbsent(reason, place=path)
-        return Blob(path, found.status.size, _slice(path, found, self._whole))
-
-    def below(self, path: str) -> TarTree:
-        """Give the tree of a subdirectory."""
-        return TarTree(self._whole, self._files, self._children, self._at(path))
-
-
-def read_tar_tree(archive: Archive, limits: Limits) -> TarTree:
-    """Read the headers of an uncompressed tar of a directory."""
-    whole = archive.whole
-    if whole is None:
-        raise ValueError("the archive is no tar")
-    walker = tar.Walker(tar.SeekFeed(whole.read_at, whole.size), limits=limits)
-    files: dict[str, _Kept] = {}
-    for count, member in enumerate(walker):
-        if count > limits.entries:
-            raise limit_exceeded(limits, "entries", "more entries than are allowed", place=whole.name)
-        check_names((member,), limits)
-        name = clean_name(member.name)
-        if member.typeflag == b"1":
-            target = clean_name(member.linkname)
-            if target in files:  # a link to what the copy left out is a file that it lacks
-                first = files[target]
-                files[name] = files[target] = first if first.status.inode else _share(first, count)
-        elif member.typeflag in _TAR_KINDS:
-            files[name] = _keep(member, walker.data_offset)
-    files[""] = _IMPLIED
-    return TarTree(whole, files, _list_children(files, limits), "")
-
-
-def _share(first: _Kept, number: int) -> _Kept:
-    return first._replace(status=first.status._replace(inode=number + 1))
-
-
-def _keep(member: tar.Member, start: int) -> _Kept:
-    kind = _TAR_KINDS[member.typeflag]
-    return _Kept(
-        status=FileStatus(
-            kind=kind,
-            mode=member.mode & 0o7777,
-            uid=member.uid,
-            gid=member.gid,
-            size=member.size if kind == "file" else 0,
-            mtime=member.mtime,
-            rdev=(member.devmajor, member.devminor) if kind in ("char", "block") else None,
-            inode=None,
-        ),
-        target=member.linkname.decode("utf-8", "surrogateescape"),
-        xattrs=(find_xattrs(member.pax) if member.pax else None) or _NOTHING,
-        start=start,
-        sparse=member.sparse is not None,
-    )
-
-
-def _slice(name: str, kept: _Kept, whole: Blob) -> Callable[[int, int], bytes]:
-    start, size, sparse = kept.start, kept.status.size, kept.sparse
-
-    def read_at(offset: int, count: int) -> bytes:
-        if sparse:
-            raise UnsupportedInput("a sparse file of the copy; pack it again without --sparse", place=name)
-        return whole.read_at(start + offset, max(0, min(count, size - offset)))
-
-    return read_at
-
-
-def _list_children(files: dict[str, _Kept], limits: Limits) -> dict[str, list[str]]:
-    """Map each directory to the names in it; directories that only their contents imply are added to `files`."""
-    implied = 0
-    for path in list(files):
-        parent = path.rpartition("/")[0]
-        while parent not in files:
-            files[parent] = _IMPLIED
-            implied += len(parent)
-            if implied > limits.implied_bytes:
-                what = "longer names of unlisted directories than are allowed"
-                raise limit_exceeded(limits, "implied_bytes", what)
-            parent = parent.rpartition("/")[0]
-    children: dict[str, list[str]] = {}
-    for path in files:
-        if path:
-            parent, _, base = path.rpartition("/")
-            children.setdefault(parent, []).append(base)
-    return children

@@ -40,7 +40,7 @@ from tarlayers.sources.dataroot import (
     sort_images,
     unpacked_directory,
 )
-from tarlayers.sources.filetree import FileTree
+from tarlayers.sources.filetree import FileTree, is_directory
 from tarlayers.sources.layout import BlobClaim, ImageRecord, LayerRecord, OnDisk, OtherRecord
 
 _PLAIN_NAME = re.compile(r"[0-9.a-z]+")
@@ -52,7 +52,7 @@ def read_podman_root(tree: FileTree, limits: Limits) -> DataRoot | None:
     drivers = [
         name.removesuffix("-layers")
         for name in tree.names("")
-        if name.endswith("-layers") and tree.status(f"{name}/layers.json") is not None
+        if name.endswith("-layers") and is_directory(tree, name) and tree.status(f"{name}/layers.json") is not None
     ]
     if not drivers:
         return None
