@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,12 +20,13 @@ from tarlayers.entry import (
     decode_entry,
     decode_stretch,
     decode_walk,
+    join_entries,
     put_digest,
 )
 from tarlayers.formats import tar
 from tarlayers.formats.toc import FOOTER_SIZES, STARGZ_MEMBER, StoredToc, find_chunked, read_behind
 from tarlayers.limits import DEFAULT_LIMITS, Limits, require_limits
-from tarlayers.threads import run_ahead
+from tarlayers.threads import run_stage
 
 if TYPE_CHECKING:
     from tarlayers.formats.compression import Decompressor
@@ -131,17 +133,10 @@ def index_metered(
     caches: tar.HeaderCaches | None = None,
 ) -> LayerIndex:
     """Index a blob whose bytes `stored` already watches, so that its digest survives a failure here."""
-    reading = _Reading(chunks, stored, hashed=demand.hashed, limits=limits, ahead=ahead, caches=caches)
-    passing = _Contents(reading, contents=demand.contents, wanted=demand.wanted)
-    entries = _join(passing.take_all(limits) if passing.are_drawn else decode_walk(reading.walker, limits))
-    return _make_index(passing.finish(entries[-1:]), passing, entries)
-
-
-def _join(found: Iterable[list[Entry]]) -> list[Entry]:
-    entries: list[Entry] = []
-    for each in found:  # itertools.chain would be asked for every single one, a thirtieth of an index
-        entries += each
-    return entries
+    with closing(_Reading(chunks, stored, hashed=demand.hashed, limits=limits, ahead=ahead, caches=caches)) as reading:
+        passing = _Contents(reading, contents=demand.contents, wanted=demand.wanted)
+        entries = join_entries(passing.take_all(limits) if passing.are_drawn else decode_walk(reading.walker, limits))
+        return _make_index(passing.finish(entries[-1:]), passing, entries)
 
 
 def _make_index(scan: LayerScan, passing: _Contents, entries: Iterable[Entry]) -> LayerIndex:
@@ -169,15 +164,17 @@ def scan_layer(
     each stage (hash what is stored, decompress, hash the tar) has a thread of its own.
     """
     stored = Meter(algorithm=algorithm)
-    reading = _Reading(stored.watch(chunks), stored, hashed=True, limits=limits, keep=0, ahead=ahead, caches=caches)
-    walker, short = reading.walker, are_plain_names_short(limits)
+    short = are_plain_names_short(limits)
     last: tar.Stretch = []
-    for stretch in walker.skim() if short else walker.stretches():
-        tar.check_stretch(stretch, walker.count, limits)
-        if isinstance(stretch, tar.Member) or not short:
-            check_names(tar.list_members(stretch), limits)
-        last = stretch
-    scan = reading.finish()
+    reading = _Reading(stored.watch(chunks), stored, hashed=True, limits=limits, keep=0, ahead=ahead, caches=caches)
+    with closing(reading):
+        walker = reading.walker
+        for stretch in walker.skim() if short else walker.stretches():
+            tar.check_stretch(stretch, walker.count, limits)
+            if isinstance(stretch, tar.Member) or not short:
+                check_names(tar.list_members(stretch), limits)
+            last = stretch
+        scan = reading.finish()
     return replace(scan, toc=scan.toc or find_toc_member(decode_stretch(last, 0, limits) if last else ()))
 
 
@@ -243,15 +240,22 @@ class _Reading:
         self._stored = stored
         self._compression, blob = sniff_chunks(chunks)
         self.unpacker: Decompressor | None = None
+        self._stage: Generator[bytes, None, None] | None = None
         if self._compression == "none" and stored.algorithm == "sha256":
             self._plain, plain_chunks = stored, blob
         else:
             self._plain = Meter(hashed=hashed)
             self.unpacker = Decompressor(self._compression, limits, keep_skippable=max(self.keep, *FOOTER_SIZES))
             # Where a table of contents is kept, the walker has to know which compressed member it is in.
-            beside: Callable[[Iterator[bytes]], Iterator[bytes]] = run_ahead if ahead and not self.keep else iter
-            plain_chunks = self._plain.watch(beside(self.unpacker.run(beside(blob))))
+            if ahead and not self.keep:
+                self._stage = run_stage(self.unpacker.run, blob)
+            plain_chunks = self._plain.watch(self._stage or self.unpacker.run(blob))
         self.walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits, caches=caches)
+
+    def close(self) -> None:
+        """End the threads, however far they have come."""
+        if self._stage is not None:
+            self._stage.close()
 
     def finish(self) -> LayerScan:
         """Read what follows the tar; give all that was found but the entries."""
@@ -280,7 +284,7 @@ def hop_layer(
 ) -> LayerIndex:
     """Read the headers alone of an uncompressed layer of `size` bytes: no digest is known afterwards."""
     walker = tar.Walker(tar.SeekFeed(read_at, size), limits=limits, caches=caches)
-    entries = _join(decode_walk(walker, limits))
+    entries = join_entries(decode_walk(walker, limits))
     trailing, behind = read_behind(walker.tail(), 0)
     return LayerIndex(
         digest=None,

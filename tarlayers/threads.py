@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from threading import Event, Semaphore, Thread
 from typing import TypeVar
 
@@ -95,3 +96,17 @@ def run_ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
                 ready.get_nowait()
         except Empty:
             pass
+
+
+def run_stage(work: Callable[[Iterator[Item]], Iterator[Item]], items: Iterable[Item]) -> Generator[Item, None, None]:
+    """Yield what the work makes of the items, in a thread of its own, and draw the items in another.
+
+    Both threads end when the generator is closed. That it is no longer used does not close it, while an error that came
+    out of it is kept: the error's traceback has it.
+    """
+    return run_ahead(_work_on(work, items))
+
+
+def _work_on(work: Callable[[Iterator[Item]], Iterator[Item]], items: Iterable[Item]) -> Iterator[Item]:
+    with closing(run_ahead(items)) as drawn:
+        yield from work(drawn)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
+from random import Random
 from threading import Event
+from threading import enumerate as enumerate_threads
+from weakref import ref
 
 import pytest
 import zstandard
 
-from tarlayers import cli
+from tarlayers import cli, open_images
+from tarlayers.analysis.verify import verify_archive
 from tarlayers.cli import outcome
 from tarlayers.errors import TarlayersError
 from tarlayers.layer import index_layer, scan_layer
 from tarlayers.threads import run_ahead, run_threads
-from tests.build import END, directory, file, member_blocks
+from tests.build import END, archive, directory, file, image, member_blocks
 
 
 def test_does_the_work_on_each_item() -> None:
@@ -92,6 +98,36 @@ def test_stages_beside_each_other_say_what_one_after_the_other_does(compression:
     for hashed in (False, True):
         alone, beside = (partial(index_layer, chunks, hashed=hashed, ahead=ahead) for ahead in (False, True))
         assert told(beside) == told(alone)
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_an_error_that_is_kept_keeps_no_thread(compression: str) -> None:
+    pack = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress}[compression]
+    bad = pack(member_blocks(file("a")) + b"garbage!" * 64 + Random(1).randbytes(8 << 20))
+    chunks = [bad[at : at + (1 << 16)] for at in range(0, len(bad), 1 << 16)]
+    before = set(enumerate_threads())
+    for read in (scan_layer, partial(index_layer, hashed=False)):
+        with pytest.raises(TarlayersError) as caught:
+            read(chunks, ahead=True)
+        for thread in set(enumerate_threads()) - before:
+            thread.join(30)
+        assert set(enumerate_threads()) == before, caught
+
+
+def test_verifying_keeps_nothing_open(tmp_path: Path) -> None:
+    bad = member_blocks(file("a")) + b"garbage!" * 64
+    (tmp_path / "bad.tar").write_bytes(archive("oci-gzip", image(bad)))
+    gc.collect()
+    gc.disable()
+    try:
+        opened = open_images(tmp_path / "bad.tar")
+        gone = ref(opened.store)
+        report = verify_archive(opened)
+        del opened
+        assert not report.ok
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_an_interrupted_run_ends_the_process_without_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:

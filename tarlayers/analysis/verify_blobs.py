@@ -37,8 +37,9 @@ def _read_once(store: Store, name: str, *, layer: bool, on_read: OnRead | None) 
     except (PassedOver, ReadFailed):
         raise  # which tells nothing of the blob
     except TarlayersError as error:
+        told = error.inside("")  # without the frames that the error went through, and what they hold open
         # Of a layer that could not be read to its end, the digest still tells whether it is the right blob.
-        return ReadBlob(_by_algorithm(_digest_anyway(store, name) if layer else None), None, error)
+        return ReadBlob(_by_algorithm(_digest_anyway(store, name) if layer else None), None, told)
 
 
 def _by_algorithm(digest: Digest | None) -> Mapping[str, Digest]:
