@@ -17,6 +17,7 @@ import pytest
 from tarlayers.cli.app import COMMANDS
 from tarlayers.formats.assembly import disassemble
 from tarlayers.formats.tarsplit import encode_record
+from tarlayers.render.escape import escape_text, escape_texts
 from tarlayers.render.table import render_table
 from tests.build import (
     Image,
@@ -40,7 +41,8 @@ from tests.paths import TESTDATA
 from tests.run import Ran, run
 
 # Escape sequences of one byte and two, line breaks of every kind, text turned round, hidden, and markup.
-H = "h\x1b]0;t\x07\x1b[2J\r\n\t\x08\x7f\x9b31m\x85\u202e\u2066\u200b\u2028\u00ad\ufeff|`*<b>&#e"
+HIDDEN = "\u034f\u3164\ufe0f\U000e0101"  # printable, for Python
+H = f"h\x1b]0;t\x07\x1b[2J\r\n\t\x08\x7f\x9b31m\x85\u202e\u2066\u200b\u2028\u00ad\ufeff{HIDDEN}|`*<b>&#e"
 BASE = layer(
     directory(H), file(f"{H}/x", H.encode() + b"\nold\n"), symlink(f"l{H}", f"../{H}"), hardlink(f"k{H}", f"{H}/x"),
     xattrs(file(f"a{H}", b"1"), user_x=H.encode()), file("bad\udcff\x1b", b"2"),
@@ -139,7 +141,7 @@ QUESTIONS: dict[str, list[list[str]]] = {
 
 def seen(text: str) -> set[str]:
     """What could drive a terminal, or hide or reorder what it shows; by the Unicode database, not by our table."""
-    return {c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")} - {"\n"}
+    return {c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") or c in HIDDEN} - {"\n"}
 
 
 def all_runs(work: Path, dest: Path) -> Iterator[tuple[list[str], Ran]]:
@@ -206,9 +208,31 @@ def strings(value: Any) -> Iterator[str]:
 )
 def test_json_has_every_string_exactly(work: Path, words: list[str], exact: list[str]) -> None:
     ran = run(words[0], work / "docker.tar", *words[1:], "-f", "json")
-    assert b"\x1b" not in ran.stdout  # JSON's own escapes keep controls from a terminal
+    assert not {c for c in ran.stdout.decode() if unicodedata.category(c) == "Cc"} - {"\n"}
     found = set(strings(json.loads(ran.stdout)))
     assert set(exact) <= found, [text for text in exact if text not in found]
+
+
+# DerivedCoreProperties.txt of Unicode, Default_Ignorable_Code_Point.
+IGNORABLE = """
+    00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 202A-202E 2060-206F 3164 FE00-FE0F FEFF FFA0 FFF0-FFF8
+    1BCA0-1BCA3 1D173-1D17A E0000-E0FFF
+"""
+
+
+def test_what_is_shown_as_nothing_is_shown_by_its_number() -> None:
+    for word in IGNORABLE.split():
+        first, _, last = word.partition("-")
+        for code in range(int(first, 16), int(last or first, 16) + 1):
+            number = f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+            assert escape_text(f"a{chr(code)}b") == f"a{number}b"
+            assert escape_texts(["a", chr(code)]) == ["a", number]
+
+
+def test_other_text_stays() -> None:
+    for text in ("plain", "Größe", "日本語", "हिन्दी", "👍", "e\u0301", "a\u00a0b", "\ue000"):
+        assert escape_text(text) == text
+        assert escape_texts([text, "a"]) == [text, "a"]
 
 
 def test_tables_on_a_terminal_keep_cells_as_they_are() -> None:

@@ -10,11 +10,14 @@ import re
 from binascii import b2a_base64
 from collections.abc import Sequence
 
-# C0 and C1 controls, surrogates (bytes that are not UTF-8), bidi controls, other invisible format characters.
+# C0 and C1 controls, line and paragraph separators, bidi controls, surrogates (bytes that are not UTF-8), annotations,
+# and all that Unicode calls default ignorable: what is shown as nothing. Joiners and variation selectors of emoji and
+# Indic text are among it: a name that looks like another is worse than one that looks odd.
 # Compiled when something is found to be unsafe: for most commands that is never, and it takes a millisecond.
 _UNSAFE = (
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+    "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
 )
 _SURROGATE = re.compile("[\udc80-\udcff]")
 # Inside of a line; at its start also what makes a heading or a list.
@@ -26,13 +29,17 @@ def escape_text(text: str) -> str:
 
     `\xff` is a byte that is not UTF-8, `\u00ff` would be the character.
     """
-    return re.sub(_UNSAFE, _number, text) if not text.isprintable() or "\u00ad" in text else text
+    return text if _is_plain(text) else re.sub(_UNSAFE, _number, text)
 
 
 def escape_texts(texts: Sequence[str]) -> Sequence[str]:
     """The same for many texts, of which few or none need it: they are tested together."""
-    together = "".join(texts)
-    return texts if together.isprintable() and "\u00ad" not in together else [*map(escape_text, texts)]
+    return texts if _is_plain("".join(texts)) else [*map(escape_text, texts)]
+
+
+def _is_plain(text: str) -> bool:
+    """Say at once of nearly all texts that they have nothing unsafe: some of what hides is printable for Python."""
+    return text.isascii() and text.isprintable()
 
 
 def _number(match: re.Match[str]) -> str:

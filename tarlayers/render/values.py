@@ -23,6 +23,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})")
 _SECOND = 1_000_000_000
 _GREGORIAN = 400 * 365 + 97  # days after which the calendar repeats
+_DELETE, _C1 = b"\x7f", b"\xc2"  # C1 controls, which terminals obey too, are two bytes, of which this is the first
+_CONTROLS = rb"\x7f|\xc2[\x80-\x9f]"  # those that JSON lets stand as they are
 _LETTERS = {"dir": "d", "symlink": "l", "char": "c", "block": "b", "fifo": "p", "hardlink": "h"}
 
 
@@ -205,6 +207,17 @@ def dump_ndjson(documents: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
 
 
 def _dump(value: object) -> bytes:
+    data = _encode(value)
+    if _DELETE in data or _C1 in data:
+        data = re.sub(_CONTROLS, _escape_control, data)
+    return data
+
+
+def _escape_control(match: re.Match[bytes]) -> bytes:
+    return b"\\u00%02x" % match[0][-1]
+
+
+def _encode(value: object) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:
