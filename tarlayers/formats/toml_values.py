@@ -13,6 +13,7 @@ from typing import Any
 from tarlayers.errors import MalformedPolicy
 from tarlayers.formats.toml_lines import KeyPath, locate_keys
 
+_INT64 = 1 << 63
 _TYPES = {str: "a text", bool: "true or false", int: "a number", float: "a number", list: "an array", dict: "a table"}
 
 
@@ -130,6 +131,8 @@ class TomlValue:
         number = self.value
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < float("inf"):
             raise self._not("a number that is not negative")
+        if isinstance(number, int) and number >= _INT64:
+            raise self.wrong("a number of more than 64 bits, which TOML does not have")
         return number
 
     def whole(self) -> int:
