@@ -229,8 +229,20 @@ def test_what_is_shown_as_nothing_is_shown_by_its_number() -> None:
             assert escape_texts(["a", chr(code)]) == ["a", number]
 
 
+@pytest.mark.parametrize("command", ["[error]", "[add-path]/x", "vso[task.setvariable variable=x]y", "teamcity[x"])
+def test_no_text_is_a_command_of_a_ci_runner(command: str, tmp_path: Path) -> None:
+    name = f"a ##{command}"
+    assert escape_text(f"{name}###{command}") == f"a #\\x23{command}##\\x23{command}"
+    (tmp_path / "app.tar").write_bytes(pack(docker_20([image(layer(file(name)), names=("x:1",))])))
+    (tmp_path / "p.toml").write_text('forbid_paths = ["**"]')
+    for words in (["ls"], ["blame"], ["check", "-f", "text", "--policy", str(tmp_path / "p.toml")], ["cat"]):
+        ran = run(words[0], tmp_path / "app.tar", *words[1:], *(["/" + name + "2"] if words == ["cat"] else []))
+        assert "##" not in ran.stdout.decode() + ran.stderr, words
+        assert "#\\x23" in ran.stdout.decode() + ran.stderr, words
+
+
 def test_other_text_stays() -> None:
-    for text in ("plain", "Größe", "日本語", "हिन्दी", "👍", "e\u0301", "a\u00a0b", "\ue000"):
+    for text in ("plain", "Größe", "日本語", "हिन्दी", "👍", "e\u0301", "a\u00a0b", "\ue000", "## [x]", "#[x]", "##"):
         assert escape_text(text) == text
         assert escape_texts([text, "a"]) == [text, "a"]
 

@@ -1,7 +1,7 @@
 """Text from an archive made safe for where it is printed.
 
-Nothing that an archive holds may drive a terminal: control characters, escape sequences, line breaks and
-characters that reorder or hide text are shown by their numbers.
+Nothing that an archive holds may drive a terminal, or what reads the log of a job: control characters, escape
+sequences, line breaks, characters that reorder or hide text, and commands of CI runners are shown by their numbers.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ _UNSAFE = (
     "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff]"
+    # `##[error]`, `##vso[task.setvariable]`, `##teamcity[...]`: runners of CI obey these wherever in a line they stand.
+    r"|(?<=#)#(?=[A-Za-z.]*\[)"
 )
 _SURROGATE = re.compile("[\udc80-\udcff]")
 # Inside of a line; at its start also what makes a heading or a list.
@@ -29,17 +31,15 @@ def escape_text(text: str) -> str:
 
     `\xff` is a byte that is not UTF-8, `\u00ff` would be the character.
     """
-    return text if _is_plain(text) else re.sub(_UNSAFE, _number, text)
+    # Some of what hides is printable for Python, but nothing in ASCII.
+    plain = text.isascii() and text.isprintable() and "##" not in text
+    return text if plain else re.sub(_UNSAFE, _number, text)
 
 
 def escape_texts(texts: Sequence[str]) -> Sequence[str]:
     """The same for many texts, of which few or none need it: they are tested together."""
-    return texts if _is_plain("".join(texts)) else [*map(escape_text, texts)]
-
-
-def _is_plain(text: str) -> bool:
-    """Say at once of nearly all texts that they have nothing unsafe: some of what hides is printable for Python."""
-    return text.isascii() and text.isprintable()
+    together = "".join(texts)
+    return texts if escape_text(together) == together else [*map(escape_text, texts)]
 
 
 def _number(match: re.Match[str]) -> str:

@@ -15,7 +15,7 @@ from tarlayers.render.reports.report import (
     title_of,
 )
 
-_INDENT = " " * 6 + "- "  # so no line starts with what a CI runner takes for a command, whatever a name says
+_INDENT = " " * 6 + "- "  # no line starts with `::`, which GitHub's runner takes for a command, whatever a name says
 _MOST = 10  # of one rule, unless all are asked for
 
 
