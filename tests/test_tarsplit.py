@@ -175,6 +175,7 @@ def test_a_line_has_the_bytes_that_go_writes() -> None:
         FileRecord("<&>\u2028\ufffd".encode(), 0, None, 4):
             '{"type":1,"name":"\\u003c\\u0026\\u003e\\u2028\ufffd","payload":null,"position":4}\n'.encode(),
         FileRecord(b"", 6, 1, 5): b'{"type":1,"size":6,"payload":"AAAAAAAAAAE=","position":5}\n',
+        FileRecord(b"a\b\f\x7f", 0, None, 6): b'{"type":1,"name":"a\\b\\f\x7f","payload":null,"position":6}\n',
     }  # fmt: skip
     for record, written in records.items():
         assert encode_record(record) == written

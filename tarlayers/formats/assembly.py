@@ -25,8 +25,8 @@ def disassemble(chunks: Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> Ite
 
     They are the reference's records but for two differences, with which every tar can be put together again: the
     map of a PAX 1.0 sparse file is in a segment (the reference loses it), and the record of a hard link or
-    directory has no size, whatever its header says. Entries of one name are recorded too, which the
-    reference refuses. What a Walker raises is raised here.
+    directory has no size, whatever its header says. The empty segment that some of its versions end with is left
+    out, and entries of one name are recorded too, which it refuses. What a Walker raises is raised here.
     """
     walker = Walker(ChunkFeed(chunks), limits=limits, raw=True)
     position = 0

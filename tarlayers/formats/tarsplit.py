@@ -151,7 +151,9 @@ def _payload(fields: dict[str, Any], key: str) -> bytes:
 
 
 def encode_record(record: Record) -> bytes:
-    """Give a record's line, its end included, with the very bytes that the reference writes."""
+    r"""Give a record's line, its end included, with the very bytes that the reference writes when it is built with Go
+    1.22 or newer; before, backspaces and form feeds were `\u0008` and `\u000c`.
+    """
     fields: dict[str, object] = {"type": _SEGMENT if isinstance(record, Segment) else _FILE}
     if isinstance(record, Segment):
         payload: bytes | None = record.payload
