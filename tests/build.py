@@ -13,6 +13,7 @@ import gzip
 import hashlib
 import json
 import struct
+import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -318,6 +319,15 @@ def pack(files: Files) -> bytes:
 def archive(flavour: str, *images: Image) -> bytes:
     """The tar of images in one flavour."""
     return pack(FLAVOURS[flavour](images))
+
+
+def extract_tar(packed: tarfile.TarFile, root: Path, members: Iterable[tarfile.TarInfo] | None = None) -> Path:
+    """What a tar that is ours holds, as files. `extractall` takes a filter from CPython 3.11.4 on, and warns without
+    one from 3.12 on; this attribute says the same, and is nothing to those that know none.
+    """
+    packed.extraction_filter = lambda member, _: member
+    packed.extractall(root, members)
+    return root
 
 
 def unpack(files: Files, root: Path) -> Path:

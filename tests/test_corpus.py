@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from tests.build import extract_tar
 from tests.paths import SHARED, needs_shared
 from tests.run import run
 
@@ -33,7 +34,7 @@ def read_packed() -> bytes:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("corpus")
     with tarfile.open(fileobj=io.BytesIO(read_packed())) as tar:
-        tar.extractall(root, filter="data")
+        extract_tar(tar, root)
     (truth,) = root.glob("**/truth")
     return truth.parent
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import tarlayers
-from tests.build import FLAVOURS, archive, file, image, layer, unpack
+from tests.build import FLAVOURS, archive, extract_tar, file, image, layer, unpack
 from tests.paths import ROOT, TESTDATA
 
 SHOP = TESTDATA / "shop-v1.oci.tar"
@@ -285,8 +285,7 @@ def test_a_directory_stays_where_it_was(flavour: str, tmp_path: Path, monkeypatc
 
 def _unpack_shop_root(tmp_path: Path) -> Path:
     with tarfile.open(TESTDATA / "shop.dataroot.tar") as root:
-        root.extractall(tmp_path / "root", filter="tar")
-    return tmp_path / "root"
+        return extract_tar(root, tmp_path / "root")
 
 
 def test_a_compressed_archive_can_be_compared(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import zstandard
 from tarlayers.formats.assembly import disassemble
 from tarlayers.formats.tarsplit import decode_records, encode_record
 from tarlayers.opening import open_images
-from tests.build import END, directory, file, layer, sha256, symlink
+from tests.build import END, directory, extract_tar, file, layer, sha256, symlink
 from tests.paths import SHARED
 from tests.run import run as run_command
 from tests.splits import CONTENT, REGIONS, TARS, pax_sparse
@@ -38,10 +38,8 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
 
 
 def unpack(plain: bytes, where: Path) -> Path:
-    where.mkdir()
-    with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
-        archive.extractall(where, filter="fully_trusted")
-    return where
+    with tarfile.open(fileobj=io.BytesIO(plain)) as packed:
+        return extract_tar(packed, where)
 
 
 @pytest.fixture

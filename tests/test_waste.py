@@ -23,7 +23,7 @@ from tarlayers.analysis.waste import Waste, measure_waste
 from tarlayers.errors import TarlayersError
 from tarlayers.image import Image
 from tarlayers.shipped import trace_files
-from tests.build import archive, directory, file, hardlink, image, layer, opaque, symlink, whiteout, xattrs
+from tests.build import archive, directory, extract_tar, file, hardlink, image, layer, opaque, symlink, whiteout, xattrs
 from tests.paths import CASES, SHARED, needs_shared
 from tests.strategies import LAYERS
 
@@ -236,8 +236,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ZstdDecompressor().stream_reader(packed) as plain,
         tarfile.open(fileobj=plain, mode="r|") as tar,
     ):
-        tar.extractall(root, filter="data")
-    return root
+        return extract_tar(tar, root)
 
 
 @pytest.mark.conformance
