@@ -253,13 +253,14 @@ def warn_of_cut(archive: ImageArchive, *, quiet: bool) -> None:
 def _warn_of_losses(archive: ImageArchive, image: Image, *, contents: bool) -> None:
     """Say what a copied data root cannot tell about an image or a container."""
     from tarlayers.cli.outcome import warn
+    from tarlayers.render.values import count_noun
     from tarlayers.stores.losses import find_losses
     from tarlayers.stores.rootstore import RootStore
 
     lacking = sum(layer.on_disk is not None and not layer.on_disk.files for layer in image.built_layers)
     if contents and lacking:
         warn(
-            f"{image.name}: the copy lacks the files of {lacking} layers: contents of one size are taken as equal",
+            f"{image.name}: the copy lacks the files of {count_noun(lacking, 'layer')}: contents are not known",
             quiet=False,
         )
     if image.container is not None and isinstance(archive.store, RootStore):
