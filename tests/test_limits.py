@@ -280,6 +280,14 @@ def test_an_error_says_how_to_go_on() -> None:
     assert run("ls", "-", "--no-limits", stdin=OCI).code == 0
 
 
+@pytest.mark.parametrize("words", [(), ("--no-limits",), ("--limit", "document_depth=9")])
+def test_an_error_advises_nothing_that_does_not_work(words: tuple[str, ...]) -> None:
+    ran = run("inspect", "-", *words, stdin=deep_labels(250))
+    shown = 9 if "--limit" in words else 200
+    assert ran.code == 3 and "raise" not in ran.stderr
+    assert ran.stderr.endswith(f"(limit document_depth = {shown}): no more than 200 can be read\n")
+
+
 WRONG = ["entries", "entries=", "entries=-1", "entries=1.5", "entries=1X", "x=1", "=1", "document_depth=201"]
 
 

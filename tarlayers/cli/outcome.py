@@ -148,6 +148,11 @@ def _forget(stream: TextIO) -> None:
 
 def _hint(error: TarlayersError) -> str:
     if isinstance(error, LimitExceeded):
+        from tarlayers.limits import DEFAULT_LIMITS, NO_LIMITS
+
+        most = getattr(NO_LIMITS, error.limit)
+        if most == getattr(DEFAULT_LIMITS, error.limit):
+            return f": no more than {most} can be read"
         return f": raise it with --limit {error.limit}=..., or --no-limits"
     if isinstance(error, NoSuchPath):
         from tarlayers.cli.hint import hint_path
