@@ -41,6 +41,9 @@ def choose_image(
     if len(fitting) > 1:
         # Of a platform that was not saved there may be a manifest and no more.
         fitting = {i: image for i, image in fitting.items() if image.config is not None} or fitting
+    if len(fitting) > 1 and platform is not None and len({image.names for image in fitting.values()}) == 1:
+        # containerd takes `linux/arm` for v7 (platforms/database.go).
+        fitting = _select_platform(fitting, platform, exact=True) or fitting
     if len(fitting) == 1:
         return next(iter(fitting.values()))
     if fitting:
@@ -80,10 +83,15 @@ def _find_images(
     if reference is not None and not fitting and not reference.startswith("@"):
         by_id = [image for image in unlisted if not image.container and _fits(-1, image, reference, whole=whole)]
         fitting = dict(enumerate(by_id))
-    if platform is None:
-        return fitting
+    return fitting if platform is None else _select_platform(fitting, platform)
+
+
+def _select_platform(images: Mapping[int, Image], wanted: str, *, exact: bool = False) -> dict[int, Image]:
+    """Give those that are for a platform, by what the index says of each."""
     return {
-        i: image for i, image in fitting.items() if _on_platform(image.claimed_platform or image.platform, platform)
+        i: image
+        for i, image in images.items()
+        if _on_platform(image.claimed_platform or image.platform, wanted, exact=exact)
     }
 
 
@@ -131,8 +139,10 @@ def _is_identity(digests: Iterable[Digest | None], reference: str) -> bool:
     return any(digest is not None and digest.is_meant(reference, _PREFIX) for digest in digests)
 
 
-def _on_platform(platform: Platform | None, wanted: str) -> bool:
-    """Say whether a platform is the one that is wanted: os/arch[/variant], or one of the first two alone."""
+def _on_platform(platform: Platform | None, wanted: str, *, exact: bool = False) -> bool:
+    """Say whether a platform is the one that is wanted: os/arch[/variant], or one of the first two alone. A variant
+    that is not named may be any; if `exact` it is the one that goes without saying.
+    """
     if platform is None:
         return False
     first, _, rest = wanted.lower().partition("/")  # as containerd's platforms.Parse
@@ -140,7 +150,7 @@ def _on_platform(platform: Platform | None, wanted: str) -> bool:
         return True
     os, (architecture, _, variant) = (first, rest.partition("/")) if rest else (platform.os, (first, "", ""))
     wants, has = _spell(architecture, variant), _spell(platform.architecture, platform.variant)
-    is_variant_wanted = bool(variant) or architecture in _NAMED_VARIANTS
+    is_variant_wanted = exact or bool(variant) or architecture in _NAMED_VARIANTS
     return os == platform.os and wants[0] == has[0] and (wants == has or not is_variant_wanted)
 
 

@@ -134,7 +134,9 @@ def test_a_platform_picks_one_image(platform: str, found: str | tuple[int, str],
         ("linux/arm/v7", "/two"),
         ("linux/armel", "/one"),
         ("linux/arm64", "/three"),
-        ("linux/arm", (2, "(linux/arm/v6 sha256:")),
+        ("linux/arm", "/two"),
+        ("arm", "/two"),
+        ("linux", (2, "3 images fit --platform linux")),
         ("linux/s390x", (2, "no image fits")),
     ],
 )
@@ -163,6 +165,22 @@ def test_the_index_says_which_platform_an_image_is_for(
     assert "the index says linux/arm64, by which engines choose, but the configuration linux/s390x" in " ".join(
         verified.split()
     )
+
+
+def test_a_variant_that_goes_without_saying_chooses_among_images_of_one_name(tmp_path: Path) -> None:
+    """containerd takes linux/arm for v7; which of two names is meant nobody can tell."""
+    files: Files = {}
+    entries = {}
+    for each, variant in ((ONE, "v6"), (TWO, "v7"), (TOOL, "v5")):
+        claimed = {"os": "linux", "architecture": "arm", "variant": variant}
+        raw = oci_manifest(files, each, "none")
+        entries[variant] = descriptor(files, f"{OCI}.manifest.v1+json", raw, platform=claimed)
+    path = tmp_path / "arm.tar"
+    path.write_bytes(pack(oci_layout(files, [*named(entries["v6"], ONE), *named(entries["v7"], TWO)])))
+    assert "2 images fit --platform linux/arm" in run("ls", path, "--platform", "linux/arm").stderr
+    assert run("ls", f"{path}#1.0", "--platform", "linux/arm").stdout == b"/one\n"
+    path.write_bytes(pack(oci_layout(files, [entries["v5"], entries["v6"]])))
+    assert "2 images fit --platform linux/arm" in run("ls", path, "--platform", "linux/arm").stderr
 
 
 def test_a_platform_whose_configuration_was_not_saved_is_left_aside(tmp_path: Path) -> None:
