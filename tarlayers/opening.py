@@ -171,6 +171,7 @@ def _open_packed(path: str, stream: BinaryIO, needs: _Needs, limits: Limits) -> 
         return found
     if not stream.seekable():
         raise UnsupportedInput("a data root cannot be read as it passes: give it as a file")
+    needs.tell(f"{path} holds a data root, which takes more than one look: it is read again")
     stream.seek(0)
     return _open_stream(path, _read_stream(stream), needs._replace(keep=True), limits)
 

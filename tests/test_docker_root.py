@@ -21,7 +21,8 @@ from tarlayers.image import Image, load_layers
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.layer import index_layer
 from tarlayers.merging.engine import merge_layers
-from tarlayers.reference import choose_image
+from tarlayers.reference import choose_image, select_images
+from tarlayers.render.images import inspect_lines
 from tarlayers.rootfs import RootFS
 from tarlayers.stores.losses import find_losses
 from tarlayers.stores.rootstore import RootStore
@@ -151,6 +152,8 @@ def test_images_that_others_are_built_on_are_not_listed_but_found_by_id(tmp_path
     found = open_root(docker_root([APP, UNNAMED], parents={sha256(APP.config_bytes): below}), tmp_path)
     assert [each.name for each in found.images] == ["example.org/app:v1"]
     assert str(pick(found, below[:12]).image_id) == f"sha256:{below}"
+    chosen = select_images(found.images, f"sha256:{below[:12]}", unlisted=found.unlisted)
+    assert list(inspect_lines(found, chosen))[2] == f"#sha256:{below[:12]} (no name)"
     alone = open_root(docker_root([APP, UNNAMED]), tmp_path)
     assert len(alone.images) == 2
 
@@ -339,8 +342,12 @@ def test_a_layout_beside_a_root_is_the_layout(tmp_path: Path) -> None:
 def test_a_packed_root_is_kept_and_a_stream_refused(tmp_path: Path) -> None:
     packed = zstandard.ZstdCompressor().compress(pack_root(docker_root([APP]), "docker"))
     (tmp_path / "root.tar.zst").write_bytes(packed)
-    found = open_images(tmp_path / "root.tar.zst")
+    told: list[str] = []
+    found = open_images(tmp_path / "root.tar.zst", tell=told.append)
     assert (found.kind, found.compression) == ("docker-root", "zstd")
+    assert [words in line for words, line in zip(("one pass", "is read again", "spooled"), told, strict=True)] == [
+        True
+    ] * 3
     assert content_of(found.images[0], merge_layers(found.images[0].layers), "/srv/old/y") == b"new"
     with pytest.raises(UnsupportedInput, match="give it as a file"):
         open_images(io.BytesIO(packed))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tarlayers.entry import unpacked_size
+from tarlayers.reference import CONTAINER
 from tarlayers.render.escape import escape_path, escape_text
 from tarlayers.render.steps import brief_step
 from tarlayers.render.values import brief_time, count_noun, human_size, path_fields
@@ -203,7 +204,9 @@ def inspect_lines(archive: ImageArchive, images: Mapping[int, Image]) -> Iterato
         yield _origin_line(archive.index_file)
     for number, image in images.items():
         yield ""
-        yield from _image_lines(number, image)
+        names = " ".join(escape_text(name) for name in image.names) or "(no name)"
+        yield f"#{_reference_words(archive, number, image)}{names}"
+        yield from _fact_lines(image)
     if archive.others and len(images) == count:
         yield ""
         yield "not images:"
@@ -236,9 +239,16 @@ def _platform_words(image: Image) -> str | None:
     return _text(image.platform)
 
 
-def _image_lines(number: int, image: Image) -> Iterator[str]:
-    names = " ".join(escape_text(name) for name in image.names) or "(no name)"
-    yield f"#@{number} {names}"
+def _reference_words(archive: ImageArchive, number: int, image: Image) -> str:
+    """What is to be written before an image's names, so that it chooses the image: only those that are listed have
+    numbers.
+    """
+    if image.container is not None:
+        return CONTAINER
+    return f"@{number} " if image in archive.images[number : number + 1] else f"{shorten(image.image_id)} "
+
+
+def _fact_lines(image: Image) -> Iterator[str]:
     config = image.config.config if image.config else {}
     facts = {
         "image ID": image.image_id,
