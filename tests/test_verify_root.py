@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from tarlayers import open_images
+from tarlayers.analysis.verify import verify_archive
 from tarlayers.analysis.verify_root import verify_root
 from tarlayers.finding import CODES, VerifyReport
 from tests.build import device, directory, file, hardlink, image, layer, opaque, sha256, symlink, whiteout, xattrs
 from tests.dataroot import Root, cache_id_of, chain_ids, container, docker_root, pack_root, podman_root, write_root
+from tests.paths import TESTDATA
 
 BASE = layer(
     directory("etc"),
@@ -37,6 +39,13 @@ CONFIG = f"image/overlay2/imagedb/content/sha256/{sha256(APP.config_bytes)}"
 def verify(root: Root, where: Path) -> VerifyReport:
     (where / "root.tar").write_bytes(pack_root(root, "docker"))
     return verify_root(open_images(where / "root.tar"))
+
+
+def test_each_of_the_two_verifies_its_own() -> None:
+    with pytest.raises(ValueError, match="is a data root, which verify_root checks"):
+        verify_archive(open_images(TESTDATA / "shop.dataroot.tar"))
+    with pytest.raises(ValueError, match="is no data root"):
+        verify_root(open_images(TESTDATA / "shop-v1.oci.tar"))
 
 
 def codes(report: VerifyReport) -> list[str]:

@@ -45,8 +45,11 @@ def verify_archive(archive: ImageArchive, *, workers: int | None = None, on_read
 
     `on_read` hears how many stored bytes of a layer were just read, from the thread that did. A layer that is
     malformed is a finding, and the others are still verified; where bytes cannot be had, that is ReadFailed. An archive
-    that ends without its end mark is cut short, whatever else it claims: MalformedInput.
+    that ends without its end mark is cut short, whatever else it claims: MalformedInput. ValueError for an engine's
+    data root, which `verify_root` checks.
     """
+    if archive.root is not None:
+        raise ValueError("the archive is a data root, which verify_root checks")
     archive.require_whole()
     with naming(archive.name):
         return _Verifying(archive).run(workers or count_cores(), on_read)
