@@ -357,6 +357,7 @@ log v1.tar /null
 log v1.tar /link
 log refused.tar /etc/x
 blame v1.tar
+blame v1.tar -f ndjson
 blame refused.tar
 diff v1.tar v2.tar
 diff v2.tar v1.tar
