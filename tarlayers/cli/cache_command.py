@@ -12,6 +12,7 @@ from tarlayers.cli.words import NamedCommand
 
 command = typer.Typer(
     help="The files of layers that were read before, so that they need not be decompressed again.",
+    epilog="Example: tarlayers cache info",
 )
 
 

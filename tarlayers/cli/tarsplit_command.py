@@ -28,6 +28,7 @@ _DEFAULT_FILE = "tar-data.json.gz"  # the reference's
 
 command = typer.Typer(
     help="Layers without their contents, as docker and podman keep them: list, make, use and check tar-split files.",
+    epilog="Example: tarlayers tarsplit ls tar-data.json.gz",
     no_args_is_help=True,
 )
 
