@@ -6,7 +6,7 @@
 
 The house has floors, and a module imports from lower floors only; `tests/test_floors.py` reads this table:
 
-    0  errors digest limits linux severity stdio threads version
+    0  errors digest limits linux nouns severity stdio threads version
     1  formats
     2  entry content header outline sources
     3  layer stores windows image recordedimage reference imagearchive opening

@@ -707,7 +707,7 @@ def test_the_same_files_from_other_layers_are_identical_and_say_so(diff: Command
     done = diff(tmp_path / "a", tmp_path / "b", "--exit-code")
     assert (done.code, done.out) == (
         0,
-        "identical: files config history layers (1 layers in common by diff ID, 0 and 1 layers that are not)\n",
+        "identical: files config history layers (1 layer in common by diff ID, 0 of the old and 1 of the new not)\n",
     )
     assert diff(tmp_path / "a", tmp_path / "b", "--exit-code", "--only", "layers").code == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,13 @@ def test_size_is_what_docker_kept_of_every_layer(corpus: Path) -> None:  # noqa:
 )
 def test_a_time_in_a_table_keeps_its_zone(text: str, brief: str) -> None:
     assert brief_time(text) == brief
+
+
+def test_a_history_that_does_not_fit_is_told_in_whole_sentences() -> None:
+    app = image(layer(file("a")), layer(file("b")))
+    for steps, words in ((1, "1 step with a layer, the image has 2"), (3, "3 steps with a layer, the image has 2")):
+        history = [{"created_by": "step"}] * steps
+        packed = archive("oci-gzip", replace(app, config={**app.config, "history": history}))
+        told = f"tarlayers: warning: {app.names[0]}: the history has {words}: not matched\n"
+        assert run("history", "-", stdin=packed).stderr == told
+        assert words in " ".join(run("verify", "-", stdin=packed).stdout.decode().split())

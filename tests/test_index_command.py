@@ -383,7 +383,7 @@ def test_an_index_that_is_damaged_or_of_tomorrow(shop: Path) -> None:
             assert (done.code, done.stdout) == (3, b"")
             assert says in done.stderr
     shop.write_bytes(data + b"\0")
-    assert "1 bytes follow" in run("inspect", shop).stderr
+    assert "1 byte after the end" in run("inspect", shop).stderr
 
 
 def test_a_broken_archive_makes_no_index(tmp_path: Path) -> None:

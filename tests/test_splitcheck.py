@@ -44,7 +44,7 @@ def test_all_as_recorded_gives_the_diff_id() -> None:
         (b"d/a", b"aaab", ("V022", "error", "d/a", "crc64:", "crc64:", "has CRC-64")),
         (b"d/a", b"aaa", ("V021", "error", "d/a", 4, 3, "has 3 bytes, not the 4 recorded")),
         (b"d/b", b"bbbb", ("V021", "error", "d/b", 2, 4, "has 4 bytes, not the 2 recorded")),
-        (b"empty", b"!", ("V021", "error", "empty", 0, 1, "has 1 bytes, not the 0 recorded")),
+        (b"empty", b"!", ("V021", "error", "empty", 0, 1, "has 1 byte, not the 0 recorded")),
         (b"sparse", b"\1" + EXPANDED[1:], ("V022", "error", "sparse", "crc64:", "crc64:", "has CRC-64")),
         (b"d/b", None, ("V020", "error", "d/b", "crc64:", None, "is not there")),
         (b"empty", None, ("V020", "error", "empty", None, None, "is not there")),

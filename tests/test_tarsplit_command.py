@@ -184,7 +184,7 @@ def test_a_name_that_occurs_twice_is_a_warning(run: Run) -> None:
     code, _, err = run("disasm", "twice.tar", "--no-stdout")
     assert (code, err) == (
         0,
-        "tarlayers: warning: 2 names occur again: the reference tar-split refuses to read this\n",
+        "tarlayers: warning: 2 names found again: the reference tar-split refuses to read this\n",
     )
     assert run("asm", "--layer", "twice.tar") == (0, TARS["a name twice"], "")
     assert run("disasm", "twice.tar", "--no-stdout", "--quiet") == (0, b"", "")

@@ -15,6 +15,7 @@ from tarlayers.formats.tar import HEADER_ONLY, Member
 from tarlayers.formats.tarsplit import FileRecord, Record, show_name, walk_records
 from tarlayers.formats.whiteout import PREFIX
 from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.nouns import count_noun
 
 _UNBOUNDED = 1 << 63
 
@@ -104,7 +105,7 @@ def _claim(record: FileRecord) -> str | None:
 
 def _judge(record: FileRecord, content: ContentMeter) -> Iterator[ContentFault]:
     if content.size != record.size:
-        message = f"has {content.size} bytes, not the {record.size} recorded"
+        message = f"has {count_noun(content.size, 'byte')}, not the {record.size} recorded"
         yield _fault("V021", record, record.size, content.size, message)
     elif (fault := content.judge(record)) is not None:
         yield _fault("V022", record, _claim(record), f"crc64:{content.crc64:016x}", fault)

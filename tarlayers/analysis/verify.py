@@ -20,6 +20,7 @@ from tarlayers.formats.json_fields import parse_fields
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Image, Layer
 from tarlayers.imagearchive import ImageArchive
+from tarlayers.nouns import count_noun
 from tarlayers.reference import is_same_platform
 from tarlayers.sources.layout import BlobClaim, OtherRecord
 from tarlayers.stores.store import WHOLE, OnRead
@@ -181,7 +182,7 @@ class _Verifying:
     def _check_size(self, blob: str, claimed: object, claims: list[BlobClaim]) -> None:
         size = self._store.sizes[blob]
         if claimed != size:
-            message = f"{size} bytes, {_join_claimants(claims)} {claimed}"
+            message = f"{count_noun(size, 'byte')}, {_join_claimants(claims)} {claimed}"
             self._add("V002", self._user(blob, claims[0].place), claimed, size, message, blob)
 
     def _check_media_type(self, claim: BlobClaim, blob: str) -> None:
@@ -279,13 +280,14 @@ class _Verifying:
             return
         diff_ids = image.config.diff_ids
         if diff_ids is None and count and image.image_id is not None:  # in version 1.0 there are none
-            self._add("V016", image.name, None, count, f"{count} layers, but the configuration has no diff IDs")
+            message = f"{count_noun(count, 'layer')}, but the configuration has no diff IDs"
+            self._add("V016", image.name, None, count, message)
         elif diff_ids is not None and len(diff_ids) != count:
-            message = f"{count} layers, but the configuration has {len(diff_ids)} diff IDs"
+            message = f"{count_noun(count, 'layer')}, but the configuration has {count_noun(len(diff_ids), 'diff ID')}"
             self._add("V004", image.name, len(diff_ids), count, message)
         filled = sum(not row.step.empty_layer for row in image.history)
         if image.history and filled != count:
-            message = f"{filled} steps of the history claim a layer, but there are {count}"
+            message = f"the history has {count_noun(filled, 'step')} with a layer, the image has {count}"
             self._add("V009", image.name, filled, count, message)
 
     def _check_platform(self, image: Image) -> None:
@@ -312,7 +314,8 @@ class _Verifying:
     def _check_layer_blob(self, name: str) -> None:
         index = self._computed[name].layer
         if index is not None and index.trailing:
-            message = f"{index.trailing} bytes follow the end of the layer; no engine shows them, some refuse them"
+            more = count_noun(index.trailing, "byte")
+            message = f"{more} after the end of the layer, which no engine shows and some refuse"
             self._add("V012", self._user(name), None, index.trailing, message, name)
 
 

@@ -19,6 +19,7 @@ from tarlayers.formats.tarsplit import Piece
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.merging.tree import Effort
 from tarlayers.merging.unpack import LayerTree, unpack_layer
+from tarlayers.nouns import count_noun
 from tarlayers.severity import rank
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import FileStatus, walk_files
@@ -170,7 +171,7 @@ class _LayerCheck:
         index = self._store.index(layer.name)
         sizes = [_disk_size(tree), index.census.content_size] if layer.size_of == "files" else [index.plain_size]
         if layer.claimed_size not in sizes:
-            message = f"recorded as {layer.claimed_size} bytes, but its headers say {sizes[0]}"
+            message = f"recorded as {count_noun(layer.claimed_size, 'byte')}, but its headers say {sizes[0]}"
             self._add("V105", self._place, layer.claimed_size, sizes[0], message)
 
     # -- contents ----------------------------------------------------------------------------------

@@ -66,6 +66,6 @@ def telling_served() -> Iterator[None]:
         _OPENED.reset(token)
     if served := {digest for cache in opened for digest in cache.served}:
         from tarlayers.cli.outcome import complain
-        from tarlayers.render.values import count_noun
+        from tarlayers.nouns import count_noun
 
         complain(f"{opened[0].path}: {count_noun(len(served), 'layer')} came from this cache")

@@ -46,8 +46,8 @@ def clear(
 
     Example: tarlayers cache clear
     """
+    from tarlayers.nouns import count_noun
     from tarlayers.render.cache import cleared_document, cleared_lines
-    from tarlayers.render.values import count_noun
     from tarlayers.sources.layercache import CacheUsage
 
     cache = open_cache()

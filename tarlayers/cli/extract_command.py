@@ -61,7 +61,8 @@ def command(
 def _tell(report: ExtractReport, *, verbose: bool, quiet: bool) -> None:
     """What was written, and what was left out: each with --verbose, else the first and how many."""
     from tarlayers.cli.outcome import complain, warn
-    from tarlayers.render.values import count_noun, human_size
+    from tarlayers.nouns import count_noun
+    from tarlayers.render.values import human_size
 
     shown = report.skipped if verbose else report.skipped[:1]
     for path, why in shown:

@@ -188,7 +188,8 @@ def _refuse_absent(path: str) -> None:
 def _tell_archive(archive: ImageArchive) -> None:
     """Say what an archive was found to be, and how its layers are read."""
     from tarlayers.cli.outcome import complain
-    from tarlayers.render.values import count_noun, human_size
+    from tarlayers.nouns import count_noun
+    from tarlayers.render.values import human_size
 
     in_place = archive.kind != "index" and archive.path != STANDARD and archive.compression == "none"
     how = ", read in place" if in_place else ""  # of all else it was said before
@@ -253,7 +254,7 @@ def warn_of_cut(archive: ImageArchive, *, quiet: bool) -> None:
 def _warn_of_losses(archive: ImageArchive, image: Image, *, contents: bool) -> None:
     """Say what a copied data root cannot tell about an image or a container."""
     from tarlayers.cli.outcome import warn
-    from tarlayers.render.values import count_noun
+    from tarlayers.nouns import count_noun
     from tarlayers.stores.losses import find_losses
     from tarlayers.stores.rootstore import RootStore
 
@@ -297,14 +298,13 @@ def open_two(
 def warn_unmatched(image: Image, *, quiet: bool) -> None:
     """Say so where the history's steps cannot be matched to the layers."""
     from tarlayers.cli.outcome import warn
+    from tarlayers.nouns import count_noun
 
     filled = sum(not row.step.empty_layer for row in image.history)
     count = len(image.built_layers)
     if image.history and filled != count:
-        warn(
-            f"{image.name}: {filled} history steps claim a layer but there are {count}: not matched",
-            quiet=quiet,
-        )
+        steps = count_noun(filled, "step")
+        warn(f"{image.name}: the history has {steps} with a layer, the image has {count}: not matched", quiet=quiet)
 
 
 def load_chosen(

@@ -17,6 +17,7 @@ from tarlayers.cli.options import Format, FormatOption, ListFormat, ListFormatOp
 from tarlayers.cli.outcome import answer_no, complain, warn
 from tarlayers.cli.output import require_output, write_bytes, write_json, write_json_list, write_lines, write_output
 from tarlayers.cli.words import Command
+from tarlayers.nouns import count_noun
 from tarlayers.stdio import STANDARD, name_input
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ def _members(path: str) -> Iterator[tuple[Entry, FileRecord]]:
 def _write_told(path: str, chunks: Iterable[bytes], *, verbose: bool) -> None:
     write_output(path, chunks)
     if verbose and path != STANDARD:
-        complain(f"{path}: {Path(path).stat().st_size} bytes")
+        complain(f"{path}: {count_noun(Path(path).stat().st_size, 'byte')}")
 
 
 def _pass_on(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -240,4 +241,4 @@ def _watch_names(records: Iterable[Record], *, quiet: bool) -> Iterator[Record]:
             seen.add(name)
         yield record
     if twice:
-        warn(f"{twice} names occur again: the reference tar-split refuses to read this", quiet=quiet)
+        warn(f"{count_noun(twice, 'name')} found again: the reference tar-split refuses to read this", quiet=quiet)

@@ -10,6 +10,7 @@ from tarlayers.formats.crc64 import crc64, crc64_zeros
 from tarlayers.formats.tar import HEADER_ONLY, ChunkFeed, Member, Walker
 from tarlayers.formats.tarsplit import FileRecord, Record, Segment, show_name, walk_records
 from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tarlayers.nouns import count_noun
 
 # What follows the end of an archive is cut into segments of this size, as by the reference.
 _TAIL_BYTES = 1 << 20
@@ -103,9 +104,9 @@ class ContentMeter:
     def judge(self, record: FileRecord) -> str | None:
         """Say what is wrong when what has passed is not the recorded content."""
         if self.size > record.size:
-            return f"has more than the {record.size} bytes recorded"
+            return f"has more than the {count_noun(record.size, 'byte')} recorded"
         if self.size < record.size:
-            return f"has {self.size} bytes, not the {record.size} recorded"
+            return f"has {count_noun(self.size, 'byte')}, not the {record.size} recorded"
         claimed = record.crc64 or 0
         return f"has CRC-64 {self.crc64:016x}, not the recorded {claimed:016x}" if self.crc64 != claimed else None
 

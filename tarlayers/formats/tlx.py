@@ -23,6 +23,7 @@ from tarlayers.formats.compression import Decompressor
 from tarlayers.formats.entrycolumns import DIGEST_BYTES, EntryRow, decode_entries, encode_entries
 from tarlayers.formats.magic import TLX_MAGIC, is_tlx
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
+from tarlayers.nouns import count_noun
 
 VERSION = 1
 
@@ -219,7 +220,7 @@ def parse_tlx(data: bytes, limits: Limits = DEFAULT_LIMITS) -> IndexFile:
     if len(data) < size:
         raise MalformedInput(f"the index is cut short: {len(data)} of {size} bytes", offset=len(data))
     if len(data) > size:
-        raise MalformedInput(f"{len(data) - size} bytes follow the end of the index", offset=size)
+        raise MalformedInput(f"{count_noun(len(data) - size, 'byte')} after the end of the index", offset=size)
     end = size - _FOOTER
     if hashlib.sha256(memoryview(data)[:end]).digest() != data[end:]:
         raise MalformedInput("the index has changed since it was written: its digest is wrong", offset=end)

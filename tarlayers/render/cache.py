@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tarlayers.nouns import count_noun
 from tarlayers.render.escape import escape_text
 from tarlayers.render.values import human_size
 from tarlayers.sources.layercache import CacheUsage, LayerCache
@@ -42,4 +43,4 @@ def cleared_document(removed: CacheUsage) -> dict[str, Any]:
 
 def cleared_lines(removed: CacheUsage) -> Iterator[str]:
     """What was removed."""
-    yield f"removed {removed.layers} layers, {human_size(removed.bytes)}"
+    yield f"removed {count_noun(removed.layers, 'layer')}, {human_size(removed.bytes)}"

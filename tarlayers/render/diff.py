@@ -12,6 +12,7 @@ from tarlayers.analysis.filediff import FileChange, Side, Summary
 from tarlayers.digest import Digest
 from tarlayers.entry import Entry
 from tarlayers.image import HistoryRow, Layer
+from tarlayers.nouns import count_noun
 from tarlayers.render.escape import escape_text
 from tarlayers.render.images import layer_identity, refusals_document, shorten
 from tarlayers.render.rows import Rows
@@ -128,9 +129,10 @@ def identical_line(diff: ImageDiff) -> str:
     """Say that nothing differs, and in what."""
     layers = diff.layers
     if not layers.old and not layers.new:
-        return f"identical: {' '.join(diff.sections)} (all {layers.common} layers in common by diff ID)"
-    above = f"{len(layers.old)} and {len(layers.new)} layers that are not"
-    return f"identical: {' '.join(diff.sections)} ({layers.common} layers in common by diff ID, {above})"
+        common = count_noun(layers.common, "layer")
+        return f"identical: {' '.join(diff.sections)} (all {common} in common by diff ID)"
+    above = f"{len(layers.old)} of the old and {len(layers.new)} of the new not"
+    return f"identical: {' '.join(diff.sections)} ({count_noun(layers.common, 'layer')} in common by diff ID, {above})"
 
 
 def summary_line(summary: Summary) -> str:

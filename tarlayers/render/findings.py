@@ -8,8 +8,9 @@ from textwrap import wrap
 from typing import Any
 
 from tarlayers.finding import CheckedBlob, Finding, VerifyReport
+from tarlayers.nouns import count_noun
 from tarlayers.render.escape import escape_text
-from tarlayers.render.values import count_noun, human_size
+from tarlayers.render.values import human_size
 from tarlayers.severity import SEVERITIES
 
 _WIDE = 100  # columns

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tarlayers.entry import unpacked_size
+from tarlayers.nouns import count_noun
 from tarlayers.reference import CONTAINER
 from tarlayers.render.escape import escape_path, escape_text
 from tarlayers.render.steps import brief_step
-from tarlayers.render.values import brief_time, count_noun, human_size, path_fields
+from tarlayers.render.values import brief_time, human_size, path_fields
 
 if TYPE_CHECKING:
     from tarlayers.digest import Digest

@@ -8,9 +8,9 @@ from typing import Any
 
 from tarlayers.analysis.lint.codes import CODES, LintFinding
 from tarlayers.analysis.lint.report import LintReport
+from tarlayers.nouns import count_noun
 from tarlayers.render.escape import escape_path, escape_text, raw_base64
 from tarlayers.render.findings import tally_severities
-from tarlayers.render.values import count_noun
 from tarlayers.severity import SEVERITIES
 
 

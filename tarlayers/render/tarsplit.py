@@ -8,9 +8,10 @@ from typing import Any
 from tarlayers.analysis.splitcheck import SplitReport
 from tarlayers.entry import Entry
 from tarlayers.formats.tarsplit import FileRecord
+from tarlayers.nouns import count_noun
 from tarlayers.render.escape import escape_text
 from tarlayers.render.listing import Row
-from tarlayers.render.values import count_noun, human_size, raw_entry_dict
+from tarlayers.render.values import human_size, raw_entry_dict
 
 RecordedEntry = tuple[Entry, FileRecord]
 

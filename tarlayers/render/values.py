@@ -71,11 +71,6 @@ def mode_string(kind: str, mode: int) -> str:
     return _LETTERS.get(kind, "-") + text
 
 
-def count_noun(number: int, noun: str) -> str:
-    """`1 blob`, `2 blobs`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def human_size(size: int) -> str:
     """Decimal units and three significant digits, as docker prints sizes: `8.46MB`."""
     value = float(size)

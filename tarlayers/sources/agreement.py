@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.limits import Limits
+from tarlayers.nouns import count_noun
 from tarlayers.sources.layout import LAYOUT_FILE, ImageRecord, LayerRecord
 from tarlayers.sources.locate import locate_images
 from tarlayers.sources.names import spell_out
@@ -67,7 +68,7 @@ def compare_documents(
     if bool(docker) != bool(oci):
         empty, full = ("manifest.json", "index.json") if oci else ("index.json", "manifest.json")
         message = f"{empty} lists no image that could be read, {full} does"
-        yield Disagreement(empty, f"{len(docker)} images", f"{len(oci)} images", message)
+        yield Disagreement(empty, count_noun(len(docker), "image"), count_noun(len(oci), "image"), message)
         return
     for i, image in enumerate(docker):
         place = f"manifest.json[{i}]"
@@ -104,8 +105,8 @@ def _compare_layers(
 def _differ(place: str, listed: Sequence[LayerRecord], layers: Sequence[LayerRecord]) -> Iterator[Disagreement]:
     """A member that is not called by its digest may be any layer, and agrees."""
     if len(listed) != len(layers):
-        message = f"manifest.json lists {len(listed)} layers, the OCI manifest {len(layers)}"
-        yield Disagreement(place, f"{len(listed)} layers", f"{len(layers)} layers", message)
+        here, there = (count_noun(len(found), "layer") for found in (listed, layers))
+        yield Disagreement(place, here, there, f"manifest.json lists {here}, the OCI manifest {there}")
         return
     for i, (one, other) in enumerate(zip(listed, layers, strict=True)):
         if one.claimed_digest is not None and one.claimed_digest != other.claimed_digest:

@@ -13,6 +13,7 @@ from tarlayers.errors import MalformedInput
 from tarlayers.formats.documents import Config, Descriptor, parse_config
 from tarlayers.formats.json_text import check_depth
 from tarlayers.limits import Limits, limit_exceeded
+from tarlayers.nouns import count_noun
 from tarlayers.sources.layout import BlobClaim, ImageRecord, Layout, OtherRecord
 from tarlayers.sources.names import merge_names
 
@@ -115,7 +116,7 @@ class Inventory:
     def check_layer_count(self, count: int, place: str) -> None:
         """Refuse an image of more layers than anybody makes."""
         if count > self.limits.layers:
-            raise limit_exceeded(self.limits, "layers", f"{count} layers", place=place)
+            raise limit_exceeded(self.limits, "layers", count_noun(count, "layer"), place=place)
 
     # -- what is found -----------------------------------------------------------------------------
 
@@ -128,7 +129,7 @@ class Inventory:
         """Put names together, and refuse more than anybody gives one image."""
         names = merge_names(known, more)
         if len(names) > self.limits.names:
-            raise limit_exceeded(self.limits, "names", f"{len(names)} names of one image", place=names[0])
+            raise limit_exceeded(self.limits, "names", f"{count_noun(len(names), 'name')} of one image", place=names[0])
         return names
 
     def add_other(self, descriptor: Descriptor, kind: str, names: tuple[str, ...], *, on_top: bool = False) -> None:

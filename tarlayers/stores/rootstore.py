@@ -22,6 +22,7 @@ from tarlayers.formats.tar_writer import END_OF_ARCHIVE, padding
 from tarlayers.formats.tarsplit import Piece, Record, decode_records, walk_records
 from tarlayers.layer import ENTRIES, Demand, LayerIndex, LayerScan, index_layer
 from tarlayers.limits import Limits, limit_exceeded
+from tarlayers.nouns import count_noun
 from tarlayers.sources.blob import Blob
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
 from tarlayers.sources.filetree import resolve_path
@@ -117,7 +118,8 @@ class RootStore:
         self.index(name)
         blob = self.find_file(layer, entry.path)
         if blob.size != entry.size:
-            raise MalformedInput(f"has {blob.size} bytes, but the layer's file {entry.size}", place=blob.name)
+            size = count_noun(blob.size, "byte")
+            raise MalformedInput(f"has {size}, but the layer's file {entry.size}", place=blob.name)
         checksum = 0
         for chunk in blob.chunks():
             checksum = crc64(chunk, checksum)

@@ -8,6 +8,7 @@ from tarlayers.analysis.lint.codes import LintFinding, found
 from tarlayers.errors import MalformedInput
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.image import Layer
+from tarlayers.nouns import count_noun
 
 _DOCKER_TYPES = "application/vnd.docker."
 
@@ -26,7 +27,8 @@ def find_blob_faults(layer: Layer) -> Iterator[LintFinding]:
         yield found(code, layer.index, None, refusal.message)
     index = layer.read()
     if index.behind_gzip:
-        message = f"{index.behind_gzip} bytes follow the gzip stream; engines refuse them where unpigz is not installed"
+        more = count_noun(index.behind_gzip, "byte")
+        message = f"{more} after the gzip stream, which engines refuse where unpigz is not installed"
         yield found("L004", layer.index, None, message)
     if index.skippable_first:
         yield found("L005", layer.index, None, "a skippable zstd frame comes first, which podman refuses")

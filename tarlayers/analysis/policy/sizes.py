@@ -9,6 +9,7 @@ from tarlayers.analysis.policy.exceptions import Exceptions
 from tarlayers.analysis.policy.verdict import Hit, Outcome, Share
 from tarlayers.formats.policy import Rule
 from tarlayers.image import Layer
+from tarlayers.nouns import count_noun
 
 _MOST = 10  # shares that are told: what one looks at first
 
@@ -71,7 +72,7 @@ def judge_layer_size(rule: Rule, evidence: Evidence, exceptions: Exceptions) -> 
     hits = tuple(
         Hit(
             evidence.name_layer(layer),
-            f"{sizes[layer.index]} bytes in one layer",
+            f"{count_noun(sizes[layer.index], 'byte')} in one layer",
             layer.index,
             sizes[layer.index],
             exceptions.for_text(layer.created_by or ""),

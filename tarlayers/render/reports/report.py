@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from tarlayers.analysis.policy.verdict import Hit, RuleResult, Verdict
 from tarlayers.formats.policy import EXPIRED, Hidden, Ignore, Rule, Touch
+from tarlayers.nouns import count_noun
 from tarlayers.render.escape import escape_text
 from tarlayers.render.steps import brief_step
-from tarlayers.render.values import count_noun, human_size
+from tarlayers.render.values import human_size
 from tarlayers.stdio import name_input
 
 STEP_WIDTH = 60  # of an instruction beside a path
