@@ -71,6 +71,9 @@ def absent(*platforms: str) -> list[dict[str, Any]]:
 
 LISTED = ["/bin", "/etc", "/srv", "/usr"]
 
+NO_PLATFORM = {"architecture": "", "os": "", "config": {}}
+"""As cosign writes the configuration of what it stores."""
+
 ODD: dict[str, tuple[Files, dict[str, Any]]] = {
     # What the archive is: {what is answered}. `ls` is a listing, or the exit code and words of the error.
     "RepoTags null": (docker(RepoTags=None), {"names": [[]], "ls": LISTED}),
@@ -201,6 +204,22 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
     "artifact of its own type": (
         oci_image({}, [b"x"], layer_type="text/plain", artifactType="application/x"),
         {"others": ["artifact"], "ls": (2, "only artifact")},
+    ),
+    "attestation of cosign": (
+        oci_image(NO_PLATFORM, [b"{}"], layer_type="application/vnd.dsse.envelope.v1+json"),
+        {"others": ["artifact"], "ls": (2, "only artifact")},
+    ),
+    "bill of materials of cosign": (
+        oci_image(NO_PLATFORM, [b"{}"], layer_type="text/spdx+json"),
+        {"others": ["artifact"], "ls": (2, "only artifact")},
+    ),
+    "layers of a type that nobody knows": (
+        oci_image(layer_type="application/x-tar"),
+        {"others": [], "ls": LISTED, "refused": ["bad-media-type", "bad-media-type"]},
+    ),
+    "layers of a type that nobody knows, without a platform": (
+        oci_image(NO_PLATFORM, [BASE, AGAIN], layer_type=f"{OCI}.layer.v1.tar+lz4"),
+        {"others": [], "ls": LISTED, "verify": ["V016"]},
     ),
     "image that calls itself an artifact": (oci_image(artifactType="application/x"), {"others": [], "ls": LISTED}),
     "layers without a media type": (

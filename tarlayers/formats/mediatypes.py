@@ -7,6 +7,7 @@ those that converters and other runtimes write. Suffixes are written with a dot 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tarlayers.errors import Refused
@@ -57,7 +58,12 @@ IMAGE_CONFIGS = (
 )
 """Configurations that make a manifest an image; any other makes it an artifact."""
 
-ARTIFACT_LAYERS = ("application/vnd.in-toto", "application/vnd.oci.empty", "application/vnd.dev.cosign")
+_ARTIFACT_LAYERS = (
+    "application/vnd.in-toto",
+    "application/vnd.oci.empty",
+    "application/vnd.dev.cosign",
+    "application/vnd.dsse.envelope",
+)
 """How the types of layers begin that are never file systems."""
 
 _CONTAINERD_LAYERS = (
@@ -82,6 +88,21 @@ def read_layer_type(media_type: str | None) -> LayerType | None:
     if encrypted:
         return LayerType("encrypted", None, False)
     return next((LayerType(name, None, False) for name in _FILE_SYSTEMS if name in media_type), None)
+
+
+def names_no_layers(media_types: Sequence[str | None], *, runs: bool) -> bool:
+    """Say whether what a manifest lists as layers is nothing of the sort, as cosign's signatures and bills of material
+    are, by their types. `runs`: the image has a platform. Then only types that are known to be none count, because
+    podman loads layers of any type.
+    """
+    if not media_types or None in media_types:
+        return False
+    known = all(media_type.startswith(_ARTIFACT_LAYERS) for media_type in media_types if media_type)
+    return known or not (runs or any(map(_claims_layer, media_types)))
+
+
+def _claims_layer(media_type: str | None) -> bool:
+    return read_layer_type(media_type) is not None or (media_type or "").startswith(_CONTAINERD_LAYERS)
 
 
 def why_unreadable(media_type: str | None, compression: str) -> str | None:

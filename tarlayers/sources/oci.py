@@ -15,7 +15,7 @@ from tarlayers.errors import MalformedInput
 from tarlayers.formats.document_fields import MANIFEST
 from tarlayers.formats.documents import Descriptor, Manifest, Platform, parse_index, parse_manifest
 from tarlayers.formats.json_fields import parse_fields
-from tarlayers.formats.mediatypes import ARTIFACT_LAYERS, IMAGE_CONFIGS, read_layer_type
+from tarlayers.formats.mediatypes import IMAGE_CONFIGS, names_no_layers, read_layer_type
 from tarlayers.limits import limit_exceeded
 from tarlayers.sources.inventory import Inventory
 from tarlayers.sources.layout import ImageRecord, LayerRecord, pair_layers
@@ -100,12 +100,15 @@ def read_manifest(
     manifest = parse_manifest(raw, blob)
     _claim_parts(found, manifest, blob)
     kind = _other_kind(manifest, descriptor)
-    if kind is not None:
-        found.add_other(descriptor, kind, names)
-        return False
-    found.check_layer_count(len(manifest.layers), blob)
-    found.images[descriptor.digest] = _make_image(found, manifest, descriptor, above, flavour)
-    return True
+    if kind is None:
+        found.check_layer_count(len(manifest.layers), blob)
+        image = _make_image(found, manifest, descriptor, above, flavour)
+        if not _is_of_no_layers(manifest, image):
+            found.images[descriptor.digest] = image
+            return True
+        kind = "artifact"
+    found.add_other(descriptor, kind, names)
+    return False
 
 
 def _other_kind(manifest: Manifest, descriptor: Descriptor) -> str | None:
@@ -120,9 +123,13 @@ def _other_kind(manifest: Manifest, descriptor: Descriptor) -> str | None:
     # Engines go by the configuration, whatever else a manifest calls itself: skopeo copies such a one as an image.
     if manifest.artifact_type and not all(read_layer_type(layer.media_type) for layer in manifest.layers):
         return "artifact"
-    if manifest.layers and all((layer.media_type or "").startswith(ARTIFACT_LAYERS) for layer in manifest.layers):
-        return "artifact"
     return None
+
+
+def _is_of_no_layers(manifest: Manifest, image: ImageRecord) -> bool:
+    """Say whether what has an image's configuration is something else: that of cosign's documents has no platform."""
+    platform = image.config.platform if image.config is not None else image.claimed_platform
+    return names_no_layers([layer.media_type for layer in manifest.layers], runs=platform is not None)
 
 
 def _is_attestation(descriptor: Descriptor) -> bool:
