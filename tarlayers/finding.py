@@ -36,6 +36,7 @@ CODES: Mapping[str, str] = {
     "V026": "warning",  # what a descriptor embeds against its digest
     "V027": "error",  # images of one name, none of which has all its blobs
     "V028": "error",  # an oci-layout that readers refuse
+    "V029": "error",  # a document that engines do not parse
     # of contents against tar-split records
     "V020": "error",  # a content that is missing
     "V021": "error",  # size of a content

@@ -19,10 +19,10 @@ from tarlayers.stores.store import SeekStore
 if TYPE_CHECKING:
     from tarlayers.formats.tlx import IndexFile
     from tarlayers.image import Image
-    from tarlayers.sources.dataroot import DataRoot, Fault
+    from tarlayers.sources.dataroot import DataRoot
     from tarlayers.sources.filetree import FileTree
     from tarlayers.sources.layercache import LayerCache
-    from tarlayers.sources.layout import OtherRecord
+    from tarlayers.sources.layout import Fault, OtherRecord
     from tarlayers.stores.store import Store
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tarlayers.digest import Digest
-from tarlayers.errors import ContentAbsent, NoSuchImage, TarlayersError
+from tarlayers.errors import ContentAbsent, MalformedInput, NoSuchImage, TarlayersError
 from tarlayers.formats.documents import Platform
 from tarlayers.image import Image
 from tarlayers.sources.layout import OtherRecord
@@ -35,7 +35,8 @@ def choose_image(
     ID also its images.
 
     NoSuchImage when none or several fit; it lists what may be chosen. ContentAbsent when what is meant is one of
-    the `others` whose manifest the archive names but does not hold.
+    the `others` whose manifest the archive names but does not hold, MalformedInput when a document
+    of it cannot be parsed.
     """
     fitting = _find_images(images, reference, platform, unlisted)
     if len(fitting) > 1:
@@ -183,6 +184,9 @@ def _complain_of_none(
     if absent:
         what = ", ".join(_describe_other(other) for other in absent)
         return ContentAbsent(f"{f'{asked}: ' if asked else ''}the manifest is not in the archive: {what}")
+    fault = next((other.fault for other in meant if other.fault), None)
+    if fault is not None:
+        return MalformedInput(fault.reason, place=fault.place)
     if reference is not None and meant:
         return NoSuchImage(f"#{reference} is no image but an {meant[0].kind}")
     if not images:

@@ -310,6 +310,7 @@ def _odd() -> dict[str, Any]:
         | {"platform": {"os": "linux", "architecture": "arm64"}},
         absent | {"annotations": {"org.opencontainers.image.ref.name": "arm"}},
         descriptor(files, kind, artifact),
+        descriptor(files, kind, b"{"),
     ]
     return files | {"index.json": compact({"schemaVersion": 2, "manifests": manifests})}
 

@@ -312,6 +312,9 @@ def oci(*plain: bytes, flavour: str = "oci-gzip") -> Files:
     return FLAVOURS[flavour]([image(*plain) if plain else APP])
 
 
+TWO = FLAVOURS["oci-gzip"]([APP, image(TOP)])
+
+
 def replace_layer(data: bytes) -> Files:
     """Layer 1 becomes other bytes under their right digest."""
     files = oci()
@@ -383,6 +386,7 @@ PROVOKED: Sequence[tuple[str, str, str, Files]] = [
     ("V028", "no layout", "oci-layout", drop(oci(), lambda name, _: name == "oci-layout")),
     ("V028", "layout that is no JSON", "oci-layout", {**oci(), "oci-layout": b"1.0.0"}),
     ("V028", "layout that is cut short", "oci-layout", {**oci(), "oci-layout": b'{"imageLayoutVersion":'}),
+    ("V029", "time that is a number", "v1", edit_config(TWO, lambda c: c.update(created=5))),
     ("V018", "table gone", "layer 0", edit_manifest(oci(flavour="oci-none"), set_layer(0, annotations=STALE))),
 ]  # fmt: skip
 

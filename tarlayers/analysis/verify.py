@@ -83,7 +83,7 @@ class _Verifying:
 
         run_threads(compute, todo, workers=workers)
         for fault in find_document_faults(self._archive, self._layers, self._blobs):
-            place = self._user(fault.blob) if fault.blob else fault.place
+            place = fault.place or self._user(fault.blob)
             self._add(fault.code, place, fault.claimed, fault.computed, fault.message, fault.blob)
         self._check_claims()
         for image in self._archive.images:

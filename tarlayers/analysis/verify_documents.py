@@ -1,5 +1,5 @@
 """What is odd in an archive's documents themselves: keys and members that stand twice, two sets of documents that tell
-of different images, an `oci-layout` that readers refuse.
+of different images, one that cannot be parsed, an `oci-layout` that readers refuse.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from tarlayers.errors import MalformedInput
+from tarlayers.errors import MalformedInput, join_places
 from tarlayers.formats.document_fields import ANYTHING, CONFIG, LAYOUT, MANIFEST, MANIFEST_JSON
 from tarlayers.formats.json_fields import Field, find_repeated_keys, parse_fields
 from tarlayers.imagearchive import ImageArchive
@@ -18,6 +18,7 @@ _INDEXES = {"index.json": MANIFEST, "manifest.json": MANIFEST_JSON, "repositorie
 _SHAPES: dict[str, Field] = {"index": MANIFEST, "manifest": MANIFEST, "config": CONFIG}
 """What the blobs have that documents claim something of, by the claim's role."""
 _SHOWN_KEYS = 5
+_SHORT = 19  # the algorithm and twelve digits
 _VERSION = "1.0.0"
 
 
@@ -53,7 +54,19 @@ def find_document_faults(
         if keys:
             message = f"a key stands twice, the last counts, as for docker: {' '.join(keys[:_SHOWN_KEYS])}"
             yield DocumentFault("V024", "", None, len(keys), message, name)
+    yield from _find_unreadable(archive)
     yield from _check_layout(archive)
+
+
+def _find_unreadable(archive: ImageArchive) -> Iterator[DocumentFault]:
+    """Yield the images that are not, because a document of theirs cannot be parsed."""
+    for other in archive.others:
+        if other.fault is None:
+            continue
+        blob, _, within = other.fault.place.partition(": ")
+        message = f"cannot be parsed: {join_places(within, other.fault.reason)}"
+        place = other.names[0] if other.names else str(other.digest or "")[:_SHORT]
+        yield DocumentFault("V029", place, None, None, message, archive.store.resolve(blob))
 
 
 def _list_documents(archive: ImageArchive, layers: Collection[str]) -> Iterator[tuple[str, Field]]:

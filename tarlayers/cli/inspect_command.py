@@ -12,6 +12,7 @@ from tarlayers.cli.options import (
     open_archive,
     select_meant,
     warn_of_cut,
+    warn_of_unreadable,
 )
 from tarlayers.cli.outcome import warn
 from tarlayers.cli.output import write_json, write_lines
@@ -34,8 +35,10 @@ def command(
     archive, reference = open_archive(image, quiet=quiet, verbose=verbose)
     meant = select_meant(archive, reference, platform)
     warn_of_cut(archive, quiet=quiet)
+    if (reference, platform) == (None, None):
+        warn_of_unreadable(archive, quiet=quiet)
     for fault in archive.faults:
-        warn(f"{fault.place}: {fault.reason}", quiet=quiet)
+        warn(str(fault), quiet=quiet)
     if format is Format.json:
         write_json("inspect", inspect_document(archive, meant))
     else:

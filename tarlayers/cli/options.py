@@ -236,6 +236,8 @@ def choose_in(
     with naming(archive.name):
         image = choose_image(archive.images, reference, platform, archive.others, unlisted=archive.unlisted)
     warn_of_cut(archive, quiet=quiet)
+    if (reference, platform) == (None, None):
+        warn_of_unreadable(archive, quiet=quiet)
     if archive.root is not None and not quiet:
         _warn_of_losses(archive, image, contents=contents)
     return image
@@ -249,6 +251,16 @@ def warn_of_cut(archive: ImageArchive, *, quiet: bool) -> None:
 
     if not archive.store.end_mark:
         warn(f"{archive.name}: ends without its end-of-archive mark: it may be cut short", quiet=quiet)
+
+
+def warn_of_unreadable(archive: ImageArchive, *, quiet: bool) -> None:
+    """Name the images that are missing here because a document of theirs cannot be parsed."""
+    from tarlayers.cli.outcome import warn
+
+    for other in archive.others:
+        if other.fault is not None:
+            image = " ".join(other.names) or str(other.digest or "an image")
+            warn(f"{archive.name}: {image} is left out: {other.fault}", quiet=quiet)
 
 
 def _warn_of_losses(archive: ImageArchive, image: Image, *, contents: bool) -> None:

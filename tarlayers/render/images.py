@@ -145,14 +145,18 @@ def _found_format(layer: Layer) -> str | None:
 
 def other_document(other: OtherRecord) -> dict[str, Any]:
     """Something in the archive that is no image."""
-    document = {
+    document: dict[str, Any] = {
         "digest": _text(other.digest),
         "media_type": other.media_type,
         "kind": other.kind,
         "platform": _text(other.platform),
         "annotations": dict(other.annotations),
     }
-    return document | ({"names": list(other.names)} if other.names else {})
+    if other.names:
+        document["names"] = list(other.names)
+    if other.fault is not None:
+        document["fault"] = escape_text(str(other.fault))
+    return document
 
 
 def history_row(row: HistoryRow, layer: Layer | None = None) -> dict[str, Any]:

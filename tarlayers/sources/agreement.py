@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from tarlayers.errors import MalformedInput, ReadFailed
 from tarlayers.formats.mediatypes import read_layer_type
 from tarlayers.limits import Limits
 from tarlayers.nouns import count_noun
@@ -84,8 +85,14 @@ def compare_documents(
 def _read_without(
     documents: Mapping[str, bytes], sizes: Mapping[str, int], names: frozenset[str], limits: Limits
 ) -> tuple[ImageRecord, ...]:
+    """Read an archive without some documents; one of which no image could be read has none."""
     kept = {name: size for name, size in sizes.items() if name not in names}
-    return locate_images(_Without(documents, names), kept, limits).images
+    try:
+        return locate_images(_Without(documents, names), kept, limits).images
+    except ReadFailed:
+        raise
+    except MalformedInput:
+        return ()
 
 
 def _compare_layers(

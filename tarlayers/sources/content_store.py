@@ -23,9 +23,9 @@ from tarlayers.formats.json_text import measure_depth
 from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.archive import Archive, looks_like_json
 from tarlayers.sources.blob import Blob
-from tarlayers.sources.dataroot import Fault
 from tarlayers.sources.filetree import FileTree, is_directory
 from tarlayers.sources.inventory import digest_of_name
+from tarlayers.sources.layout import Fault
 from tarlayers.sources.members import list_blobs
 
 _CONTENT = "io.containerd.content.v1.content"

@@ -16,7 +16,7 @@ from tarlayers.errors import ContentAbsent, MalformedInput
 from tarlayers.formats.json_text import check_depth
 from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.sources.filetree import FileTree, join_path, read_small
-from tarlayers.sources.layout import BlobClaim, ImageRecord, LayerRecord, OnDisk, OtherRecord
+from tarlayers.sources.layout import BlobClaim, Fault, ImageRecord, LayerRecord, OnDisk, OtherRecord
 
 STORED_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
 """What an engine names its layers and containers by; anything else may lead out of the root, and is no name."""
@@ -72,14 +72,6 @@ class ContainerImage:
 
     container: StoredContainer
     record: ImageRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something in the root that is not as the engine writes it; what it describes is left out."""
-
-    place: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

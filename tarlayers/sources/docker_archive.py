@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from tarlayers.digest import Digest
-from tarlayers.errors import MalformedInput, quote
+from tarlayers.errors import MalformedInput, ReadFailed, quote
 from tarlayers.formats.documents import (
     Config,
     DockerManifestItem,
@@ -37,9 +37,15 @@ def read_docker_archive(found: Inventory) -> None:
         found.count_manifest(place)
         found.check_layer_count(len(item.layers), place)
         config_blob = clean_path(item.config)[1:]
-        config, image_id = found.read_config(config_blob)
-        if config is None:
-            raise MalformedInput(f"its Config {quote(item.config)} is not in the archive", place=place)
+        try:
+            config, image_id = found.read_config(config_blob)
+            if config is None:
+                raise MalformedInput(f"its Config {quote(item.config)} is not in the archive", place=place)
+        except ReadFailed:
+            raise
+        except MalformedInput as error:
+            found.add_unreadable(item.repo_tags, error)
+            continue
         known = by_id.get(image_id)
         if known is not None:
             found.add_names(known, item.repo_tags)
@@ -99,7 +105,13 @@ def has_v1_images(found: Inventory) -> bool:
 def read_v1_images(found: Inventory) -> None:
     """Read version 1.0: names point at the top layer, and each layer at its parent."""
     for top, names in _find_v1_tops(found).items():
-        chain = list(_v1_chain(found, top))[::-1]
+        try:
+            chain = list(_v1_chain(found, top))[::-1]
+        except ReadFailed:
+            raise
+        except MalformedInput as error:
+            found.add_unreadable(names, error)
+            continue
         config = chain_v1_config(chain[-1].config, [image.step for image in chain])
         blobs = [f"{image.id}/layer.tar" for image in chain]
         layers = [LayerRecord(blob if blob in found.sizes else None, None, None, None, None, {}, ()) for blob in blobs]

@@ -28,7 +28,6 @@ from tarlayers.sources.dataroot import (
     STORED_ID,
     ContainerImage,
     DataRoot,
-    Fault,
     RootDocuments,
     StoredContainer,
     StoredLayer,
@@ -40,7 +39,7 @@ from tarlayers.sources.dataroot import (
     unpacked_directory,
 )
 from tarlayers.sources.filetree import FileTree, is_directory
-from tarlayers.sources.layout import BlobClaim, ImageRecord, LayerRecord, OnDisk
+from tarlayers.sources.layout import BlobClaim, Fault, ImageRecord, LayerRecord, OnDisk
 
 _DIFFS = {
     "overlay2": "overlay2/{}/diff",

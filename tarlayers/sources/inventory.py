@@ -14,7 +14,7 @@ from tarlayers.formats.documents import Config, Descriptor, parse_config
 from tarlayers.formats.json_text import check_depth
 from tarlayers.limits import Limits, limit_exceeded
 from tarlayers.nouns import count_noun
-from tarlayers.sources.layout import BlobClaim, ImageRecord, Layout, OtherRecord
+from tarlayers.sources.layout import BlobClaim, Fault, ImageRecord, Layout, OtherRecord
 from tarlayers.sources.names import merge_names
 
 _BLOB_NAME = re.compile(r"blobs/(?:(sha256)/([0-9a-f]{64})|(sha512)/([0-9a-f]{128}))")
@@ -66,15 +66,19 @@ class Inventory:
         self.limits = limits
         self.images: dict[object, ImageRecord] = {}
         """By manifest digest, or by what else tells two images apart where there is none."""
-        self._others: dict[Digest | None, OtherRecord] = {}
+        self._others: dict[object, OtherRecord] = {}
+        """By digest, or by what is wrong where there is none."""
         self._claims: dict[BlobClaim, None] = {}
         self._shared: Mapping[Digest, str] = {}
         self._manifests = 0
 
     def close(self, kind: str) -> Layout:
-        """Give what was found."""
+        """Give what was found; MalformedInput where there would be an image, were it readable, and is none."""
         self._claim_names(directory=kind == "dir")
         images, others = tuple(self.images.values()), tuple(self._others.values())
+        fault = next((other.fault for other in others if other.fault), None)
+        if fault is not None and not images:
+            raise MalformedInput(fault.reason, place=fault.place)
         return Layout(kind, images, others, tuple(self._claims))
 
     # -- blobs -------------------------------------------------------------------------------------
@@ -132,15 +136,36 @@ class Inventory:
             raise limit_exceeded(self.limits, "names", f"{count_noun(len(names), 'name')} of one image", place=names[0])
         return names
 
-    def add_other(self, descriptor: Descriptor, kind: str, names: tuple[str, ...], *, on_top: bool = False) -> None:
-        """Take in what is no image."""
+    def add_other(
+        self,
+        descriptor: Descriptor,
+        kind: str,
+        names: tuple[str, ...],
+        *,
+        on_top: bool = False,
+        error: MalformedInput | None = None,
+    ) -> None:
+        """Take in what is no image; of an unreadable one, with the error."""
         known = self._others.get(descriptor.digest)
         if known is not None:
             names = self.merge_names(known.names, names)
             on_top = on_top or known.on_top
+        fault = Fault(error.place, error.reason) if error is not None else None
         self._others[descriptor.digest] = OtherRecord(
-            descriptor.digest, descriptor.media_type, kind, descriptor.platform, descriptor.annotations, names, on_top
-        )
+            descriptor.digest, descriptor.media_type, kind, descriptor.platform, descriptor.annotations, names, on_top,
+            fault,
+        )  # fmt: skip
+
+    def add_unreadable(self, names: Sequence[str], error: MalformedInput) -> None:
+        """Take in an image that documents without descriptors tell of. The OCI documents may have told of it too: then
+        the same document is at fault.
+        """
+        fault = Fault(error.place, error.reason)
+        for key, other in self._others.items():
+            if other.fault == fault:
+                self._others[key] = other._replace(names=self.merge_names(other.names, names))
+                return
+        self._others[fault] = OtherRecord(None, None, "unreadable", None, {}, self.merge_names((), names), True, fault)
 
     def claim(self, place: str, descriptor: Descriptor, role: str, blob: str | None = None) -> str | None:
         """Take note of what a descriptor says of a blob; give the member that holds it."""

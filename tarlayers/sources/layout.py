@@ -67,8 +67,20 @@ class ImageRecord(NamedTuple):
     """What the index says that the image runs on: engines choose by it."""
 
 
+class Fault(NamedTuple):
+    """Something that is not as who wrote it has it; what it describes is left out."""
+
+    place: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
+
+
 class OtherRecord(NamedTuple):
-    """Something that is no image: `attestation`, `artifact`, `index`, or a manifest that is `absent`."""
+    """Something that is no image: `attestation`, `artifact`, `index`, a manifest that is `absent`, or an image that is
+    `unreadable`: a document of it cannot be parsed.
+    """
 
     digest: Digest | None
     media_type: str | None
@@ -78,6 +90,8 @@ class OtherRecord(NamedTuple):
     names: tuple[str, ...]
     on_top: bool = False
     """The archive itself lists it, not an index in it."""
+    fault: Fault | None = None
+    """Of what is unreadable: the document, and what is wrong with it."""
 
 
 class BlobClaim(NamedTuple):

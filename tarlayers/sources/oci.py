@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tarlayers.digest import Digest
-from tarlayers.errors import MalformedInput
+from tarlayers.errors import MalformedInput, ReadFailed
 from tarlayers.formats.document_fields import MANIFEST
 from tarlayers.formats.documents import Descriptor, Manifest, Platform, parse_index, parse_manifest
 from tarlayers.formats.json_fields import parse_fields
@@ -59,10 +59,21 @@ def _read_index(found: Inventory, place: str, raw: bytes, above: _Above) -> bool
 def read_descriptor(
     found: Inventory, place: str, descriptor: Descriptor, above: _Above = _TOP, blob: str | None = None
 ) -> bool:
-    """Read what a descriptor points at; say whether that is or leads to an image.
+    """Read what a descriptor points at; say whether that is or leads to an image. A document that cannot be parsed
+    fails what it is of alone.
 
     `blob` names its member where that is not called by its digest.
     """
+    try:
+        return _read_descriptor(found, place, descriptor, above, blob)
+    except ReadFailed:
+        raise
+    except MalformedInput as error:
+        found.add_other(descriptor, "unreadable", above.names, on_top=not above.indexes, error=error)
+        return False
+
+
+def _read_descriptor(found: Inventory, place: str, descriptor: Descriptor, above: _Above, blob: str | None) -> bool:
     blob = blob or found.find_blob(descriptor.digest)
     if blob is None or blob not in found.documents:
         found.claim(place, descriptor, "manifest", blob)

@@ -29,7 +29,6 @@ from tarlayers.sources.dataroot import (
     STORED_ID,
     ContainerImage,
     DataRoot,
-    Fault,
     RootDocuments,
     StoredContainer,
     StoredLayer,
@@ -41,7 +40,7 @@ from tarlayers.sources.dataroot import (
     unpacked_directory,
 )
 from tarlayers.sources.filetree import FileTree, is_directory
-from tarlayers.sources.layout import BlobClaim, ImageRecord, LayerRecord, OnDisk, OtherRecord
+from tarlayers.sources.layout import BlobClaim, Fault, ImageRecord, LayerRecord, OnDisk, OtherRecord
 
 _PLAIN_NAME = re.compile(r"[0-9.a-z]+")
 _IMAGELESS = ImageRecord((), None, None, None, None, None, (), {}, "podman-root")
