@@ -146,6 +146,15 @@ def test_a_digest_is_recomputed_whatever_the_member_is_called(verify: Verify, fl
     assert verify_stream(pack(altered)).stdout == found.stdout
 
 
+def test_an_index_has_the_document_behind_a_link(tmp_path: Path) -> None:
+    files = FLAVOURS["docker-20"]([image(BASE)])
+    name = next(name for name, content in files.items() if isinstance(content, bytes) and b'"rootfs"' in content)
+    altered = bytes(files[name]).replace(b"/bin/app", b"/bin/bad")  # type: ignore[arg-type]
+    (tmp_path / "app.tar").write_bytes(pack({**files, name: Link("b" * 128), "b" * 128: altered}))
+    run("index", tmp_path / "app.tar", "-o", tmp_path / "app.tlx")
+    assert codes(run("verify", tmp_path / "app.tlx", "-f", "json")) == {"V001", "V019"}
+
+
 def test_a_digest_of_another_kind_than_the_name_is_recomputed_of_a_file(tmp_path: Path) -> None:
     files = FLAVOURS["oci-none"]([APP])
     digest = f"sha512:{hashlib.sha512(BASE).hexdigest()}"

@@ -32,6 +32,7 @@ class IndexStore:
         self.aliases = index.aliases
         self.duplicates = index.duplicates
         self.end_mark = index.end_mark
+        self._held = {self.resolve(name): raw for name, raw in self.documents.items()}  # by the member, not by a link
 
     def holds(self, name: str) -> bool:
         """Say whether the blob was looked at: those of images that were left out were not."""
@@ -96,9 +97,9 @@ class IndexStore:
 
     def digest(self, name: str, algorithm: str | None = None) -> Digest:
         """Hash a document, which is here; of other blobs give the digest computed when the index was made."""
-        if name in self.documents:
-            return Digest.of(self.documents[name], algorithm or name_algorithm(name))
         name = self.resolve(name)
+        if name in self._held:
+            return Digest.of(self._held[name], algorithm or name_algorithm(name))
         digest = self._index.digests.get(name)
         if digest is None or algorithm not in (None, digest.algorithm):
             raise ContentAbsent("not in the index", place=name)
