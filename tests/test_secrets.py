@@ -176,8 +176,8 @@ def test_texts(text: str) -> None:
 
 def test_more_values_than_are_masked_one_by_one() -> None:
     words = [f"PASSWORD=abcdef{i:07d}" for i in range(129)]
-    assert mask_text(" ".join(words[:128])) == " ".join(["PASSWORD=abc…(13)"] * 128)
-    assert mask_text(" ".join([*words, *words])) == f"PASS…({23 * 258 - 1})"
+    assert mask_text(" ".join(["RUN", *words[:128]])) == " ".join(["RUN", *["PASSWORD=abc…(13)"] * 128])
+    assert mask_text(" ".join(["RUN", *words, *words])) == f"RUN …({4 + 23 * 258 - 1})"
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -194,6 +194,34 @@ def test_a_step_is_masked_once_for_all_that_it_hides(as_json: bool, monkeypatch:
     else:
         assert {cells[-1] for cells in map(render.row_teller(masked=True), hidden)} == {"1 masked two"}
     assert len(texts) == len(set(texts))
+
+
+MASKED = {
+    # Of a variable all is the value, of a step that sets some what stands before the next, of a command a word.
+    "DB_PASSWORD=correct horse battery staple": "DB_PASSWORD=corr…(28)",
+    "DB_PASSWORD=a&b;'c\nd": "DB_PASSWORD=a&…(8)",
+    "com.example.db-password=a b c": "com.example.db-password=a…(5)",
+    "ENV A=1 DB_PASSWORD=correct horse; battery B=2": "ENV A=1 DB_PASSWORD=corr…(22) B=2",
+    "/bin/sh -c #(nop)  ENV DB_PASSWORD=a b c d": "/bin/sh -c #(nop)  ENV DB_PASSWORD=a…(7)",
+    'ENV DB_PASSWORD="correct horse" B="2"': 'ENV DB_PASSWORD="cor…(13)" B="2"',
+    'RUN export DB_PASSWORD="correct horse battery" && make': 'RUN export DB_PASSWORD="corr…(21)" && make',
+    "RUN DB_PASSWORD='abc;Sup3rS3cret99' make": "RUN DB_PASSWORD='abc;…(17)' make",
+    "RUN TOKEN='abc'def\"g h\" make": "RUN TOKEN='ab…(13) make",
+    "RUN TOKEN=abc\\ def\\;ghi; make": "RUN TOKEN=abc…(13); make",
+    'RUN TOKEN="with \\" quotes" make': 'RUN TOKEN="wit…(14)" make',
+    'RUN TOKEN="without an end': 'RUN TOKEN="wit…(14)',
+    'CMD ["sh" "-c" "TOKEN=abcdef", "--port=80"]': 'CMD ["sh" "-c" "TOKEN=a…(6)", "--port=80"]',
+    'RUN sh -c "TOKEN=abcdef; make"': 'RUN sh -c "TOKEN=a…(6); make"',
+    "RUN sh -c 'TOKEN=\"a b c d\" make'": "RUN sh -c 'TOKEN=\"a…(7)\" make'",
+    'RUN login --password "a b c d" x': 'RUN login --password "a…(7)" x',
+    "RUN login --token='abc def'; y": "RUN login --token='a…(7)'; y",
+}
+
+
+@pytest.mark.parametrize("text", MASKED)
+def test_a_mask_goes_to_the_end_of_the_value(text: str) -> None:
+    assert mask_text(text) == MASKED[text]
+    assert [match.matches for match in match_text(text)] == [1]
 
 
 @pytest.mark.parametrize("text", HARMLESS_TEXTS)

@@ -110,8 +110,8 @@ def search_configuration(image: Image) -> Iterator[Secret]:
     for key in ("Entrypoint", "Cmd"):
         yield from _in_text("command", key, " ".join(_texts(config.get(key))))
     for number, row in enumerate(image.history):
-        text = "\n".join(part for part in (row.step.created_by, row.step.comment) if part)
-        yield from _in_text("history", str(number), text, row.layer)
+        for said in (row.step.created_by, row.step.comment):
+            yield from _in_text("history", str(number), said or "", row.layer)
 
 
 def _texts(value: object) -> list[str]:

@@ -16,6 +16,7 @@ from tarlayers.formats.glob import compile_glob, find_literal
 
 SCAN_BYTES = 1 << 20  # of one file; what is longer and holds a key is mostly something else than a key file
 SMALL_BYTES = 64 << 10  # a file of this size is searched also when it is not text
+_LEAST_BYTES = 3
 _MOST_VALUES = 128  # that are masked in one text, each wherever it stands: more would cost the square of the text
 _TEXT_BYTES = 8 << 10  # git, too, takes a file with a NUL in its first 8000 bytes for binary
 
@@ -30,7 +31,7 @@ class NameRule(NamedTuple):
 
 
 class ContentRule(NamedTuple):
-    """A form that only a credential has. The value is the pattern's first group, or all of it."""
+    """A form that only a credential has. The value is the pattern's group, the one that matched, or all of it."""
 
     rule: str
     meaning: str
@@ -214,21 +215,37 @@ CONTENT_RULES = (
     ),
 )  # fmt: skip
 
+_SECRET_NAME = (
+    rb"(?:[a-z0-9_]{0,80}_)?(?:password|passwd|passphrase|secret|token|api_?key|access_?key|secret_?key|"
+    rb"private_?key|credentials?)(?:_[a-z0-9_]{0,80})?(?<!_file)(?<!_path)(?<!_dir)(?<!_id)(?<!_url)="
+)
+_NO_REFERENCE = rb"(?![\"']?[$<(/])"  # to another variable or a file
+# Where a quoted value ends, a word does, or the text; what goes on behind the quote is of the same word.
+_QUOTED = (
+    rb"\"((?:[^\"\\]|\\.)++)(?:\"(?![^\s\"');|&\]},:])|\Z)|"
+    rb"'([^']++)(?:'(?![^\s\"');|&\]},:])|\Z)|"
+)
+# A word of a shell: quotes in it hide blanks and what else would end it. A quote with nothing behind it that a word
+# would have is the end of what the word stands in.
+_WORD = (
+    rb"((?:\"(?![\s\"');|&\]},:]|\Z)(?:[^\"\\]|\\.)*+\"?|'(?![\s\"');|&\]},:]|\Z)[^']*+'?|\\.|"
+    rb"[^\s\"';|&\\])++)"
+)
+
+
+def _variable_rule(pattern: bytes) -> ContentRule:
+    compiled = re.compile(b"(?is)" + pattern)
+    return ContentRule("secret-variable", "a variable that is named like a secret", re.compile(rb"="), compiled)
+
+
 # In instructions and variables there is no file name to go by, but every one was written by hand.
-_TEXT_RULES = (
-    *(rule for rule in CONTENT_RULES if not rule.globs or rule.rule == "url-password"),
-    ContentRule(
-        "secret-variable", "a variable that is named like a secret", re.compile(rb"="),
-        re.compile(
-            rb"(?i)(?<![a-z0-9_])(?:[a-z0-9_]{0,80}_)?(?:password|passwd|passphrase|secret|token|api_?key|access_?key|secret_?key|"
-            rb"private_?key|credentials?)(?:_[a-z0-9_]{0,80})?(?<!_file)(?<!_path)(?<!_dir)(?<!_id)(?<!_url)"
-            rb"=[\"']?([^\s\"'$<(/;|&][^\s\"';|&]{2,})"
-        ),
-    ),
+_TOKEN_RULES = tuple(rule for rule in CONTENT_RULES if not rule.globs or rule.rule == "url-password")
+_COMMAND_RULES = (
     ContentRule(
         "password-option", "a password on a command line", re.compile(rb"-"),
         re.compile(
-            rb"(?<!\S)--?(?:password|passwd|token|secret|api-key|auth-token)[= ][\"']?([^\s\"'$<(/-][^\s\"']{2,})"
+            rb"(?is)(?<!\S)--?(?-i:password|passwd|token|secret|api-key|auth-token)[= ](?!-)" + _NO_REFERENCE
+            + rb"(?:" + _QUOTED + _WORD + rb")"
         ),
     ),
     ContentRule(
@@ -236,6 +253,16 @@ _TEXT_RULES = (
         re.compile(rb"[Aa]uthorization:\s*(?:[Bb]earer|[Bb]asic|[Tt]oken)\s+([^\s\"'$]{8,})"),
     ),
 )  # fmt: skip
+# Of a variable or label alone the value is all behind its name. In a build step that sets some it goes on to the next
+# of them: builders leave its quotes out. Elsewhere, as in a command, it is a word of a shell.
+_SETTING = re.compile(rb"(?i)\A(?:[a-z0-9_.-]{0,200}[.-])?" + _SECRET_NAME)
+_STEP = re.compile(rb"(?:/bin/sh -c #\(nop\)\s+)?(?:ENV|ARG|LABEL)\s")
+_WHOLE_VALUE = _variable_rule(_SETTING.pattern[4:] + _NO_REFERENCE + rb"(.+)")
+_STEP_VALUE = _variable_rule(
+    rb"(?<![a-z0-9_])" + _SECRET_NAME + _NO_REFERENCE
+    + rb"(?:" + _QUOTED + rb"((?:(?!\s[a-z_][a-z0-9_.-]*=).)++))"
+)  # fmt: skip
+_WORD_VALUE = _variable_rule(rb"(?<![a-z0-9_])" + _SECRET_NAME + _NO_REFERENCE + rb"(?:" + _QUOTED + _WORD + rb")")
 
 _FIXTURES = frozenset(
     ("test", "tests", "testing", "testdata", "test-data", "testsuite", "spec", "fixtures", "__fixtures__", "example",
@@ -315,11 +342,17 @@ def choose_rules(path: str) -> Sequence[ContentRule]:
     return [rule for rule in CONTENT_RULES if not rule.globs or _fits(path, rule.globs)]
 
 
+def _choose_text_rules(raw: bytes) -> Sequence[ContentRule]:
+    """Give the rules for a variable, a build step or a command."""
+    whole, step = _SETTING.match(raw), _STEP.match(raw)
+    return (*_TOKEN_RULES, _WHOLE_VALUE if whole else _STEP_VALUE if step else _WORD_VALUE, *_COMMAND_RULES)
+
+
 def match_text(text: str) -> Iterator[Match]:
     """Yield what a variable (`NAME=value`) or an instruction holds, each rule once."""
     raw = text.encode("utf-8", "surrogateescape")
     seen: set[bytes] = set()
-    for rule, values in _search(raw, _TEXT_RULES):
+    for rule, values in _search(raw, _choose_text_rules(raw)):
         found = [value for _, value in values if value not in seen]
         seen.update(found)
         if found:
@@ -329,7 +362,7 @@ def match_text(text: str) -> Iterator[Match]:
 def mask_text(text: str) -> str:
     """Give a text with every value that looks like a secret masked; one of more than 128 values is masked whole."""
     raw = text.encode("utf-8", "surrogateescape")
-    values = {value for _, found in _search(raw, _TEXT_RULES) for _, value in found}
+    values = {value for _, found in _search(raw, _choose_text_rules(raw)) for _, value in found}
     if len(values) > _MOST_VALUES:
         return mask_value(raw)
     # The longest first: one value may be a part of another.
@@ -345,14 +378,13 @@ def _search(content: bytes, rules: Iterable[ContentRule]) -> Iterator[tuple[Cont
         if rule.hint not in hinted:
             hinted[rule.hint] = rule.hint.search(content) is not None
         if hinted[rule.hint]:
-            group = 1 if rule.pattern.groups else 0
-            found = [(match.start(), match[group]) for match in rule.pattern.finditer(content)]
+            found = [(match.start(), match[match.lastindex or 0]) for match in rule.pattern.finditer(content)]
             yield rule, [(start, value) for start, value in found if not _is_harmless(value)]
 
 
 def _is_harmless(value: bytes) -> bool:
-    """Say whether a value stands for another: `true`, `XXXX`."""
-    return value.lower() in _HARMLESS or len(set(_LINE_ENDS.sub(b"", value))) == 1
+    """Say whether a value is too short, or stands for another: `true`, `XXXX`."""
+    return len(value) < _LEAST_BYTES or value.lower() in _HARMLESS or len(set(_LINE_ENDS.sub(b"", value))) == 1
 
 
 def mask_value(value: bytes) -> str:
