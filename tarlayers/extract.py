@@ -43,6 +43,8 @@ class ExtractReport:
     directories: int
     bytes: int
     skipped: tuple[Skipped, ...]
+    owners: int = 0
+    """Files, links and new directories that the image gives another owner or group than they have now."""
 
 
 def extract_paths(
@@ -57,8 +59,8 @@ def extract_paths(
     """Write the wanted paths below `destination`, which is made if it is not there, with the directories they need.
 
     Owners, devices, set-uid bits and attributes other than `user.*` are only applied if `privileged`; what is left
-    out is told. DestinationRefused when a file is there already and `force` is off (looked at before anything is
-    written), or when a directory would be reached through a symlink. OSError where the disk says no.
+    out is told, owners by their number. DestinationRefused when a file is there already and `force` is off (looked at
+    before anything is written), or when a directory would be reached through a symlink. OSError where the disk says no.
     """
     with suppress(FileExistsError):
         os.mkdir(destination)  # noqa: PTH102 # a path is text here, and everything below it a descriptor
@@ -82,6 +84,8 @@ class _Extraction:
         self._skipped: list[Skipped] = []
         self._files = 0
         self._bytes = 0
+        self._owner = os.geteuid(), os.getegid()
+        self._owners = 0
 
     def run(self, layers: Sequence[Layer], wanted: Callable[[str], bool]) -> ExtractReport:
         special = self._survey(wanted)
@@ -91,7 +95,7 @@ class _Extraction:
             self._make_special(names, node.entry)
         for directory in reversed(self._made):
             self._finish_directory(directory)
-        return ExtractReport(self._files, len(self._made), self._bytes, tuple(self._skipped))
+        return ExtractReport(self._files, len(self._made), self._bytes, tuple(self._skipped), self._owners)
 
     def _survey(self, wanted: Callable[[str], bool]) -> list[tuple[tuple[str, ...], Node]]:
         """Look at all that is wanted before anything is written, and make the directories that it needs. Gives what
@@ -121,14 +125,16 @@ class _Extraction:
     def _directory(self, path: str) -> Iterator[int]:
         """Open a directory of the destination, each component by itself."""
         descriptor = os.dup(self._top)
+        reached = ""
         try:
             for part in path.split("/")[1:]:
+                reached += f"/{part}"
                 try:
                     inner = os.open(part, _OPEN_DIRECTORY, dir_fd=descriptor)
                 except FileNotFoundError:
                     raise
                 except OSError as error:
-                    raise self._refuse(path, "a symlink or no directory is in the way") from error
+                    raise self._refuse(reached, "a symlink or no directory is in the way") from error
                 os.close(descriptor)
                 descriptor = inner
             yield descriptor
@@ -234,6 +240,7 @@ class _Extraction:
             )
         if self._privileged:
             os.chown(name, entry.uid, entry.gid, dir_fd=at, follow_symlinks=False)
+        self._count_owner(entry)
         if entry.type != "symlink":
             os.chmod(name, self._mode(entry), dir_fd=at)
         if entry.mtime is not None:
@@ -244,12 +251,16 @@ class _Extraction:
     def _mode(self, entry: Entry) -> int:
         return entry.mode if self._privileged else entry.mode & ~SET_ID
 
+    def _count_owner(self, entry: Entry) -> None:
+        self._owners += not self._privileged and (entry.uid, entry.gid) != self._owner
+
     def _apply(self, descriptor: int, path: str, entry: Entry) -> None:
         """Owner first: changing it clears set-uid bits and capabilities."""
         if self._privileged:
             os.fchown(descriptor, entry.uid, entry.gid)
         elif entry.mode & SET_ID and entry.type == "file":
             self._skipped.append(Skipped(path, "its set-uid or set-gid bit"))
+        self._count_owner(entry)
         os.fchmod(descriptor, self._mode(entry))
         for name, value in (entry.xattrs or {}).items():
             if not self._privileged and not name.startswith("user."):

@@ -8,6 +8,7 @@ import shutil
 import stat
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -260,10 +261,28 @@ def test_a_directory_that_becomes_a_link_meanwhile_is_not_followed(tmp_path: Pat
     assert list(tmp_path.rglob(".tarlayers-*")) == []
 
 
-def test_verbose_counts_what_was_written(tmp_path: Path) -> None:
-    (tmp_path / "image.tar").write_bytes(archive("docker-25", image(layer(directory("etc"), file("etc/a", b"1")))))
+def owned(member: Member, uid: int, gid: int) -> Member:
+    return replace(member, uid=uid, gid=gid)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"), [(0, ""), (1, "; 3 of another owner in the image (--privileged)")], ids=["same", "another"]
+)
+def test_verbose_counts_what_was_written(more: int, said: str, tmp_path: Path) -> None:
+    uid, gid = os.geteuid(), os.getegid() + more
+    members = (directory("etc"), file("etc/a", b"1"), symlink("etc/l", "a"))
+    (tmp_path / "image.tar").write_bytes(
+        archive("docker-25", image(layer(*(owned(each, uid, gid) for each in members))))
+    )
     ran = run("extract", tmp_path / "image.tar", tmp_path / "dest", "-v", "/etc")
-    assert (ran.code, ran.stderr.splitlines()[-1]) == (0, "tarlayers: 1 file, 1B, 1 new directory")
+    assert (ran.code, ran.stderr.splitlines()[-1]) == (0, f"tarlayers: 2 files, 1B, 1 new directory{said}")
+
+
+def test_a_link_in_the_way_is_named_itself(tmp_path: Path) -> None:
+    (tmp_path / "dest").mkdir()
+    (tmp_path / "dest" / "usr").symlink_to(tmp_path)
+    with pytest.raises(DestinationRefused, match=r"dest/usr: a symlink or no directory is in the way"):
+        extract(tmp_path, layer(directory("usr"), directory("usr/bin"), file("usr/bin/x", b"1")))
 
 
 def test_a_directory_that_cannot_be_made_is_named_below_the_destination(

@@ -70,4 +70,5 @@ def _tell(report: ExtractReport, *, verbose: bool, quiet: bool) -> None:
         warn(f"{path}: left out {why}{more}", quiet=quiet)
     if verbose:
         made = "1 new directory" if report.directories == 1 else f"{report.directories} new directories"
-        complain(f"{count_noun(report.files, 'file')}, {human_size(report.bytes)}, {made}")
+        owned = f"; {report.owners} of another owner in the image (--privileged)" if report.owners else ""
+        complain(f"{count_noun(report.files, 'file')}, {human_size(report.bytes)}, {made}{owned}")
