@@ -33,19 +33,8 @@ def _verdict_lines(verdict: Verdict) -> Iterator[str]:
     mark = _MARKS["pass" if verdict.ok else "fail"]
     yield f"### {mark} {escape_markdown(title_of(verdict))}: {describe_verdict(verdict)}"
     yield ""
-    yield from _table(
-        ("", "code", "rule", "setting", "result"),
-        [
-            (
-                _MARKS[result.status],
-                result.rule.kind.code,
-                result.rule.kind.name,
-                describe_setting(result.rule),
-                describe_result(result),
-            )
-            for result in verdict.results
-        ],
-    )
+    rows = [_result_cells(result) for result in verdict.results]
+    yield from _table(("", "code", "rule", "setting", "result"), rows)
     for result in verdict.results:
         if result.status == "fail":
             yield from _details(verdict, result)
@@ -57,12 +46,18 @@ def _details(verdict: Verdict, result: RuleResult) -> Iterator[str]:
     yield f"<details><summary>{result.rule.kind.name}: {_html(describe_result(result))}</summary>"
     yield ""
     rows = [*map(_violation_cells, violations), *shares]
-    yield from _table(("what", "why", "layer"), rows[:_MOST])
+    yield from _table(("what", "why", "layer"), [tuple(map(escape_markdown, row)) for row in rows[:_MOST]])
     if len(rows) > _MOST:
         yield f"... and {len(rows) - _MOST} more"
         yield ""
     yield "</details>"
     yield ""
+
+
+def _result_cells(result: RuleResult) -> tuple[str, ...]:
+    kind = result.rule.kind
+    texts = (kind.code, kind.name, describe_setting(result.rule), describe_result(result))
+    return _MARKS[result.status], *map(escape_markdown, texts)
 
 
 def _violation_cells(violation: Violation) -> tuple[str, str, str]:
@@ -71,10 +66,11 @@ def _violation_cells(violation: Violation) -> tuple[str, str, str]:
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Put rows of markdown below each other."""
     yield f"| {' | '.join(header)} |"
     yield "|" + "---|" * len(header)
     for row in rows:
-        yield f"| {' | '.join(map(escape_markdown, row))} |"
+        yield f"| {' | '.join(row)} |"
     yield ""
 
 
