@@ -66,7 +66,8 @@ class Limits(NamedTuple):
     record_bytes: int = 64 << 20
     # Regions of one sparse file: what fits into Go's 1 MiB bound on a sparse map.
     sparse_regions: int = 1 << 16
-    # Bytes that the holes of one sparse file may add when its content is read or hashed.
+    # Bytes that the holes of sparse files may add when their contents are read or hashed: of a layer those of all files
+    # that are read in one pass, of an archive those of all members.
     sparse_bytes: int = 1 << 40
     # Decompressed bytes of one layer.
     plain_bytes: int = 1 << 42

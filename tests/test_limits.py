@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tarlayers import TarlayersError, merge_layers, open_image, open_images
+from tarlayers import TarlayersError, index_layer, merge_layers, open_image, open_images
 from tarlayers.analysis.dive import score_image
 from tarlayers.analysis.lint.report import lint_image
 from tarlayers.cli.app import COMMANDS
@@ -22,6 +22,7 @@ from tarlayers.formats.compression import Decompressor
 from tarlayers.formats.tarsplit import decode_records, encode_record
 from tarlayers.limits import DEFAULT_LIMITS, NO_LIMITS, Limits, change_limits
 from tests.build import (
+    END,
     FLAVOURS,
     archive,
     compact,
@@ -93,6 +94,8 @@ LAZY = estargz(file("a", b"1" * 99), file("b"))
 RECORDS = [encode_record(record) for record in disassemble([layer(file("n" * 300, b"1"))])]
 OPAQUE = layer(*(file(f"d/{i}") for i in range(9)), opaque("d"))
 
+HOLED = [pax_sparse(name, REGIONS, 5000, CONTENT, "1.0") for name in ("s", "t")]
+
 COMMENT = len(pax_record("comment", "c" * 500))
 
 AT_THE_BOUND: dict[str, tuple[Callable[[Limits], object], dict[str, int]]] = {
@@ -142,6 +145,9 @@ AT_THE_BOUND: dict[str, tuple[Callable[[Limits], object], dict[str, int]]] = {
     "regions, PAX 1.0": (bare(pax_sparse("s", LONG_MAP, 600, bytes(200), "1.0")), {"sparse_regions": 50}),
     "regions, PAX 0.1": (bare(pax_sparse("s", LONG_MAP, 600, bytes(200), "0.1")), {"sparse_regions": 50}),
     "holes": (bare(pax_sparse("s", REGIONS, 5000, CONTENT, "1.0")), {"sparse_bytes": 4800}),
+    "holes of several files": (
+        lambda limits: index_layer((layer(*HOLED),), contents=True, limits=limits), {"sparse_bytes": 2 * 4800}
+    ),
     "plain bytes": (expand, {"plain_bytes": 5 << 20}),
     "ratio": (expand, {"ratio": (5 << 20) // len(BOMB) + 1, "ratio_grace_bytes": 0}),
 }  # fmt: skip
@@ -187,6 +193,22 @@ def test_documents_that_are_kept_are_bounded_together(stream: bool, tmp_path: Pa
     ran = run("verify", *words, "--limit", "documents_bytes=290000", stdin=data)
     assert (ran.code, ran.stdout) == (3, b"")
     assert "a document of 10000 bytes (limit documents_bytes = 290000)" in ran.stderr
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_holes_of_an_archives_members_are_bounded_together(stream: bool, tmp_path: Path) -> None:
+    """Each may be hashed, for the digest that its name claims."""
+    holed = [pax_sparse(f"blobs/sha256/{n:064}", REGIONS, 5000, CONTENT, "1.0") for n in range(3)]
+    path = tmp_path / "a.tar"
+    path.write_bytes(pack(oci([APP]))[: -len(END)] + tar(holed))
+    words, data = (["-"], path.read_bytes()) if stream else ([path], b"")
+    most = 3 * 4800
+    assert run("verify", *words, "--limit", f"sparse_bytes={most}", stdin=data).code == 1  # digests are wrong
+    ran = run("verify", *words, "--limit", f"sparse_bytes={most - 1}", stdin=data)
+    assert (ran.code, ran.stdout) == (3, b"")
+    assert f"holes of {most} bytes in sparse files (limit sparse_bytes = {most - 1})" in ran.stderr
+    if not stream:  # of which nobody can tell what will be asked for
+        assert run("ls", f"{path}#app:1", "--limit", "sparse_bytes=0").code == 0
 
 
 def test_what_an_index_says_counts_for_each_of_its_manifests() -> None:

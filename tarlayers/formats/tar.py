@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from tarlayers.errors import MalformedInput, TarlayersError
-from tarlayers.formats.tar_bytes import TarBytes
+from tarlayers.formats.tar_bytes import TarBytes, check_holes
 from tarlayers.formats.tar_feed import ChunkFeed, Feed, SeekFeed
 from tarlayers.formats.tar_fields import (
     BLOCK,
@@ -61,6 +61,7 @@ __all__ = [
     "Stretch",
     "Tail",
     "Walker",
+    "check_holes",
     "check_stretch",
     "list_members",
     "make_member",

@@ -27,6 +27,7 @@ class TarBytes:
         self._pad = 0  # padding behind that content, or behind the records of a global header
         self._sparse: tuple[tuple[int, int], ...] | None = None
         self._size = 0
+        self._holes = 0  # bytes, of all contents that were drawn
 
     def _fill(self, count: int) -> int:
         """Have `count` bytes at hand if there are so many; say how many there are, at most `count`."""
@@ -114,9 +115,8 @@ class TarBytes:
         if self._sparse is None:
             yield from self.payload()
             return
-        holes = self._size - sum(length for _, length in self._sparse)
-        if holes > self._limits.sparse_bytes:
-            raise limit_exceeded(self._limits, "sparse_bytes", f"holes of {holes} bytes in one file", offset=self._base)
+        self._holes += self._size - sum(length for _, length in self._sparse)
+        check_holes(self._holes, self._limits, offset=self._base)
         for run in self.runs():
             if isinstance(run, bytes):
                 yield run
@@ -177,6 +177,13 @@ class TarBytes:
 
     def _error(self, reason: str) -> MalformedInput:
         return MalformedInput(reason, offset=self._base + self._pos)
+
+
+def check_holes(holes: int, limits: Limits, *, place: str = "", offset: int | None = None) -> None:
+    """LimitExceeded for sparse files whose holes are too many bytes."""
+    if holes > limits.sparse_bytes:
+        what = f"holes of {holes} bytes in sparse files"
+        raise limit_exceeded(limits, "sparse_bytes", what, place=place, offset=offset)
 
 
 def _zeros(count: int) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from tarlayers.formats import tar
 from tarlayers.formats.whiteout import clean_path
-from tarlayers.limits import Limits, limit_exceeded
+from tarlayers.limits import Limits
 from tarlayers.linux import MAX_SYMLINKS
 from tarlayers.sources.blob import Blob
 
@@ -165,11 +165,13 @@ class _StoredBlobs(_ByPlace[Blob]):
         self._whole = whole
         self._sparse = sparse
         self._limits = limits
+        sizes = dict(places.values()) if sparse else {}
+        self._holes = sum(sizes[start] - _count_stored(regions) for start, regions in sparse.items() if start in sizes)
 
     def __getitem__(self, name: str) -> Blob:
         start, size = self._places[name]
         if start in self._sparse:
-            return _spread(self._whole, name, self._places[name], self._sparse[start], self._limits)
+            return _spread(self._whole, name, self._places[name], self._sparse[start], self._holes, self._limits)
         whole = self._whole
 
         def read_member(offset: int, count: int) -> bytes:
@@ -185,18 +187,20 @@ class _Sizes(_ByPlace[int]):
         return self._places[name][1]
 
 
-def _spread(whole: Blob, name: str, place: Place, regions: Regions, limits: Limits) -> Blob:
+def _count_stored(regions: Regions) -> int:
+    return sum(length for _, length in regions)
+
+
+def _spread(whole: Blob, name: str, place: Place, regions: Regions, holes: int, limits: Limits) -> Blob:
     """Give a sparse member (`tar --sparse`) as what it was before: zeros but for its regions, which stand one after the
-    other. LimitExceeded when it is read, where a few bytes would become too many.
+    other. LimitExceeded when it is read, where a few bytes would become too many: the `holes` of all such members.
     """
     start, size = place
     befores = [before for before, _ in regions]
     stored = list(accumulate((length for _, length in regions), initial=start))
 
     def read_at(offset: int, count: int) -> bytes:
-        holes = size - (stored[-1] - start)
-        if holes > limits.sparse_bytes:
-            raise limit_exceeded(limits, "sparse_bytes", f"holes of {holes} bytes in one file", place=name)
+        tar.check_holes(holes, limits, place=name)
         end = min(offset + count, size)
         data = bytearray(max(0, end - offset))
         for number in range(max(0, bisect_right(befores, offset) - 1), bisect_left(befores, end)):
