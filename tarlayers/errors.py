@@ -134,10 +134,23 @@ class Refused(Exception):
 
 @contextmanager
 def naming(place: str) -> Iterator[None]:
-    """Put `place` in front of what an error says, unless it stands there already (`starts_with`)."""
+    """Put `place` in front of what an error says, unless it stands there already (`starts_with`). What ran out of
+    memory or stack is noted to be there, and goes on.
+    """
     try:
         yield
     except TarlayersError as error:
         if starts_with(error.place, place):
             raise
         raise error.inside(place) from error
+    except (MemoryError, RecursionError) as error:
+        error.add_note(place)
+        raise
+
+
+def noted_place(error: BaseException) -> str:
+    """Give the place that was noted while an error of Python's own came through; the empty string for none."""
+    place = ""
+    for outer in getattr(error, "__notes__", ()):
+        place = place if starts_with(place, outer) else join_places(outer, place)
+    return place

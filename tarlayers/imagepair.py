@@ -95,7 +95,7 @@ def _merge_reached(pair: ImagePair, on_read: OnRead | None) -> tuple[RootFS, ...
         outline = kept.get(layer.source) or outline_entries(layer.entries)
         if outline is None:
             return None
-        outlined.append(OutlinedLayer(layer.name, layer.limits, outline))
+        outlined.append(OutlinedLayer(layer.place, layer.limits, outline))
     entries = sum(len(layer.outline.paths) for layer in outlined)
     if any(entries + sum(len(layer.entries) for layer in stack) > base[0].limits.image_entries for stack in above):
         return None

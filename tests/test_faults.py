@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -409,3 +410,26 @@ def test_in_process_interrupts_have_their_code(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr("tarlayers.opening.open_images", interrupt)
     assert run("ls", small).code == 130
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError])
+@pytest.mark.parametrize(
+    ("words", "work", "place"),
+    [
+        (["ls"], "tarlayers.merging.engine.unpack_layer", r": layer 0 \(sha256:\w+\)"),
+        (["ls"], "tarlayers.stores.store.hop_layer", r": layer 0 \(sha256:\w+\): blobs/sha256/\w+"),
+        (["ls"], "tarlayers.imagearchive.locate_images", ""),
+    ],
+)
+def test_what_does_not_fit_into_memory_is_named(
+    words: list[str], work: str, place: str, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_up(*_: object, **__: object) -> None:
+        raise error
+
+    path = tmp_path / "a.tar"
+    path.write_bytes(archive("oci-none", image(layer(file("a")))))
+    monkeypatch.setattr(work, give_up)
+    ran = run(*words, path)
+    assert (ran.code, ran.stdout) == (3, b"")
+    assert re.fullmatch(rf"tarlayers: {re.escape(str(path))}{place}: gave up: {error.__name__}\n", ran.stderr)

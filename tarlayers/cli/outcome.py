@@ -21,6 +21,8 @@ from tarlayers.errors import (
     NoSuchLayer,
     NoSuchPath,
     TarlayersError,
+    join_places,
+    noted_place,
 )
 
 # typer brings its own copy of click since 0.26 and depended on it before; this names the class in both.
@@ -130,7 +132,7 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         complain(f"{error.filename or place}: {error.strerror or 'it is closed'}")
         return INPUT_WRONG
     except (MemoryError, RecursionError) as error:
-        complain(f"gave up: {type(error).__name__}")
+        complain(join_places(noted_place(error), f"gave up: {type(error).__name__}"))
         return INPUT_WRONG
     except Exception as error:  # a bug of ours: one line as for any failure, the rest for who asks
         if {"-v", "--verbose"} & set(arguments):

@@ -39,8 +39,8 @@ class BareLayer(NamedTuple):
     """All that merging asks of a layer."""
 
     entries: Sequence[Entry]
-    name: str
-    """What errors call it."""
+    place: str
+    """Where errors say that it is."""
     limits: Limits
     blob_refusal: Refused | None = None
     """Why an engine would not unpack the blob, whatever its entries are."""
@@ -50,7 +50,7 @@ def _strip(layer: HasEntries, number: int) -> BareLayer:
     """Ask a layer for what merging needs of it. An index of a blob is not called anything, and has no bounds."""
     return BareLayer(
         layer.entries,
-        getattr(layer, "name", f"layer {number}"),
+        getattr(layer, "place", f"layer {number}"),
         getattr(layer, "limits", DEFAULT_LIMITS),
         getattr(layer, "blob_refusal", None),
     )
@@ -97,7 +97,7 @@ def merge_forks(
 class OutlinedLayer(NamedTuple):
     """A layer of which single entries can be had."""
 
-    name: str
+    place: str
     limits: Limits
     outline: Outline
 
@@ -117,8 +117,8 @@ def merge_reached(base: Sequence[OutlinedLayer], *stacks: Sequence[HasEntries]) 
         return None
     reach = Reach(chain.from_iterable(unpacked), [layer.outline for layer in base])
     shared = Merging("containerd")
-    for name, limits, outline in base:
-        shared.add(BareLayer(outline.select(reach.choose(outline)), name, limits))
+    for place, limits, outline in base:
+        shared.add(BareLayer(outline.select(reach.choose(outline)), place, limits))
     return tuple(_lay_onto(Merging("containerd", shared), trees) for trees in unpacked)
 
 
@@ -205,7 +205,7 @@ class Merging:
         """Put a layer on, and write down what it does where there are notes to put it in."""
         bare = _strip(layer, self.count)
         self._effort.limits = bare.limits
-        with naming(bare.name):
+        with naming(bare.place):
             self._effort.take_entries(len(bare.entries))
             self._add(bare, notes)
 

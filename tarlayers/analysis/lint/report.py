@@ -57,7 +57,7 @@ def lint_image(image: Image, *, ignore: Collection[str] = (), on_read: OnRead | 
         raise ValueError(f"no such code: {', '.join(unknown)}")
     findings: list[LintFinding] = []
     # What an engine refuses of a blob is a finding of its own, so it does not keep its entries from being looked at.
-    layers = [BareLayer(_read(layer, findings), layer.name, layer.limits) for layer in _load(image, on_read)]
+    layers = [BareLayer(_read(layer, findings), layer.place, layer.limits) for layer in _load(image, on_read)]
     rootfs = visit_layers(layers, lambda stratum: findings.extend(_look(stratum)))
     findings.extend(find_visible_faults(rootfs))
     kept = sorted((finding for finding in findings if finding.code not in ignore), key=_order)
