@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tarlayers.errors import LimitExceeded, MalformedInput, TarlayersError
 from tarlayers.formats import tar, tar_headers
 from tarlayers.limits import DEFAULT_LIMITS, Limits
+from tests import build
 from tests.paths import SHARED
 
 SHARED_TAR = SHARED / "tar"
@@ -265,3 +266,15 @@ def test_any_bytes_give_members_or_an_error(garbage, position):
     bytewise = read(FEEDS["dribble"](data))
     assert whole[0] == bytewise[0]
     assert str(whole[1]) == str(bytewise[1])
+
+
+@pytest.mark.parametrize(("key", "value"), [("uid", "zz"), ("size", "x5"), ("mtime", "2020-01-01"), ("atime", "x")])
+def test_numbers_of_a_global_header_mean_nothing(key, value):
+    """Go reads the records and takes no notice of what is wrong with a value; of an extended header it does."""
+    records = build.pax_record(key, value)
+    data = build.layer(build.Member("g", "g", records), build.file("a", b"1"))
+    members, error = read(FEEDS["whole"](data))
+    assert error is None
+    assert [(member.name, member.typeflag, member.size) for member, _ in members] == [(b"g", b"g", 0), (b"a", b"0", 1)]
+    _, error = read(FEEDS["whole"](build.layer(build.Member("g", "x", records), build.file("a", b"1"))))
+    assert error is not None

@@ -27,10 +27,11 @@ from tarlayers.formats.tar_fields import (
     ParsedPax,
     TooManyRegions,
     parse_numeric,
-    parse_pax,
+    parse_records,
     parse_sparse_0x1,
     parse_sparse_blocks,
     parse_sparse_map,
+    read_records,
     sparse_stored,
     verify_sum,
 )
@@ -246,15 +247,16 @@ class Walker(TarBytes):
             self._pending = pending._replace(longlink=data.partition(b"\0")[0])
         else:
             try:
-                pax = parse_pax(data)
+                records = parse_records(data)
+                pax = read_records(records) if header.typeflag == b"x" else None
             except FieldError as error:
                 raise self._error(error.reason) from error
-            if header.typeflag == b"g":
+            if pax is None:
                 # Go returns from its loop here, and what stood before the global header is forgotten. Padding
                 # comes with the next header, as that of a file: tar-split records it there.
                 self._pending, self._left, self._sparse = None, 0, None
                 self._pad = -header.size % BLOCK
-                return global_member(header, pax)
+                return global_member(header, records)
             self._pending = pending._replace(pax=pax)
         self._take_padding(-header.size % BLOCK)
         return None

@@ -102,9 +102,13 @@ class ParsedPax(NamedTuple):
     sparse_size: int | None
 
 
-def parse_pax(data: bytes) -> ParsedPax:
-    """Read all records: of repeated keys the last wins, an empty value keeps the main header's."""
-    records = _merge_records(_split_records(data))
+def parse_records(data: bytes) -> dict[bytes, bytes]:
+    """Read the records of an extended or global header: of repeated keys the last wins."""
+    return _merge_records(_split_records(data))
+
+
+def read_records(records: dict[bytes, bytes]) -> ParsedPax:
+    """Read what records say of the entry that follows; an empty value keeps what its header says."""
     sparse = _sparse_version(records)
     size = records.get(b"GNU.sparse.size") or records.get(b"GNU.sparse.realsize")
     for key in (b"atime", b"ctime"):

@@ -61,7 +61,9 @@ class Pending(NamedTuple):
         return header._replace(name=self.longname or header.name, linkname=self.longlink or header.linkname)
 
 
-def global_member(header: Member, pax: ParsedPax) -> Member:
-    """A global header as a member of its own: it has a name and records, and nothing else."""
-    name = pax.path or header.name
-    return Member(name, b"g", b"", 0, 0, 0, 0, 0, 0, 0, pax.records, header.offset, 0, None)
+def global_member(header: Member, records: dict[bytes, bytes]) -> Member:
+    """A global header as a member of its own: it has a name and records, and nothing else. Go takes no notice of
+    numbers in them that are none.
+    """
+    name = records.get(b"path") or header.name
+    return Member(name, b"g", b"", 0, 0, 0, 0, 0, 0, 0, records, header.offset, 0, None)
