@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.build import OCI, Files, Link, compact, descriptor, docker_20, docker_25, image, pack, sha256
+from tests.edit import bytes_of
 from tests.oci_flavours import INDEX, nested, oci_layout
 from tests.run import run
 from tests.test_flavours import AGAIN, BASE, app, every_answer
@@ -38,6 +40,13 @@ def oci_image(config: Any = None, plain: Sequence[bytes] | None = (BASE, AGAIN),
     layers = None if plain is None else [descriptor(files, layer_kind, each) for each in plain]
     document = {"schemaVersion": 2, "config": descriptor(files, kind, raw), "layers": layers, **manifest}
     return oci_layout(files, [descriptor(files, f"{OCI}.manifest.v1+json", compact(document))])
+
+
+def platform_of(files: Files, platform: Mapping[str, str]) -> Files:
+    """An OCI layout whose index says this of its image."""
+    document = json.loads(bytes_of(files, "index.json"))
+    document["manifests"][0]["platform"] = platform
+    return {**files, "index.json": compact(document)}
 
 
 def without(files: Files, *names: str) -> Files:
@@ -200,6 +209,14 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
     "artifact with an empty configuration": (
         oci_image({}, [b"x"], config_type="application/vnd.oci.empty.v1+json"),
         {"others": ["artifact"], "ls": (2, "only artifact")},
+    ),
+    "platform of nothing": (
+        platform_of(oci_image(), {}),
+        {"others": [], "platform": "linux/amd64", "ls": LISTED},
+    ),
+    "platform of no text": (
+        platform_of(oci_image(), {"os": "", "architecture": ""}),
+        {"others": [], "platform": "linux/amd64", "ls": LISTED},
     ),
     "artifact of its own type": (
         oci_image({}, [b"x"], layer_type="text/plain", artifactType="application/x"),

@@ -237,11 +237,13 @@ def _descriptor(node: _Node) -> Descriptor:
 
 
 def _platform(node: _Node) -> Platform | None:
-    if node.value is None:
+    """Give a platform; one that says nothing is none, and not the one that attestations have."""
+    os, architecture = node.get("os").text(), node.get("architecture").text()
+    if not os and not architecture:
         return None
     return Platform(
-        os=node.get("os").text() or "unknown",
-        architecture=node.get("architecture").text() or "unknown",
+        os=os or "unknown",
+        architecture=architecture or "unknown",
         variant=node.get("variant").text(),
         os_version=node.get("os.version").text(),
     )
