@@ -150,7 +150,7 @@ class RootDocuments:
         names: dict[str, None] = {}
         while top is not None:
             if top in names:
-                raise MalformedInput("a layer that stands on itself", place=top)
+                raise MalformedInput(f"its layers have no end: {top} stands on itself", place=place)
             names[top] = None
             if len(names) > self._limits.layers:
                 break
