@@ -28,7 +28,6 @@ _BARE = {b"0": ("file", "0", None, None), b"5": ("dir", "5", None, None)}
 _LINKS = frozenset(("symlink", "hardlink"))
 _DEVICES = frozenset(("char", "block"))
 _MODES = tuple(range(1 << 12))  # a number of its own would be 32 bytes for each entry
-_SCHILY = b"SCHILY.xattr."
 
 
 class Entry(NamedTuple):
@@ -132,10 +131,8 @@ def _target_size(entry: Entry) -> int:
 
 def decode_walk(walker: tar.Walker, limits: Limits) -> Iterator[list[Entry]]:
     """Turn the members of a layer's tar into entries, in their order, many at once; no content can be drawn."""
-    count = 0
     for stretch in walker.gather() if are_plain_names_short(limits) else walker.stretches():
-        count += len(stretch) if isinstance(stretch, list) else 1
-        yield decode_stretch(stretch, count, limits)
+        yield decode_stretch(stretch, walker.count, limits)
 
 
 def join_entries(found: Iterable[list[Entry]]) -> list[Entry]:
@@ -242,8 +239,8 @@ def check_names(members: Iterable[tar.Member], limits: Limits) -> None:
 def find_xattrs(pax: Mapping[bytes, bytes]) -> Mapping[str, bytes] | None:
     """Give extended attributes. They stand in SCHILY.xattr records alone; LIBARCHIVE's are not read by engines."""
     found = {
-        key[len(_SCHILY) :].decode("utf-8", "surrogateescape"): value
+        key[len(tar.SCHILY) :].decode("utf-8", "surrogateescape"): value
         for key, value in pax.items()
-        if key.startswith(_SCHILY)
+        if key.startswith(tar.SCHILY)
     }
     return found or None

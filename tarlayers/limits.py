@@ -43,7 +43,8 @@ class Limits(NamedTuple):
     # A layer's table of contents (eStargz, zstd:chunked), bytes, compressed or not. containers/storage stops at
     # 150 MiB (maxTocSize, pkg/chunked).
     toc_bytes: int = 150 << 20
-    # Entries of one layer. The largest real layers seen hold about three million.
+    # Entries of one layer. The largest real layers seen hold about three million. Extended attributes, which take about
+    # as much memory, count as well, as do 512 bytes of them: else a header of 1 MiB would be as large as 10 000.
     entries: int = 50_000_000
     # Entries of all layers of one image that are merged. A few times what one layer may have.
     image_entries: int = 200_000_000
@@ -57,8 +58,8 @@ class Limits(NamedTuple):
     # megabytes.
     implied_bytes: int = 1 << 28
     # Steps that a merge takes beyond one look at each entry: components of symlinks followed, lower layers searched for
-    # a directory, paths looked through for an opaque marker, every fourth component of a path that is not there. Real
-    # images take a few million; here it is a minute.
+    # a directory, paths looked through for an opaque marker, every fourth component of a path that is not there,
+    # extended attributes put together. Real images take a few million; here it is a minute.
     merge_steps: int = 1 << 26
     # Headers and extensions of one tar entry when they are kept, bytes: three extensions and a long sparse map.
     segment_bytes: int = 8 << 20

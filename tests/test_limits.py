@@ -39,6 +39,7 @@ from tests.build import (
     symlink,
     tar,
     whiteout,
+    xattrs,
 )
 from tests.edit import bytes_of, with_layers
 from tests.lazy import estargz
@@ -117,9 +118,20 @@ AT_THE_BOUND: dict[str, tuple[Callable[[Limits], object], dict[str, int]]] = {
     "short name": (bare(file("abc")), {"path_bytes": 3}),
     "components": (bare(file("a/b/c/d")), {"path_depth": 4}),
     "entries of a layer": (merged(layer(*(file(f"{i}") for i in range(30)))), {"entries": 30}),
+    "extended attributes": (bare(file("a"), xattrs(file("b"), user_x=b"", user_y=b"1")), {"entries": 2 + 2}),
+    "bytes of extended attributes": (bare(xattrs(file("b"), user_x=b"1" * 2000)), {"entries": 1 + 1 + 3}),
     "members of the archive": (built(OCI), {"entries": 9}),
     "entries of an image": (merged(layer(file("a")), layer(file("b"), file("c"))), {"image_entries": 3}),
     "implied directories": (bare(file("aaa/bbb/c")), {"implied_bytes": len("/aaa" + "/aaa/bbb")}),
+    # Those that a directory has when it comes again, and a file's that gets one more name.
+    "attributes that are put together": (
+        merged(layer(xattrs(directory("d"), user_x=b"", user_y=b""), xattrs(directory("d"), user_z=b""))),
+        {"merge_steps": 2},
+    ),
+    "attributes of links": (
+        merged(layer(xattrs(file("f"), user_x=b"", user_y=b""), hardlink("g", "f"), hardlink("h", "g"))),
+        {"merge_steps": 2 * 2},
+    ),
     # Links cost a step each and one for each component of their target.
     "links followed": (bare(directory("t/u"), symlink("l", "t/u"), file("l/x"), file("l/y")), {"merge_steps": 6}),
     "paths a marker looks through": (merged(OPAQUE), {"merge_steps": 1 + 9}),

@@ -6,8 +6,13 @@ from contextlib import nullcontext
 
 import pytest
 
-from tarlayers.formats.tar_fields import FieldError, parse_pax
+from tarlayers.formats.tar_fields import FieldError, ParsedPax, parse_records, read_records
 from tests.build import pax_record
+
+
+def _parse(data: bytes) -> ParsedPax:
+    return read_records(parse_records(data))
+
 
 NUMBERS = {
     b"7": 7,
@@ -55,7 +60,7 @@ TIMES = {
 
 def read(key: str, value: bytes) -> object:
     try:
-        return getattr(parse_pax(pax_record(key, value)), key)
+        return getattr(_parse(pax_record(key, value)), key)
     except FieldError:
         return None
 
@@ -71,7 +76,7 @@ def test_times_are_those_of_go(text: bytes) -> None:
     assert read("mtime", text) == TIMES[text]
     for key in ("atime", "ctime"):
         with pytest.raises(FieldError) if TIMES[text] is None else nullcontext():
-            parse_pax(pax_record(key, text))
+            _parse(pax_record(key, text))
 
 
 BODY = b" path=abc\n"
@@ -80,11 +85,11 @@ BODY = b" path=abc\n"
 def test_the_length_of_a_record_may_have_zeros_in_front() -> None:
     for total in (15, 40, 5000):
         length = b"%d" % total
-        assert parse_pax(length.rjust(total - len(BODY), b"0") + BODY).path == b"abc"
-        assert parse_pax(b"+" + length.rjust(total - len(BODY) - 1, b"0") + BODY).path == b"abc"
+        assert _parse(length.rjust(total - len(BODY), b"0") + BODY).path == b"abc"
+        assert _parse(b"+" + length.rjust(total - len(BODY) - 1, b"0") + BODY).path == b"abc"
 
 
 @pytest.mark.parametrize("length", [b"", b"12_", b"0xd", b"-12", b"1" * 5000, b"13"])
 def test_a_record_of_another_length_is_refused(length: bytes) -> None:
     with pytest.raises(FieldError):
-        parse_pax(length + BODY)
+        _parse(length + BODY)

@@ -387,6 +387,10 @@ def test_few_bytes_do_not_become_many() -> None:
                 dump(replace(INDEX, layers={"a": indexed(entries)})), Limits(index_grace_bytes=1 << 18, index_ratio=9)
             )
         read_all(dump(replace(INDEX, layers={"a": indexed(entries)})))
+    marked = dump(replace(INDEX, layers={"a": indexed([entry("/a", xattrs={f"user.{i}": b"" for i in range(9)})])}))
+    read_all(marked, Limits(entries=10))
+    with pytest.raises(LimitExceeded, match="extended attributes"):
+        read_all(marked, Limits(entries=9))
     with pytest.raises(LimitExceeded, match="3 entries"):
         read_all(dump(INDEX), Limits(entries=2))
 

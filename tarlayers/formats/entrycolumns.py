@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, pairwise, repeat
 from typing import Any, NamedTuple, TypeVar
 
@@ -193,7 +194,8 @@ def decode_entries(
         raise taken.fail("an offset outside of any tar")
     times = _read_distinct(taken, column.count(_MTIME), _read_times)
     links = taken.texts(column.count(_LINK))
-    xattrs = _read_distinct(taken, column.count(_XATTRS), _read_xattrs)
+    most = min(limits.entries, room // ENTRY_COST) - count
+    xattrs = _read_distinct(taken, column.count(_XATTRS), partial(_read_xattrs, most=most))
     own_names = taken.texts(sum(kind.spelling == _OWN_NAME for kind in column.each()))
     taken.end()
     names = list(_spell_names(paths, column.of([kind.spelling for kind in kinds]), iter(own_names)))
@@ -308,8 +310,17 @@ def _read_times(taken: ColumnReader, count: int) -> list[int]:
     return times
 
 
-def _read_xattrs(taken: ColumnReader, count: int) -> list[Mapping[str, bytes]]:
-    return [{taken.text(): taken.data() for _ in range(taken.count())} for _ in range(count)]
+def _read_xattrs(taken: ColumnReader, count: int, most: int) -> list[Mapping[str, bytes]]:
+    """Read sets of extended attributes, which count as entries."""
+    sets: list[Mapping[str, bytes]] = []
+    for _ in range(count):
+        size = taken.count()
+        most -= size
+        if most < 0:
+            reason = "more entries and extended attributes than are allowed"
+            raise LimitExceeded(reason, limit="index_ratio", offset=taken.offset)
+        sets.append({taken.text(): taken.data() for _ in range(size)})
+    return sets
 
 
 def _spell_names(paths: Iterable[str], spellings: Iterable[int], own: Iterator[str]) -> Iterator[str | None]:

@@ -23,6 +23,7 @@ from tarlayers.formats.tar_bytes import TarBytes, check_holes
 from tarlayers.formats.tar_feed import ChunkFeed, Feed, SeekFeed
 from tarlayers.formats.tar_fields import (
     BLOCK,
+    SCHILY,
     FieldError,
     ParsedPax,
     TooManyRegions,
@@ -34,6 +35,7 @@ from tarlayers.formats.tar_fields import (
     read_records,
     sparse_stored,
     verify_sum,
+    weigh_records,
 )
 from tarlayers.formats.tar_headers import (
     HEADER_NAME_BYTES,
@@ -53,6 +55,7 @@ __all__ = [
     "BLOCK",
     "HEADER_NAME_BYTES",
     "HEADER_ONLY",
+    "SCHILY",
     "ChunkFeed",
     "Feed",
     "Header",
@@ -105,7 +108,7 @@ class Walker(TarBytes):
         self.end_mark = False
         """Two zero blocks were met. Go takes one of them, or none, for an end as well."""
         self.count = 0
-        """The members that were met so far."""
+        """The members that were met so far, and as how many their extended attributes count."""
         self.sparse_offsets: list[int] = []
         """Where the headers of those stand whose content has holes that are left out."""
         self._caches = caches or HeaderCaches()
@@ -139,17 +142,22 @@ class Walker(TarBytes):
     def gather(self) -> Iterator[Stretch]:
         """Yield stretches across contents, which cannot be drawn then: a short one costs as much as four members."""
         gathered: list[Header] = []
+        count = 0  # with those that are gathered
         try:
             for stretch in self.stretches():
                 if isinstance(stretch, list):
                     gathered += stretch
+                    count = self.count
                 if gathered and (len(gathered) >= _LONG or isinstance(stretch, Member)):
+                    met, self.count = self.count, count
                     yield gathered
+                    self.count = met
                     gathered = []
                 if isinstance(stretch, Member):
                     yield stretch
         except TarlayersError:
             if gathered:
+                self.count = count
                 yield gathered  # it stands before what is wrong
             raise
         if gathered:
@@ -248,6 +256,7 @@ class Walker(TarBytes):
         else:
             try:
                 records = parse_records(data)
+                self.count += weigh_records(data)
                 pax = read_records(records) if header.typeflag == b"x" else None
             except FieldError as error:
                 raise self._error(error.reason) from error

@@ -86,6 +86,10 @@ def verify_sum(block: bytes) -> None:
         check_signed_sum(block)
 
 
+SCHILY = b"SCHILY.xattr."
+"""What the names of extended attributes stand behind."""
+
+
 class ParsedPax(NamedTuple):
     """An extended header. A value is None (or empty) where the main header's stands."""
 
@@ -105,6 +109,12 @@ class ParsedPax(NamedTuple):
 def parse_records(data: bytes) -> dict[bytes, bytes]:
     """Read the records of an extended or global header: of repeated keys the last wins."""
     return _merge_records(_split_records(data))
+
+
+def weigh_records(data: bytes) -> int:
+    """Say as how many entries the extended attributes of a header count: each as one, and what 512 bytes there are."""
+    attributes = data.count(SCHILY)  # no fewer than there are, and most headers have none
+    return attributes and attributes + len(data) // BLOCK
 
 
 def read_records(records: dict[bytes, bytes]) -> ParsedPax:

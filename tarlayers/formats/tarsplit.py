@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from tarlayers.errors import MalformedInput
-from tarlayers.formats.tar import HEADER_ONLY, ChunkFeed, Member, Walker
+from tarlayers.formats.tar import HEADER_ONLY, ChunkFeed, Member, Walker, check_stretch
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 
 _FILE, _SEGMENT = 1, 2
@@ -190,6 +190,7 @@ def walk_records(records: Iterable[Record], limits: Limits = DEFAULT_LIMITS) -> 
     feed = _RecordFeed(records, limits)
     walker = Walker(feed, limits=limits, unmapped=True)
     for member in walker:
+        check_stretch(member, walker.count, limits)
         record = feed.take_file(member, walker.data_offset)
         yield Piece(feed.take_raw(), member, record)
     yield Piece(feed.take_raw(), None, None)

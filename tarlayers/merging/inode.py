@@ -67,7 +67,7 @@ def _applied_xattrs(xattrs: Mapping[str, bytes] | None, kind: str) -> Mapping[st
         or key.startswith("security.")
         or key in _ACLS
     }
-    return kept or None
+    return xattrs if len(kept) == len(xattrs) else kept or None
 
 
 def link_metadata(target: Entry, link: Entry) -> Entry:

@@ -155,7 +155,8 @@ def _on_disk(entry: Entry) -> Entry:
     """Owners have 32 bits on disk, symlinks no mode of their own, and attributes one of four namespaces."""
     if entry.xattrs:
         kept = {key: value for key, value in entry.xattrs.items() if key.startswith(_NAMESPACES)}
-        entry = entry._replace(xattrs=kept or None)
+        if len(kept) < len(entry.xattrs):
+            entry = entry._replace(xattrs=kept or None)
     if entry.rdev is not None:
         entry = entry._replace(rdev=cut_device(entry.rdev))
     if entry.type == "symlink" and entry.mode != 0o777:

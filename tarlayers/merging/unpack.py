@@ -214,13 +214,14 @@ class _Unpacking:
 
     def _take_directory(self, path: str, entry: Entry, existing: Node | None) -> None:
         entry = normalize(entry)
+        self._late.append(entry)
         if existing is None:
             self._touch(path)
         elif existing.entry.xattrs:
+            self._effort.spend(len(existing.entry.xattrs))
             entry = entry._replace(xattrs={**existing.entry.xattrs, **(entry.xattrs or {})})  # T2
         self._timed.discard(path)
         self._tree.put(path, Node(entry, self._index))
-        self._late.append(entry)
 
     def _take_hard_link(self, path: str, entry: Entry) -> None:
         target = find_link_target(self._tree, entry.link or "")  # H4
@@ -237,6 +238,7 @@ class _Unpacking:
         group = self._groups.get(target)
         if group is None:
             group = self._groups[target] = _Group(node.entry, target)
+        self._effort.spend(len(group.entry.xattrs or ()))
         group.entry = link_metadata(group.entry, entry)  # H7
         group.paths[path] = None
         self._groups[path] = group

@@ -21,7 +21,7 @@ from tarlayers.formats.crc64 import crc64
 from tarlayers.formats.tar_writer import END_OF_ARCHIVE, padding
 from tarlayers.formats.tarsplit import Piece, Record, decode_records, walk_records
 from tarlayers.layer import ENTRIES, Demand, LayerIndex, LayerScan, index_layer
-from tarlayers.limits import Limits, limit_exceeded
+from tarlayers.limits import Limits
 from tarlayers.nouns import count_noun
 from tarlayers.sources.blob import Blob
 from tarlayers.sources.dataroot import DataRoot, StoredLayer
@@ -181,8 +181,6 @@ class RootStore:
             size += len(piece.raw)
             if piece.member is None:
                 continue
-            if len(found) >= self.limits.entries:
-                raise limit_exceeded(self.limits, "entries", "more entries than are allowed")
             found.append(decode_entry(piece.member, self.limits))
             if piece.record is not None and piece.record.crc64 is not None:
                 checksums[piece.member.offset] = piece.record.crc64
