@@ -16,9 +16,9 @@ from posixpath import normpath
 
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
-from tarlayers.formats.whiteout import clean_path, is_too_long
+from tarlayers.formats.whiteout import clean_path, clean_slashed, is_too_long
 from tarlayers.linux import MAX_SYMLINKS
-from tarlayers.merging.tree import COMPONENTS, MAX_LINKS, PAGE, Tree
+from tarlayers.merging.tree import COMPONENTS, MAX_LINKS, PAGE, Tree, require_short
 
 
 def name_of(entry: Entry) -> str:
@@ -33,7 +33,7 @@ def find_root_path(tree: Tree, name: str) -> str:
 
     Refused: more than 255 links, a component that is too long, and one below what is no directory.
     """
-    path = clean_path(name)
+    path = clean_slashed(name if name.startswith("/") else f"/{name}")
     if ".." not in name:
         if path in tree.dirs:
             return path
@@ -58,8 +58,7 @@ def _meets_link(tree: Tree, path: str) -> bool:
     here = f"{at}/{rest[0]}"
     entry = tree.entry(here)
     if entry is None:
-        if any(map(is_too_long, rest)):
-            raise Refused("name-too-long", "a component of more than 255 bytes", "N5")
+        require_short(rest)
         return False
     if entry.type == "symlink":
         return True

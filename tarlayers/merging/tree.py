@@ -7,13 +7,14 @@ before its last slash. Removing costs what is removed, nothing is ever copied wh
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import is_too_long
 from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
+from tarlayers.linux import SHORT_NAME
 
 MAX_LINKS = 255  # continuity fs/path.go: RootPath gives up beyond them
 PAGE = 4096  # bytes that are copied in about the time of one step
@@ -272,11 +273,17 @@ class Tree:
                 raise Refused("name-too-long", "a component of more than 255 bytes", "N5")
             if not kind and (exact or ".." not in rest):
                 self.effort.spend(len(rest) // COMPONENTS)
-                if not exact and any(map(is_too_long, rest)):
-                    raise Refused("name-too-long", "a component of more than 255 bytes", "N5")
+                if not exact:
+                    require_short(rest)
                 return "/".join((here, *(part for part in reversed(rest) if exact or part != ".")))
             at = here
         return at
+
+
+def require_short(parts: Sequence[str]) -> None:
+    """Refused for a component of more than 255 bytes."""
+    if max(map(len, parts), default=0) > SHORT_NAME and any(map(is_too_long, parts)):
+        raise Refused("name-too-long", "a component of more than 255 bytes", "N5")
 
 
 def implied_directory(path: str) -> Entry:
