@@ -14,6 +14,9 @@ SHORT_NAME = NAME_MAX // 4
 SHORT_PATH = PATH_MAX // 4
 """Letters below which a path is not too long, however many bytes they are."""
 
+XATTR_NAME_MAX, XATTR_SIZE_MAX = 255, 1 << 16
+"""Bytes of an extended attribute's name and value, on every file system."""
+
 MAX_SYMLINKS = 40
 """How many are followed; open(2) says ELOOP beyond them."""
 

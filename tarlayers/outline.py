@@ -9,14 +9,18 @@ part of what it makes of all. Nearly every layer that docker, buildkit, podman a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from tarlayers.entry import Entry
+from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, clean_path, is_too_long, whiteout_target
+from tarlayers.formats.xattrs import apply_xattrs
 from tarlayers.linux import SHORT_NAME, SHORT_PATH
 
 # What a device has to have for mknod(2) not to make a whiteout of it, which 0:0 is.
 _MAJORS = range(1, 1 << 12)
+_XATTRS = attrgetter("xattrs")
 _ORDINARY = frozenset(("file", "dir", "symlink", "hardlink", "char", "block", "fifo"))
 
 
@@ -102,7 +106,17 @@ def tie_entries(entries: Sequence[Entry]) -> Ties | None:
             if entry.role == "whiteout":
                 hidden.add(whiteout_target(path))
             ties.markers.append(place)
-    return ties if hidden.isdisjoint(listed) else None
+    settable = all(map(_is_settable, filter(_XATTRS, entries)))
+    return ties if settable and hidden.isdisjoint(listed) else None
+
+
+def _is_settable(entry: Entry) -> bool:
+    """Say whether the kernel takes the attributes of an entry; those of a hard link as if its target were a file."""
+    try:
+        apply_xattrs(entry.xattrs, "file" if entry.type == "hardlink" else entry.type)
+    except Refused:
+        return False
+    return True
 
 
 def _tie_link(place: int, link: str, entries: Sequence[Entry], listed: Mapping[str, int], ties: Ties) -> bool:

@@ -102,7 +102,7 @@ def merged(*layers: LayerIndex, engine: str = "containerd") -> RootFS:
 
 
 def test_a_capability_goes_when_a_link_sets_the_owner_again() -> None:
-    cap, other = b"\1\0\0\2", b"\1\0\0\3"
+    cap, other = (b"\1\0\0\2" + bytes(12) + last * 4 for last in (b"\0", b"\1"))
     base = file("a", b"x")
     plain = merged(index(xattrs(base, security_capability=cap, user_k=b"1"), hardlink("b", "a")))
     assert [plain[path].xattrs for path in ("/a", "/b")] == [{"user.k": b"1"}] * 2

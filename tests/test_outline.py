@@ -84,6 +84,8 @@ DISORDERLY: dict[str, list[Member]] = {
     "a symlink to nothing": [symlink("l", "")],
     "a symlink to too much": [symlink("l", "x" * 4096)],
     "a name that is too long": [file("é" * 128)],
+    "attributes that cannot be": [xattrs(file("f"), system_posix_acl_access=b"1")],
+    "attributes that cannot be, of a link": [file("f"), xattrs(hardlink("h", "f"), security_capability=b"1")],
     "a global header": [Member("g", "g", b"17 comment=hello\n")],
     "an unknown type": [Member("u", "Z")],
     "a contiguous file": [Member("f", "7")],

@@ -6,15 +6,13 @@ Rule numbers (H7, X1, ...) are those of docs/semantics.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
+from tarlayers.formats.xattrs import apply_xattrs
 from tarlayers.linux import CAPABILITY, MAX_TIME, PATH_MAX, SHORT_PATH
 
 _MAJOR, _MINOR = (1 << 12) - 1, (1 << 20) - 1
 _MAX_ID = (1 << 32) - 1
-_ACLS = frozenset(("system.posix_acl_access", "system.posix_acl_default"))
 
 
 def check_target(link: str) -> None:
@@ -42,7 +40,7 @@ def cut_owner(number: int) -> int:
 
 
 def normalize(entry: Entry) -> Entry:
-    """Give an entry as the engine's inode has it (X2, X3, X7, X9)."""
+    """Give an entry as the engine's inode has it (X2, X3, X7, X9); Refused for attributes that it cannot have (X12)."""
     mtime = entry.mtime
     if mtime is not None and not 0 <= mtime < MAX_TIME:
         mtime = 0
@@ -52,38 +50,21 @@ def normalize(entry: Entry) -> Entry:
         gid=cut_owner(entry.gid),
         mtime=mtime,
         rdev=cut_device(entry.rdev),
-        xattrs=_applied_xattrs(entry.xattrs, entry.type),
+        xattrs=apply_xattrs(entry.xattrs, entry.type),
     )
-
-
-def _applied_xattrs(xattrs: Mapping[str, bytes] | None, kind: str) -> Mapping[str, bytes] | None:
-    """Keep what containerd applies: never `trusted.`, `user.` on files and directories alone (X2)."""
-    if not xattrs:
-        return None
-    kept = {
-        key: value
-        for key, value in xattrs.items()
-        if (key.startswith("user.") and kind in ("file", "dir", "hardlink"))
-        or key.startswith("security.")
-        or key in _ACLS
-    }
-    return xattrs if len(kept) == len(xattrs) else kept or None
 
 
 def link_metadata(target: Entry, link: Entry) -> Entry:
     """Give the shared inode the metadata of a hard link's own header. Attributes add up, but each header's owner is set
     before its attributes are, and that takes a file's capabilities away (H7).
     """
-    link = normalize(link)
+    link = normalize(link._replace(type=target.type))
     symlink = target.type == "symlink"
-    xattrs = link.xattrs or {}
-    if target.type != "file":
-        xattrs = {key: value for key, value in xattrs.items() if not key.startswith("user.")}
     kept = {key: value for key, value in (target.xattrs or {}).items() if key != CAPABILITY}
     return target._replace(
         mode=target.mode if symlink else link.mode,
         uid=link.uid,
         gid=link.gid,
         mtime=link.mtime,
-        xattrs={**kept, **xattrs} or None,
+        xattrs={**kept, **(link.xattrs or {})} or None,
     )

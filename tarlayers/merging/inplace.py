@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from tarlayers.entry import Entry
 from tarlayers.errors import Refused
 from tarlayers.formats.whiteout import INVALID, OPAQUE, PREFIX, clean_path, is_too_long
+from tarlayers.formats.xattrs import apply_xattrs
 from tarlayers.linux import SET_GID
 from tarlayers.merging.inode import check_target, cut_device, cut_owner
 from tarlayers.merging.tree import Node, Refusal, Tree, implied_directory
@@ -101,6 +102,8 @@ class _Application:
             if existing is not None and existing.entry.type == "dir" and entry.type != "dir":
                 self._remove(path, "replaced", path)
         self._put(path, node)
+        if entry.xattrs and entry.type != "hardlink":
+            apply_xattrs(entry.xattrs, entry.type)  # Refused for what no file can have; it is shown as it is said to be
 
     def _link_target(self, entry: Entry, path: str) -> Node:
         directory, _, base = clean_path(entry.link or "").rpartition("/")

@@ -107,7 +107,11 @@ class _Unpacking:
                 if mtime is not time or uid is not owner or gid is not group or xattrs is not None:
                     # Negative numbers and those that need a closer look have bits above these.
                     if xattrs is not None or mtime is None or mtime >> 63 or (uid | gid) >> 31:
-                        entry = normalize(entry)  # noqa: PLW2901 # as the inode has it
+                        try:
+                            entry = normalize(entry)  # noqa: PLW2901 # as the inode has it
+                        except Refused as error:
+                            self._refuse(entry, error, error.rule)
+                            continue
                     else:
                         time, owner, group = mtime, uid, gid
                 siblings[path] = entry
@@ -197,6 +201,7 @@ class _Unpacking:
         elif entry.type == "dir":
             self._take_directory(path, entry, existing)
         elif entry.rdev and is_whiteout_device(entry):
+            normalize(entry)  # an engine sets attributes of what overlayfs takes for a whiteout, too
             self._put_whiteout(path)
         elif entry.type not in _SIMPLE or entry.typeflag in ("7", "S"):
             raise Refused("unsupported-type", f"type flag {entry.typeflag!r}", "X8" if entry.typeflag == "S" else "X5")

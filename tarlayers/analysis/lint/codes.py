@@ -175,6 +175,7 @@ _TABLE = (
           "ignores its records", "ignores its records", "ignores its records", "ignores its records", "refuses"),
     _code("L060", "warning", "X7", "a time before 1970 or after 2262",
           "sets 1970", "sets 1970", "sets 1970", "sets 1970", "hands it to the kernel"),
+    _code("L061", "error", "X12", "an attribute that the kernel refuses", "refuses"),
     # -- what is visible and risky -------------------------------------------------------------------
     _code("L070", "note", None, "a set-uid or set-gid file"),
     _code("L071", "note", None, "a file with capabilities"),
@@ -191,5 +192,6 @@ CODES: Mapping[str, Code] = {code.code: code for code in _TABLE}
 REFUSALS: Mapping[str, str] = {
     "W3": "L010", "W5": "L011", "W10": "L012", "N5": "L025", "P6": "L030", "P4": "L031", "P5": "L031", "B3": "L038",
     "H2": "L040", "H6": "L041", "X5": "L050", "X8": "L050", "X10": "L051",
+    "X12": "L061",
 }  # fmt: skip
 """The code of what containerd refuses in a layer, by rule."""
