@@ -200,6 +200,16 @@ ODD: dict[str, tuple[Files, dict[str, Any]]] = {
         | {"manifest.json": docker_25([image(BASE, names=["app:2"])])["manifest.json"]},
         {"names": [["app:1", "app:2"]], "ls": ["/bin", "/etc", "/usr"], "verify": ["V010"]},
     ),
+    "name of the index alone": (
+        docker_25([image(BASE, names=["app:1", "app:2"])])
+        | {"manifest.json": docker_25([image(BASE, names=["app:1"])])["manifest.json"]},
+        {"names": [["app:2", "app:1"]], "ls": ["/bin", "/etc", "/usr"]},
+    ),
+    "name of manifest.json alone": (
+        docker_25([image(BASE, names=["app:1"])])
+        | {"manifest.json": docker_25([image(BASE, names=["app:1", "app:2"])])["manifest.json"]},
+        {"names": [["app:1", "app:2"]], "ls": ["/bin", "/etc", "/usr"], "verify": ["V010"]},
+    ),
     "names spelled as containerd and as docker do": (
         docker_25([image(BASE, names=["docker.io/library/app:1"])])
         | {"manifest.json": docker_25([image(BASE, names=["app:1"])])["manifest.json"]},

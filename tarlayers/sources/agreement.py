@@ -127,14 +127,17 @@ def _is_foreign(layer: LayerRecord) -> bool:
 
 
 def _compare_names(place: str, tags: Sequence[str], names: Sequence[str]) -> Iterator[Disagreement]:
-    """Either may give an image no name at all."""
+    """Either may give an image no name at all. Of an image that two indexes of different names list docker's
+    `manifest.json` has one name alone.
+    """
     if not tags or not names:
         return
     known = {*map(spell_out, names), *(name for name in names if "/" not in name)}
     told = {spelling for tag in tags for spelling in _spellings(tag)}
     alone = [tag for tag in tags if not known & _spellings(tag)]
-    alone += [name for name in names if not told & {spell_out(name), *([] if "/" in name else [name])}]
-    if alone:
+    strange = [name for name in names if not told & {spell_out(name), *([] if "/" in name else [name])}]
+    if alone or len(strange) == len(names):
+        alone += strange
         message = f"manifest.json and index.json name this image differently: {' '.join(dict.fromkeys(alone))}"
         yield Disagreement(place, " ".join(tags), " ".join(names), message)
 
