@@ -141,3 +141,13 @@ def test_implied_directories_take_after_one_that_hands_its_group_down(
 def test_a_symlinks_target_has_a_bound(target: str, taken: bool, engine: str) -> None:
     found = merged(index(file("a"), symlink("l", target)), engine=engine)
     assert ("/l" in found, [each.code for each in found.refused]) == (taken, [] if taken else ["name-too-long"])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("above", [False, True])
+def test_a_hard_link_into_the_directory_that_it_replaces_leads_nowhere(engine: str, above: bool) -> None:
+    """What is at its path goes first."""
+    tree, link = [directory("d"), file("d/y")], [hardlink("d", "d/y"), file("z")]
+    found = merged(*([index(*tree), index(*link)] if above else [index(*tree, *link)]), engine=engine)
+    assert {(each.path, each.code) for each in found.refused} == {("/d", "not-found")}
+    assert found.sorted_paths() == ["/d", "/d/y", "/z"]

@@ -111,7 +111,7 @@ class _Application:
         node = self._tree.get(target) if base else None
         if not base or (node is not None and node.entry.type == "dir"):
             raise Refused("not-permitted", "a hard link to a directory", "H6")
-        if node is None or target == path:
+        if node is None or f"{target}/".startswith(f"{path}/"):  # what is at the path goes first
             raise Refused("not-found", f"a hard link to {entry.link}, which is not there", "H2")
         return node
 
