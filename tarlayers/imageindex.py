@@ -84,7 +84,7 @@ def _pack_layer(layer: Layer, *, contents: bool) -> IndexedLayer:
         compression=index.compression,
         trailing=index.trailing,
         behind_gzip=index.behind_gzip,
-        skippable_first=index.skippable_first,
+        odd_header=index.odd_header,
         toc_format=index.toc.format if index.toc else "",
         entries=entries,
         digests=digests,

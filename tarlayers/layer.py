@@ -73,8 +73,8 @@ class LayerScan:
     """The table of contents for lazy pulling, by content; its bytes are kept where hashing was asked for."""
     behind_gzip: int = 0
     """Stored bytes after the last gzip member, zero padding included: engines ignore or refuse them (L7)."""
-    skippable_first: bool = False
-    """A zstd blob starts with a skippable frame, which some engines refuse (L8)."""
+    odd_header: bool = False
+    """Some engines refuse how it starts: gzip flags that mean nothing (L7), a skippable zstd frame (L8)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,7 +271,7 @@ class _Reading:
             trailing=trailing + (unpacker.trailing if unpacker else 0),
             toc=chunked or behind,
             behind_gzip=unpacker.padding + unpacker.trailing if unpacker else 0,
-            skippable_first=unpacker.skippable_first if unpacker else False,
+            odd_header=unpacker.odd_header if unpacker else False,
         )
 
 

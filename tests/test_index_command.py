@@ -177,6 +177,7 @@ ODD = {
     "two members of one name": tar([file("manifest.json", b"[]")])[:-1024] + archive("docker-20", APP),
     "two documents of one name": tar([file("oci-layout", b"{}")])[:-1024] + archive("oci-gzip", APP),
     "bytes behind gzip": pack(replace_layer(gzip.compress(TOP, mtime=0) + bytes(100) + b"tail")),
+    "gzip flags that mean nothing": pack(replace_layer(b"\x1f\x8b\x08\x20" + gzip.compress(TOP, mtime=0)[4:])),
     "skippable frame first": pack(replace_layer(skippable(b"first") + zstandard.compress(TOP))),
     "no layers": archive("docker-25", image()),
     "windows": archive(

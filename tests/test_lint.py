@@ -88,6 +88,7 @@ def zstd(plain):
     return zstandard.ZstdCompressor().compress(plain)
 
 
+RESERVED = b"\x1f\x8b\x08\x80" + gzip.compress(PLAIN)[4:]
 BLOBS = {
     "cut short": ("L001", lambda: blob_archive(gzip.compress(PLAIN)[:-9], GZIP)),
     "bad checksum": ("L001", lambda: blob_archive(b"y" + PLAIN[1:], f"{OCI}.layer.v1.tar")),
@@ -97,6 +98,11 @@ BLOBS = {
     "no layer's type": ("L003", lambda: blob_archive(gzip.compress(PLAIN), "application/x-tar")),
     "zeros behind gzip": ("L004", lambda: blob_archive(gzip.compress(PLAIN) + bytes(100), GZIP)),
     "garbage behind gzip": ("L004", lambda: blob_archive(gzip.compress(PLAIN) + b"garbage", GZIP)),
+    "gzip flags that mean nothing": ("L009", lambda: blob_archive(RESERVED, GZIP)),
+    "second member with such flags": (
+        "L009",
+        lambda: blob_archive(gzip.compress(b"") + RESERVED, GZIP),
+    ),
     "skippable zstd frame first": ("L005", lambda: blob_archive(SKIPPABLE + zstd(PLAIN), f"{OCI}.layer.v1.tar+zstd")),
     "zstd": ("L006", lambda: blob_archive(zstd(PLAIN), f"{OCI}.layer.v1.tar+zstd")),
     "plain under the gzip type": ("L007", lambda: blob_archive(PLAIN, GZIP)),

@@ -267,9 +267,7 @@ INDEX = IndexFile(
     documents={"manifest.json": b"[]"},
     digests={"layer.tar": Digest.of(b"1"), "\udcff": Digest.of(b"2", "sha512")},
     compressions={"layer.tar": "gzip"},
-    layers={
-        "layer.tar": indexed(TABLE["digests"], trailing=3, behind_gzip=2, skippable_first=True, toc_format="estargz")
-    },
+    layers={"layer.tar": indexed(TABLE["digests"], trailing=3, behind_gzip=2, odd_header=True, toc_format="estargz")},
 )
 
 

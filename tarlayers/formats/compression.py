@@ -26,6 +26,7 @@ from tarlayers.limits import DEFAULT_LIMITS, Limits, limit_exceeded
 _DECODER_ERRORS: tuple[type[Exception], ...] = (igzip_lib.IsalError, lzma.LZMAError, OSError)  # type: ignore[assignment]
 
 _GZIP_FEXTRA, _GZIP_FNAME, _GZIP_FCOMMENT, _GZIP_FHCRC = 4, 8, 16, 2
+_GZIP_RESERVED = 0xE0  # RFC 1952 has decoders refuse these; unpigz does, and Go does not
 # RFC 1952 bounds FEXTRA by its two length bytes and the strings by nothing. Go stops at 511 bytes a string.
 _GZIP_HEADER_BYTES = 256 << 10
 # The xz format allows dictionaries of 4 GiB; `xz -9` needs 65 MiB to decode.
@@ -67,9 +68,9 @@ class Decompressor:
     Such bytes are read to their end and left out of the plain bytes: Go refuses them, unpigz ignores them,
     and container engines use whichever of the two the host has. `padding` counts the zeros before them.
 
-    `skippable_first` says that the first zstd frame is a skippable one. `skippable` holds the content of the
-    skippable frames that follow the last zstd data frame, by its stored offset: the newest of them, together at
-    most `keep_skippable` bytes.
+    `odd_header` says that a gzip header has flags that mean nothing, or that the first zstd frame is a skippable one.
+    `skippable` holds the content of the skippable frames that follow the last zstd data frame, by its stored offset:
+    the newest of them, together at most `keep_skippable` bytes.
     """
 
     def __init__(self, compression: str, limits: Limits = DEFAULT_LIMITS, *, keep_skippable: int = 0) -> None:
@@ -79,7 +80,7 @@ class Decompressor:
         self.produced = 0
         self.trailing = 0
         self.padding = 0
-        self.skippable_first = False
+        self.odd_header = False
         self.members = 0
         self.skippable: dict[int, bytes] = {}
         self._keep_skippable = keep_skippable
@@ -120,8 +121,9 @@ class Decompressor:
 
     def _members(self, codec: _Codec) -> Iterator[bytes]:
         while self._member_follows(codec):
-            if codec.skip_header:
-                codec.skip_header(self._stored)
+            if codec.read_header:
+                flags = codec.read_header(self._stored)
+                self.odd_header = self.odd_header or bool(flags & _GZIP_RESERVED)
             yield from _decode_member(self._stored, codec)
             self.members += 1
 
@@ -151,7 +153,7 @@ class Decompressor:
             start = stored.offset
             magic = int.from_bytes(stored.take(4), "little")
             if magic & ~0xF == ZSTD_SKIPPABLE:
-                self.skippable_first = self.skippable_first or not start
+                self.odd_header = self.odd_header or not start
                 self._skip_frame(int.from_bytes(stored.take(4), "little"))
             elif magic == ZSTD_MAGIC:
                 self.skippable.clear()
@@ -189,7 +191,8 @@ class _Codec(NamedTuple):
 
     magic: bytes
     new: Callable[[], _Decoder]
-    skip_header: Callable[[StoredBytes], None] | None = None
+    read_header: Callable[[StoredBytes], int] | None = None
+    """Passes a header; gives its flags."""
     padding: int = 0  # zero bytes may follow a member, in multiples of this; 0 forbids them
     lenient: bool = False  # other bytes may follow the last member
 
@@ -213,8 +216,8 @@ def _decode_member(stored: StoredBytes, codec: _Codec) -> Iterator[bytes]:
     stored.unread(len(decoder.unused_data))
 
 
-def _skip_gzip_header(stored: StoredBytes) -> None:
-    """Read a member's header. ISA-L does so too, but fails where FEXTRA or FHCRC is fed to it in pieces."""
+def _read_gzip_header(stored: StoredBytes) -> int:
+    """Pass a member's header; give its flags. ISA-L reads it too, but fails where FEXTRA or FHCRC comes in pieces."""
     start = stored.offset
     header = bytearray(stored.take(10))
     flags = header[3]
@@ -231,12 +234,13 @@ def _skip_gzip_header(stored: StoredBytes) -> None:
                 raise MalformedInput("gzip header without an end", offset=start)
     if flags & _GZIP_FHCRC and int.from_bytes(stored.take(2), "little") != zlib.crc32(header) & 0xFFFF:
         raise MalformedInput("gzip header does not match its checksum", offset=start)
+    return flags
 
 
 _GZIP_DECODER = partial(igzip_lib.IgzipDecompressor, flag=igzip_lib.DECOMP_GZIP_NO_HDR_VER)
 _XZ_DECODER = partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
 _CODECS = {
-    "gzip": _Codec(b"\x1f\x8b", _GZIP_DECODER, _skip_gzip_header, padding=1, lenient=True),
+    "gzip": _Codec(b"\x1f\x8b", _GZIP_DECODER, _read_gzip_header, padding=1, lenient=True),
     "xz": _Codec(b"\xfd7zXZ\0", _XZ_DECODER, padding=4),
     "bzip2": _Codec(b"BZh", bz2.BZ2Decompressor),
 }

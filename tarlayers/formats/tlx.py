@@ -80,7 +80,7 @@ class IndexedLayer:
     compression: str
     trailing: int
     behind_gzip: int
-    skippable_first: bool
+    odd_header: bool
     toc_format: str
     """Of its table of contents, which the index does not keep; empty where it has none."""
     entries: Section
@@ -194,7 +194,7 @@ def _write_layers(out: ColumnWriter, layers: Sequence[IndexedLayer]) -> None:
         [layer.plain_size for layer in layers],
         [layer.trailing for layer in layers],
         [layer.behind_gzip for layer in layers],
-        [int(layer.skippable_first) for layer in layers],
+        [int(layer.odd_header) for layer in layers],
         [len(layer.entries.stored) for layer in layers],
         [layer.entries.plain_size for layer in layers],
         [len(layer.digests.stored) for layer in layers],
@@ -312,7 +312,7 @@ class _Head:
         for diff_id, compression, toc_format, *numbers in zip(
             diff_ids, compressions, toc_formats, *columns, strict=True
         ):
-            size, plain_size, trailing, behind, skippable, *sections = map(self._size, numbers)
+            size, plain_size, trailing, behind, odd, *sections = map(self._size, numbers)
             entries_size, entries_plain, digests_size, digests_plain = sections
             stored = self._sections[at : at + entries_size]
             stored_digests = self._sections[at + entries_size : at + entries_size + digests_size]
@@ -324,7 +324,7 @@ class _Head:
                 compression=self._word(compression, _COMPRESSIONS),
                 trailing=trailing,
                 behind_gzip=behind,
-                skippable_first=bool(skippable),
+                odd_header=bool(odd),
                 toc_format=self._word(toc_format, _TOC_FORMATS),
                 entries=Section(stored, entries_plain),
                 digests=Section(stored_digests, digests_plain),

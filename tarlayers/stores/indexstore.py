@@ -80,7 +80,7 @@ class IndexStore:
             trailing=layer.trailing,
             toc=StoredToc(layer.toc_format, None) if layer.toc_format else None,
             behind_gzip=layer.behind_gzip,
-            skippable_first=layer.skippable_first,
+            odd_header=layer.odd_header,
         )
 
     def find_outline(self, name: str, on_read: OnRead | None = None) -> None:

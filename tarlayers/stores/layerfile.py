@@ -27,7 +27,7 @@ from tarlayers.outline import Outline, Ties, make_outline, tie_entries
 _LEVEL = 1  # of zstd: a twelfth of the size for 0.1 microseconds an entry; level 3 is twice as slow, 5 % smaller
 _LENGTH = struct.Struct("<I")
 _SHA256 = 32
-_ENDS = ("size", "compression", "plain_size", "trailing", "behind_gzip", "skippable_first")
+_ENDS = ("size", "compression", "plain_size", "trailing", "behind_gzip", "odd_header")
 _FAULTS = (ValueError, LookupError, TypeError, AttributeError, struct.error, zstandard.ZstdError)
 
 Column = Sequence[Any]

@@ -30,9 +30,12 @@ def find_blob_faults(layer: Layer) -> Iterator[LintFinding]:
         more = count_noun(index.behind_gzip, "byte")
         message = f"{more} after the gzip stream, which engines refuse where unpigz is not installed"
         yield found("L004", layer.index, None, message)
-    if index.skippable_first:
-        yield found("L005", layer.index, None, "a skippable zstd frame comes first, which podman refuses")
+    if index.odd_header and index.compression == "gzip":
+        message = "a gzip header with flags that mean nothing, which unpigz refuses and Go does not"
+        yield found("L009", layer.index, None, message)
     if index.compression == "zstd":
+        if index.odd_header:
+            yield found("L005", layer.index, None, "a skippable zstd frame comes first, which podman refuses")
         yield found("L006", layer.index, None, "zstd, which Docker 20.10 cannot unpack")
     yield from _find_media_type_faults(layer)
 

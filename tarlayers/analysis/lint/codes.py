@@ -77,6 +77,9 @@ _TABLE = (
           "unpacks", "unpacks", "unpacks", "unpacks", "refuses"),
     _code("L008", "note", "L9", "a Docker media type",
           "unpacks", "unpacks", "unpacks", "unpacks", "refuses"),
+    _code("L009", "warning", "L7", "gzip flags that mean nothing",
+          "refuses where unpigz is installed", "refuses where unpigz is installed", "refuses where unpigz is installed",
+          "refuses where unpigz is installed", "unpacks"),
     # -- whiteouts and opaque markers ----------------------------------------------------------------
     _code("L010", "error", "W3", "a whiteout of what the same layer has",
           "refuses", "refuses", "refuses", "deletes the new entry", "keeps the new entry"),
