@@ -11,6 +11,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 import tarlayers
+from tarlayers.cli.outcome import Terminated, run_app
 from tarlayers.errors import MalformedInput, TarlayersError
 from tarlayers.opening import open_images
 from tests.build import BLOCK, FLAVOURS, archive, directory, file, image, layer, unpack
@@ -433,3 +435,16 @@ def test_what_does_not_fit_into_memory_is_named(
     ran = run(*words, path)
     assert (ran.code, ran.stdout) == (3, b"")
     assert re.fullmatch(rf"tarlayers: {re.escape(str(path))}{place}: gave up: {error.__name__}\n", ran.stderr)
+
+
+@pytest.mark.parametrize(("signalled", "code"), [(KeyboardInterrupt(), 130), (Terminated(15), 143)])
+def test_a_lock_that_a_signal_leaves_half_taken_is_no_bug_of_ours(signalled: BaseException, code: int) -> None:
+    """What `with` of a lock raises where the signal came before the lock was taken again."""
+
+    def run(**_: object) -> None:
+        try:
+            raise signalled
+        finally:
+            threading.Lock().release()
+
+    assert run_app(run, ["ls"]) == code  # type: ignore[arg-type] # all that is asked of an application

@@ -135,6 +135,11 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
         complain(join_places(noted_place(error), f"gave up: {type(error).__name__}"))
         return INPUT_WRONG
     except Exception as error:  # a bug of ours: one line as for any failure, the rest for who asks
+        # A signal that comes while a lock of Python's is half taken: giving it back fails then (threading.Condition).
+        if isinstance(error.__context__, Terminated):
+            return 128 + error.__context__.number
+        if isinstance(error.__context__, KeyboardInterrupt):
+            return INTERRUPTED
         if {"-v", "--verbose"} & set(arguments):
             raise
         complain(f"internal error: {type(error).__name__}: {error} (please report it, with what --verbose prints)")
