@@ -45,7 +45,7 @@ def read_heads(
     """Yield each file that is `wanted` with the first `size` bytes of its content as stored (holes left out)."""
     walker = tar.Walker(tar.ChunkFeed(plain_chunks), limits=limits)
     for stretch in walker.stretches():
-        *passed, last = decode_stretch(stretch, walker.count, limits)
+        *passed, last = decode_stretch(stretch, walker.weight, limits)
         if isinstance(stretch, list):
             for entry, header in zip(passed, stretch, strict=False):
                 if entry.type == "file" and wanted(entry):

@@ -132,7 +132,7 @@ def _target_size(entry: Entry) -> int:
 def decode_walk(walker: tar.Walker, limits: Limits) -> Iterator[list[Entry]]:
     """Turn the members of a layer's tar into entries, in their order, many at once; no content can be drawn."""
     for stretch in walker.gather() if are_plain_names_short(limits) else walker.stretches():
-        yield decode_stretch(stretch, walker.count, limits)
+        yield decode_stretch(stretch, walker.weight, limits)
 
 
 def join_entries(found: Iterable[list[Entry]]) -> list[Entry]:

@@ -170,7 +170,7 @@ def scan_layer(
     with closing(reading):
         walker = reading.walker
         for stretch in walker.skim() if short else walker.stretches():
-            tar.check_stretch(stretch, walker.count, limits)
+            tar.check_stretch(stretch, walker.weight, limits)
             if isinstance(stretch, tar.Member) or not short:
                 check_names(tar.list_members(stretch), limits)
             last = stretch
@@ -197,7 +197,7 @@ def scan_metered(
     kept: deque[list[tar.Header] | Entry] = deque()
     entry = None
     for stretch in reading.walker.stretches(passing.come_alone):
-        tar.check_stretch(stretch, reading.walker.count, limits)
+        tar.check_stretch(stretch, reading.walker.weight, limits)
         last = stretch if isinstance(stretch, tar.Member) else tar.make_member(stretch.pop())
         if isinstance(stretch, list) and stretch:
             kept.append(stretch)
@@ -324,7 +324,7 @@ class _Contents:
         """Yield the layer's entries, those at once that come at once, after a look at their contents."""
         walker = self._reading.walker
         for stretch in walker.stretches(self.come_alone):
-            *passed, last = decode_stretch(stretch, walker.count, limits)
+            *passed, last = decode_stretch(stretch, walker.weight, limits)
             yield [*self.take_passed(passed, stretch), self.take(last)]
 
     def come_alone(self) -> bool:

@@ -146,17 +146,12 @@ def test_lists_and_skimming_see_what_one_after_the_other_sees(archive, feed):
     data = MADE[archive] if archive in MADE else archive.read_bytes()
     alone, error = read(FEEDS[feed](data))
     ends = (type(error), str(error)) if error else None
-    walker = tar.Walker(FEEDS[feed](data))
-    end_of(walker)
-    count = walker.count
-    attributes = any(member.pax and any(key.startswith(tar.SCHILY) for key in member.pax) for member, _ in alone)
-    assert count == len(alone) if not attributes else count > len(alone)
 
     found, end, walker = read_lists(FEEDS[feed](data), tar.Walker.stretches)
     assert [member for batch, _ in found for member in batch] == [member for member, _ in alone]
     members = {member.offset: (member, digest) for member, digest in alone}
     assert all((batch[-1], digest) == members[batch[-1].offset] for batch, digest in found)
-    assert (end, walker.count) == (ends, count)
+    assert (end, walker.count) == (ends, len(alone))
 
     walker = tar.Walker(FEEDS[feed](data))
     end = end_of(
@@ -164,13 +159,13 @@ def test_lists_and_skimming_see_what_one_after_the_other_sees(archive, feed):
         for stretch in walker.stretches()
         for offset, content in walker.open_contents(stretch)
     )
-    assert (end, walker.count) == (ends, count)
+    assert (end, walker.count) == (ends, len(alone))
 
     gathered = []
     walker = tar.Walker(FEEDS[feed](data))
     end = end_of(gathered.extend(tar.list_members(stretch)) for stretch in walker.gather())
     assert gathered == [member for member, _ in alone]
-    assert (end, walker.count) == (ends, count)
+    assert (end, walker.count) == (ends, len(alone))
 
     skimmed, end, walker = read_lists(FEEDS[feed](data), tar.Walker.skim)
     seen = [member for batch, _ in skimmed for member in batch]
@@ -178,7 +173,7 @@ def test_lists_and_skimming_see_what_one_after_the_other_sees(archive, feed):
     assert all(member == members[member.offset][0] for member in seen)
     assert all(member in seen for member, _ in alone if member.pax or member.sparse)
     assert seen[-1:] == [member for member, _ in alone][-1:]
-    assert (end, walker.count) == (ends, count)
+    assert (end, walker.count) == (ends, len(alone))
 
 
 @pytest.mark.parametrize("kept", [1, 3, 1 << 15])

@@ -108,10 +108,16 @@ class Walker(TarBytes):
         self.end_mark = False
         """Two zero blocks were met. Go takes one of them, or none, for an end as well."""
         self.count = 0
-        """The members that were met so far, and as how many their extended attributes count."""
+        """The members that were met so far."""
+        self._attributes = 0  # as how many entries their extended attributes count
         self.sparse_offsets: list[int] = []
         """Where the headers of those stand whose content has holes that are left out."""
         self._caches = caches or HeaderCaches()
+
+    @property
+    def weight(self) -> int:
+        """As how many entries that counts which was met so far: extended attributes are kept, too."""
+        return self.count + self._attributes
 
     def __iter__(self) -> Iterator[Member]:
         """Yield one member after the other; the content of each can be drawn before the next."""
@@ -142,22 +148,23 @@ class Walker(TarBytes):
     def gather(self) -> Iterator[Stretch]:
         """Yield stretches across contents, which cannot be drawn then: a short one costs as much as four members."""
         gathered: list[Header] = []
-        count = 0  # with those that are gathered
+        known = 0, 0  # what those that are gathered count
         try:
             for stretch in self.stretches():
                 if isinstance(stretch, list):
                     gathered += stretch
-                    count = self.count
+                    known = self.count, self._attributes
                 if gathered and (len(gathered) >= _LONG or isinstance(stretch, Member)):
-                    met, self.count = self.count, count
+                    met = self.count, self._attributes
+                    self.count, self._attributes = known
                     yield gathered
-                    self.count = met
+                    self.count, self._attributes = met
                     gathered = []
                 if isinstance(stretch, Member):
                     yield stretch
         except TarlayersError:
             if gathered:
-                self.count = count
+                self.count, self._attributes = known
                 yield gathered  # it stands before what is wrong
             raise
         if gathered:
@@ -169,7 +176,7 @@ class Walker(TarBytes):
         first member that is more than are allowed.
         """
         while self._next_header():
-            most = max(1, min(_BATCH, self._limits.entries + 1 - self.count))
+            most = max(1, min(_BATCH, self._limits.entries + 1 - self.weight))
             if found := self._decode(most, every=self._pending is not None):
                 yield found
 
@@ -256,7 +263,7 @@ class Walker(TarBytes):
         else:
             try:
                 records = parse_records(data)
-                self.count += weigh_records(data)
+                self._attributes += weigh_records(data)
                 pax = read_records(records) if header.typeflag == b"x" else None
             except FieldError as error:
                 raise self._error(error.reason) from error

@@ -190,7 +190,7 @@ def walk_records(records: Iterable[Record], limits: Limits = DEFAULT_LIMITS) -> 
     feed = _RecordFeed(records, limits)
     walker = Walker(feed, limits=limits, unmapped=True)
     for member in walker:
-        check_stretch(member, walker.count, limits)
+        check_stretch(member, walker.weight, limits)
         record = feed.take_file(member, walker.data_offset)
         yield Piece(feed.take_raw(), member, record)
     yield Piece(feed.take_raw(), None, None)

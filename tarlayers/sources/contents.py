@@ -198,7 +198,7 @@ class _Table:
         self._repeated: dict[str, deque[_Place]] = {}
         walker = tar.Walker(tar.SeekFeed(self._read_at, os.fstat(descriptor).st_size), limits=limits)
         for stretch in walker.gather():
-            tar.check_stretch(stretch, walker.count, limits)
+            tar.check_stretch(stretch, walker.weight, limits)
             if isinstance(stretch, list):
                 for name, (_, tail, size, _, _, offset) in zip(clean_names(stretch), stretch, strict=True):
                     if tail.typeflag == b"0":

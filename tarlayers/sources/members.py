@@ -103,7 +103,7 @@ def read_members(whole: Blob, limits: Limits) -> MemberTable:
     members: Members[Place] = Members()
     sparse: dict[int, Regions] = {}
     for stretch in walker.gather():
-        tar.check_stretch(stretch, walker.count, limits)
+        tar.check_stretch(stretch, walker.weight, limits)
         if isinstance(stretch, tar.Member):
             start = walker.data_offset
             members.add(clean_name(stretch.name), stretch.typeflag, stretch.linkname, (start, stretch.size))

@@ -92,7 +92,7 @@ def read_tar_tree(archive: Archive, limits: Limits) -> TarTree:
     walker = tar.Walker(tar.SeekFeed(whole.read_at, whole.size), limits=limits)
     files: dict[str, _Kept] = {}
     for count, member in enumerate(walker):
-        if walker.count > limits.entries:
+        if walker.weight > limits.entries:
             raise limit_exceeded(limits, "entries", "more entries than are allowed", place=whole.name)
         check_names((member,), limits)
         name = clean_name(member.name)

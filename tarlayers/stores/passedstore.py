@@ -192,7 +192,7 @@ class _Pass:
         walker = tar.Walker(tar.ChunkFeed(meter.watch(chunks)), limits=self.limits)
         entries: list[Entry] = []
         for stretch in walker.stretches():
-            found = decode_stretch(stretch, walker.count, self.limits)
+            found = decode_stretch(stretch, walker.weight, self.limits)
             digests = self._take_stretch(stretch, walker)
             if self._contents:
                 found = [put_digest(entry, digest) for entry, digest in zip(found, digests, strict=True)]
