@@ -1,15 +1,17 @@
 """What is odd in an archive's documents themselves: keys and members that stand twice, two sets of documents that tell
-of different images, one that cannot be parsed, an `oci-layout` that readers refuse.
+of different images, one that engines do not parse, an `oci-layout` that readers refuse.
 """
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from tarlayers.errors import MalformedInput, join_places
 from tarlayers.formats.document_fields import ANYTHING, CONFIG, LAYOUT, MANIFEST, MANIFEST_JSON
 from tarlayers.formats.json_fields import Field, find_repeated_keys, parse_fields
+from tarlayers.formats.strictness import find_config_faults, find_index_faults, find_manifest_faults
 from tarlayers.imagearchive import ImageArchive
 from tarlayers.sources.agreement import compare_documents
 from tarlayers.sources.layout import LAYOUT_FILE
@@ -54,8 +56,35 @@ def find_document_faults(
         if keys:
             message = f"a key stands twice, the last counts, as for docker: {' '.join(keys[:_SHOWN_KEYS])}"
             yield DocumentFault("V024", "", None, len(keys), message, name)
+        faults = list(_find_parse_faults(archive, name, shape))
+        if faults:
+            message = f"engines do not take it: {'; '.join(faults[:_SHOWN_KEYS])}"
+            yield DocumentFault("V029", "", None, None, message, name)
     yield from _find_unreadable(archive)
     yield from _check_layout(archive)
+
+
+def _find_parse_faults(archive: ImageArchive, name: str, shape: Field) -> Iterator[str]:
+    """Yield why engines do not parse a document that is parsed here; of one that is not, nothing."""
+    raw = archive.store.documents[name]
+    if raw.startswith(BOM_UTF8):
+        yield "it starts with a byte order mark"
+    try:
+        value = parse_fields(raw, name, shape, streamed=True)
+    except MalformedInput:
+        return
+    if shape is CONFIG:
+        yield from find_config_faults(value)
+        return
+    yield from find_manifest_faults(value)
+    if name == "index.json" and not _is_made(archive):
+        yield from find_index_faults(value)
+
+
+def _is_made(archive: ImageArchive) -> bool:
+    """Say whether the index was made here, of a database."""
+    kind = archive.kind if archive.index_file is None else archive.index_file.origin.kind
+    return kind == "containerd-root"
 
 
 def _find_unreadable(archive: ImageArchive) -> Iterator[DocumentFault]:
@@ -87,8 +116,7 @@ def _list_documents(archive: ImageArchive, layers: Collection[str]) -> Iterator[
 def _check_layout(archive: ImageArchive) -> Iterator[DocumentFault]:
     """Hold the layout against what containerd takes (images/archive/importer.go)."""
     documents = archive.store.documents
-    kind = archive.kind if archive.index_file is None else archive.index_file.origin.kind
-    if "index.json" not in documents or kind == "containerd-root":  # whose index was made of its database
+    if "index.json" not in documents or _is_made(archive):
         return
     try:
         version = _read_version(archive)
