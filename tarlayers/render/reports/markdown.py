@@ -18,7 +18,7 @@ from tarlayers.render.reports.report import (
 )
 
 _MOST = 50  # rows of one rule: GitHub takes comments of at most 65 536 characters
-_MARKS = {"pass": "✅", "fail": "❌", "skip": "⏭️"}
+_MARKS = {"pass": "✅", "fail": "❌", "skip": "⏭"}
 
 
 def render_markdown(report: CheckReport) -> str:
