@@ -317,6 +317,13 @@ def test_explain_ignores_case_and_refuses_the_rest() -> None:
         assert run("check", "--explain", code).code == 2
 
 
+def test_a_rule_is_explained_by_its_name_too() -> None:
+    for code, name in (("P001", "max_size"), ("P040", "lowestEfficiency")):
+        assert run("check", "--explain", name).stdout == run("check", "--explain", code).stdout
+    said = run("check", "--explain", "max_sizes").stderr
+    assert all(f"{kind.code} {kind.name}" in said for kind in (*KINDS.values(), *DIVE_KINDS.values()))
+
+
 def test_explain_gives_markdown_and_nothing_else():
     shown = run("check", "--explain", "P010").stdout
     for name in ("text", "markdown"):

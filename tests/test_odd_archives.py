@@ -18,6 +18,20 @@ from tests.test_flavours import AGAIN, BASE, app, every_answer
 PLAIN = {"0.tar": BASE, "1.tar": AGAIN}
 
 
+def test_what_breaks_off_between_two_members_is_told_of() -> None:
+    """What is left is a tar, though of a `docker save` that died nobody wants an answer."""
+    whole = pack(docker())
+    ends = len(whole.rstrip(b"\0")) + 511 & -512
+    said = "standard input: ends without its end-of-archive mark"
+    for cut in (whole[:ends], pack({"blobs/sha256/x": b""})[:512]):
+        for question in ("ls", "inspect"):
+            told = run(question, "-", stdin=cut)
+            assert (told.code, f"warning: {said}: it may be cut short" in told.stderr) == (0, True), told.stderr
+            assert run(question, "-", "-q", stdin=cut).stderr == ""
+        assert run("verify", "-", stdin=cut).code == 3
+    assert run("ls", "-", stdin=whole).stderr == ""
+
+
 def config_of(layers: Mapping[str, bytes | Link], **overrides: Any) -> dict[str, Any]:
     made = image(*(plain for plain in layers.values() if isinstance(plain, bytes))).config
     return {key: value for key, value in {**made, **overrides}.items() if value is not ...}

@@ -233,6 +233,14 @@ def test_inspect_shows_every_image_that_a_reference_means(reference: str, names:
     assert [tuple(image["names"]) for image in images] == [image.names for image in names]
 
 
+def test_inspect_shows_every_image_of_a_platform(multi: Path) -> None:
+    shown = run("inspect", multi, "--platform", "linux/arm64", "-f", "json").json["images"]
+    assert {image["platform"] for image in shown} <= {"linux/arm64", "linux/arm64/v8"}
+    assert len(shown) < len(run("inspect", multi, "-f", "json").json["images"])
+    refused = run("inspect", multi, "--platform", "linux/mips")
+    assert (refused.code, "no image fits --platform linux/mips" in refused.stderr) == (2, True)
+
+
 def test_inspect_numbers_images_as_the_archive_has_them(three: Path) -> None:
     assert [line for line in run("inspect", f"{three}#tool:2.0").lines if line.startswith("#")] == ["#@2 tool:2.0"]
 
