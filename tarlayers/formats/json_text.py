@@ -20,6 +20,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_LONG_NUMBER = re.compile(rb"[0-9]{640}")  # the least that int() may be told to stop at
 _SPACE = re.compile("[ \t\n\r]*")
 
 
@@ -38,7 +39,8 @@ def decode_json(raw: bytes, place: str, make_object: MakeObject, *, streamed: bo
     make = make_object
     if _SURROGATE_ESCAPE.search(raw):
         make = lambda pairs: make_object([(_mend(key), _mend(value)) for key, value in pairs])  # noqa: E731
-    decoder = json.JSONDecoder(object_pairs_hook=make, parse_int=_read_integer, parse_constant=_refuse_constant)
+    read_integer = _read_integer if _LONG_NUMBER.search(raw) else None  # half of what an array of numbers takes
+    decoder = json.JSONDecoder(object_pairs_hook=make, parse_int=read_integer, parse_constant=_refuse_constant)
     try:
         text = _decode(raw)
         return decoder.raw_decode(text, _skip_space(text))[0] if streamed else decoder.decode(text)
