@@ -135,7 +135,7 @@ def _find_last(stretch: _Stretch) -> str:
     if not stretch.lead:
         return found
     if not stretch.slashes:
-        return f"(?s:.*/)?+{found}"
+        return f"(?>(?s:.*/)?){found}"
     return rf"(?>(?s:.*/)?(?=[^/]*+(?:/[^/]*+){{{stretch.slashes}}}\Z)){found}"
 
 
