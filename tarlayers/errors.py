@@ -6,8 +6,7 @@ why. Mistakes of the calling code stay ValueError and TypeError.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 
 _QUOTED = 200  # a digest of sha512 has 135 characters
@@ -132,20 +131,24 @@ class Refused(Exception):
         self.rule = rule
 
 
-@contextmanager
-def naming(place: str) -> Iterator[None]:
+class naming:  # noqa: N801 # it reads as what `with` does
     """Put `place` in front of what an error says, unless it stands there already (`starts_with`). What ran out of
     memory or stack is noted to be there, and goes on.
     """
-    try:
-        yield
-    except TarlayersError as error:
-        if starts_with(error.place, place):
-            raise
-        raise error.inside(place) from error
-    except (MemoryError, RecursionError) as error:
-        error.add_note(place)
-        raise
+
+    __slots__ = ("_place",)
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, TarlayersError) and not starts_with(error.place, self._place):
+            raise error.inside(self._place) from error
+        if isinstance(error, MemoryError | RecursionError):
+            error.add_note(self._place)
 
 
 def noted_place(error: BaseException) -> str:
