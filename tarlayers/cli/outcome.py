@@ -134,17 +134,23 @@ def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
     except (MemoryError, RecursionError) as error:
         complain(join_places(noted_place(error), f"gave up: {type(error).__name__}"))
         return INPUT_WRONG
-    except Exception as error:  # a bug of ours: one line as for any failure, the rest for who asks
-        # A signal that comes while a lock of Python's is half taken: giving it back fails then (threading.Condition).
-        if isinstance(error.__context__, Terminated):
-            return 128 + error.__context__.number
-        if isinstance(error.__context__, KeyboardInterrupt):
-            return INTERRUPTED
-        if {"-v", "--verbose"} & set(arguments):
-            raise
-        complain(f"internal error: {type(error).__name__}: {error} (please report it, with what --verbose prints)")
-        return INPUT_WRONG
+    except Exception as error:  # noqa: BLE001 # raised again for who asks
+        return _end_unexpected(error, verbose=bool({"-v", "--verbose"} & set(arguments)))
     return code if isinstance(code, int) else 0
+
+
+def _end_unexpected(error: Exception, *, verbose: bool) -> int:
+    """Give the exit code for what nobody raises on purpose: a bug of ours, in one line as for any failure; or a signal
+    that came while a lock of Python's was half taken, so that giving it back failed (threading.Condition).
+    """
+    if isinstance(error.__context__, Terminated):
+        return 128 + error.__context__.number
+    if isinstance(error.__context__, KeyboardInterrupt):
+        return INTERRUPTED
+    if verbose:
+        raise error
+    complain(f"internal error: {type(error).__name__}: {error} (please report it, with what --verbose prints)")
+    return INPUT_WRONG
 
 
 def _forget(stream: TextIO) -> None:
